@@ -1,0 +1,1 @@
+"""The InstantStyle network: style encoder, content encoder, AdaIN, decoder, and its checkpoints."""
