@@ -1,0 +1,107 @@
+"""Samples: the named inputs of a model, filled from image sets."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ..model.errors import RecipeError
+from ..model.graph import Model, Size, TensorKind, TensorSpec
+from .imageset import ImageSet
+
+Pairing = Literal["all", "cycle"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One set of inputs for a model's scenario.
+
+    Attributes:
+        name: of its images, e.g. ``sk_coffee x gc_Gogh4``; no two samples of a model share it.
+        inputs: float32 arrays by input name, in the shapes and ranges of the model's ``sample_inputs``.
+    """
+
+    name: str
+    inputs: dict[str, np.ndarray]
+
+
+def make_samples(model: Model, size: Size, image_sets: Sequence[ImageSet], pairing: Pairing) -> Iterator[Sample]:
+    """Samples of ``model``, each loaded when the iterator reaches it.
+
+    IMAGE inputs take the image sets in order; sets beyond the model's IMAGE inputs are left out. Inputs of other kinds
+    are filled with their maximum.
+
+    Args:
+        size: of images that have no fixed size of their own.
+        pairing: ``all`` for every combination of images, the first set slowest; ``cycle`` for as many samples as the
+            first set has images, the other sets starting over as often as needed.
+
+    Raises:
+        RecipeError: at once, if an IMAGE input has no image set or is not RGB.
+        ImageError: while iterating, for an image that cannot be read.
+    """
+    specs = _image_inputs(model, image_sets)
+    sets = image_sets[: len(specs)]
+    labels = [_labels(images.files) for images in sets]
+
+    def sample(indices: tuple[int, ...]) -> Sample:
+        inputs = {spec.name: np.full(spec.shape(size), spec.maximum, np.float32) for spec in model.sample_inputs if spec not in specs}
+        for spec, images, index in zip(specs, sets, indices, strict=True):
+            inputs[spec.name] = _load(spec, size, images, index)
+        name = " x ".join(names[index] for names, index in zip(labels, indices, strict=True))
+        return Sample(name, inputs)
+
+    return map(sample, _pairs([len(images) for images in sets], pairing))
+
+
+def count_samples(model: Model, image_sets: Sequence[ImageSet], pairing: Pairing) -> int:
+    """How many samples ``make_samples`` yields. The same RecipeErrors."""
+    counts = [len(images) for images in image_sets[: len(_image_inputs(model, image_sets))]]
+    return prod(counts) if pairing == "all" else counts[0]
+
+
+def _image_inputs(model: Model, image_sets: Sequence[ImageSet]) -> list[TensorSpec]:
+    specs = [spec for spec in model.sample_inputs if spec.kind is TensorKind.IMAGE]
+    if not specs:
+        raise RecipeError(f"model '{model.name}' has no image among its sample inputs, so images cannot make samples of it")
+    for position, spec in enumerate(specs):
+        if position >= len(image_sets) or len(image_sets[position]) == 0:
+            raise RecipeError(
+                f"model '{model.name}': input '{spec.name}' is image input {position + 1} of {len(specs)} and has no images; "
+                f"the recipe gives {len(image_sets)} image set{'s' * (len(image_sets) != 1)}, add one for it"
+            )
+        if spec.channels != 3:
+            raise RecipeError(f"model '{model.name}': image input '{spec.name}' wants {spec.channels} channels, image sets are RGB (3)")
+    return specs
+
+
+def _pairs(counts: Sequence[int], pairing: Pairing) -> Iterator[tuple[int, ...]]:
+    if pairing == "all":
+        return product(*map(range, counts))
+    return (tuple(index % count for count in counts) for index in range(counts[0]))
+
+
+def _load(spec: TensorSpec, size: Size, images: ImageSet, index: int) -> np.ndarray:
+    height, width = spec.shape(size)[2:]
+    array = images.load(index, (height, width))
+    if (spec.minimum, spec.maximum) == (-1, 1):
+        return array
+    return ((array + 1) * ((spec.maximum - spec.minimum) / 2) + spec.minimum).astype(np.float32)
+
+
+def _labels(files: Sequence[Path]) -> list[str]:
+    """The shortest kind of name that tells the files of a set apart: without suffix, with it, with folder, the whole path."""
+    kinds: tuple[Callable[[Path], str], ...] = (
+        lambda path: path.stem,
+        lambda path: path.name,
+        lambda path: f"{path.parent.name}/{path.name}",
+    )
+    for kind in kinds:
+        names = [kind(path) for path in files]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in files]
