@@ -17,6 +17,10 @@ class ImageError(InstantStyleError):
     """An image or an image set cannot be used."""
 
 
+class CalibrationError(InstantStyleError):
+    """The activations of a model cannot be calibrated: NaN, infinity, or no value at all in a tensor."""
+
+
 class CaptureError(InstantStyleError):
     """A model cannot be captured by ``torch.export`` or quantised; names the line of the model."""
 

@@ -46,9 +46,7 @@ class InstantStyle(nn.Module):
     def __init__(self, config: NetworkConfig | None = None) -> None:
         super().__init__()
         self.config = config or NetworkConfig()
-        self.style_encoder = StyleEncoder(
-            self.config.style_stem, self.config.style_heads, self.config.head_dim, self.config.style_dim
-        )
+        self.style_encoder = StyleEncoder(self.config.style_stem, self.config.style_heads, self.config.head_dim, self.config.style_dim)
         self.stylizer = Stylizer(self.config)
 
     def forward(self, photo: Tensor, style: Tensor, alpha: Tensor) -> Tensor:

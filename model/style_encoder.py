@@ -5,6 +5,7 @@ int8 kernels, channel pruning and phone accelerators take them without a reshape
 token magnitude, which would erase the statistics that carry the style.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -69,7 +70,7 @@ class StyleEncoder(nn.Module):
     def __init__(self, stem: tuple[int, int, int, int], heads: HeadCounts, head_dim: int, style_dim: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for in_channels, out_channels in zip((3, *stem), stem):
+        for in_channels, out_channels in pairwise((3, *stem)):
             convolution = nn.Conv2d(in_channels, out_channels, 3, 2, 1)
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
             layers += [convolution, nn.ReLU()]
@@ -87,8 +88,6 @@ class StyleEncoder(nn.Module):
         grid16 = functional.avg_pool2d(grid32, 2)
         grid8 = functional.avg_pool2d(grid16, 2)
         attended = (
-            functional.avg_pool2d(self.attention32(grid32), 4)
-            + functional.avg_pool2d(self.attention16(grid16), 2)
-            + self.attention8(grid8)
+            functional.avg_pool2d(self.attention32(grid32), 4) + functional.avg_pool2d(self.attention16(grid16), 2) + self.attention8(grid8)
         )
         return self.to_code(self.reduce(functional.relu(attended)).flatten(1))

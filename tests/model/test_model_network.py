@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+
 from instantstyle.model.adain import AdaIN
 from instantstyle.model.content_encoder import ContentEncoder
 from instantstyle.model.network import InstantStyle, mix
 from instantstyle.model.style_encoder import GridAttention
-from torch import nn
-from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,7 @@ def test_any_multiple_of_8_keeps_its_size_and_range(network: InstantStyle, heigh
     with torch.no_grad():
         image = stylizer(torch.rand(1, 3, height, width) * 2 - 1, torch.randn(1, 256), torch.ones(1, 1))
     assert image.shape == (1, 3, height, width)
-    assert -1 <= image.min() and image.max() <= 1
+    assert image.min() >= -1 and image.max() <= 1
 
 
 def test_mix_is_the_weighted_mean() -> None:
@@ -114,7 +115,9 @@ def test_mix_is_the_weighted_mean() -> None:
     torch.testing.assert_close(mix([dawn, sunset], [3, 1]), torch.tensor([[0.75, 0.5]]))
 
 
-@pytest.mark.parametrize(("weights", "message"), [([1.0], "2 codes and 1 weights"), ([-1.0, 2.0], "at least 0"), ([0.0, 0.0], "positive sum")])
+@pytest.mark.parametrize(
+    ("weights", "message"), [([1.0], "2 codes and 1 weights"), ([-1.0, 2.0], "at least 0"), ([0.0, 0.0], "positive sum")]
+)
 def test_mix_refuses_weights_that_mean_nothing(weights: list[float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         mix([torch.zeros(1, 2), torch.zeros(1, 2)], weights)

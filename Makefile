@@ -1,0 +1,77 @@
+# `make` alone lists what there is. Every target creates .venv first if it is missing or out of date.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+RECIPE ?= recipes/mobile.toml
+OUT ?= dist
+LIMITS ?=
+RELEASE ?=
+# pytest-xdist workers; each runs its arithmetic on one thread.
+JOBS ?= 2
+TESTS ?= tests
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := model training export calibration targets validation
+
+.PHONY: help setup release android validate test test-slow lint format typecheck bench artworks clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@printf '\n  Variables: PYTHON=%s RECIPE=%s OUT=%s JOBS=%s TESTS=%s LIMITS=%s RELEASE=%s\n' '$(PYTHON)' '$(RECIPE)' '$(OUT)' '$(JOBS)' '$(TESTS)' '$(LIMITS)' '$(RELEASE)'
+
+setup: $(STAMP) ## create .venv with everything that the other targets need
+	@echo "$(VENV) is ready"
+
+# torch first and alone, with the constraints in view: see constraints.txt.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "instantstyle needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true)."; \
+		echo "Name another one: make setup PYTHON=python3.11"; exit 2; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "creating $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing into $(VENV) (a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,training]'
+	@mkdir -p $(VENV)/typing/instantstyle
+	@for package in $(PACKAGES); do ln -sfn "../../../$$package" "$(VENV)/typing/instantstyle/$$package"; done
+	@touch $@
+
+release: $(STAMP) ## build every target of RECIPE into OUT and gate it
+	$(BIN)/instantstyle release $(RECIPE) --out $(OUT)
+
+android: $(STAMP) ## the same for the Android target alone
+	$(BIN)/instantstyle release $(RECIPE) --out $(OUT) --only android
+
+validate: $(STAMP) ## judge OUT again without running a model, under LIMITS if given
+	$(BIN)/instantstyle validate $(OUT) $(if $(LIMITS),--limits $(LIMITS))
+
+test: $(STAMP) ## run the tests (TESTS=tests/model for a part)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TESTS) -q -n $(JOBS)
+
+test-slow: $(STAMP) ## run the tests that take minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TESTS) -q -m slow
+
+lint: $(STAMP) ## ruff: rules and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP) ## ruff: repair what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+typecheck: $(STAMP) ## basedpyright
+	$(BIN)/basedpyright
+
+bench: $(STAMP) ## measure what is in OUT and print the numbers against limits and aims (RELEASE=yes: time a release, too)
+	$(BIN)/python benchmarks/bench.py $(OUT) --recipe $(RECIPE) $(if $(RELEASE),--release)
+
+artworks: $(STAMP) ## paint the generated artworks of samples/ again
+	$(BIN)/python samples/make_artworks.py
+
+clean: ## remove everything that can be made again: .venv, dist, caches
+	rm -rf $(VENV) dist build .instantstyle .pytest_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,101 @@
+"""Measures the latency of a bundle's artifacts again, interleaved with PyTorch eager float and ONNX Runtime float."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from instantstyle.calibration.imageset import ImageSet
+from instantstyle.calibration.samples import make_samples
+from instantstyle.export.loading import load_model
+from instantstyle.export.prune import prune
+from instantstyle.export.recipe import LatencySettings, Recipe
+from instantstyle.model.errors import InstantStyleError
+from instantstyle.model.graph import Model, Size
+from instantstyle.targets.artifact import read_manifest
+from instantstyle.targets.base import Runner
+from instantstyle.targets.registry import get_target
+from instantstyle.validation.bundle import Bundle, BundleArtifact
+from instantstyle.validation.latency import Contestants, compare, describe_machine, load_average
+from instantstyle.validation.measurements import Latency, Machine
+from instantstyle.validation.reference import GraphCall, Reference, runs_from_modules
+
+BASELINE = ("onnx", "float32")
+
+
+@dataclass(frozen=True)
+class Remeasured:
+    """An artifact's latencies, hot graph first, and the machine during the timed runs."""
+
+    artifact: str
+    latencies: tuple[Latency, ...]
+    machine: Machine
+
+
+def remeasure(dist: Path, bundle: Bundle, recipe: Recipe) -> tuple[Remeasured, ...]:
+    """All artifacts of the bundle that were executed when it was built, except the baseline itself.
+
+    Raises:
+        InstantStyleError: the bundle has no ONNX float artifact to compare with, or a file was altered.
+    """
+    model = prune(load_model(recipe).model, recipe.prune)
+    found: list[Remeasured] = []
+    for size in bundle.sizes:
+        at_size = [artifact for artifact in bundle.artifacts if artifact.size == size and artifact.measurements is not None]
+        baseline = next((artifact for artifact in at_size if (artifact.target, str(artifact.precision)) == BASELINE), None)
+        if baseline is None:
+            raise InstantStyleError(f"{dist}: no float32 artifact of the target onnx at {size[0]}x{size[1]} to compare with")
+        calls = _first_sample(model, size, recipe)
+        for artifact in at_size:
+            if artifact is not baseline:
+                found.append(_remeasure(dist, model, artifact, baseline, calls, recipe.latency))
+    return tuple(found)
+
+
+def _first_sample(model: Model, size: Size, recipe: Recipe) -> list[GraphCall]:
+    """Each graph's inputs on the first validation sample."""
+    settings = recipe.images.validation
+    images = [ImageSet.from_patterns(patterns, recipe.base) for patterns in settings.patterns()]
+    sample = next(iter(make_samples(model, size, images, settings.pairing)))
+    with Reference(model, size) as reference:
+        calls = [
+            GraphCall(call.graph, {name: array.copy() for name, array in call.inputs.items()}, {}) for call in reference.of(sample).calls
+        ]
+    return sorted(calls, key=lambda call: call.graph != model.hot_graph)
+
+
+def _remeasure(
+    dist: Path, model: Model, artifact: BundleArtifact, baseline: BundleArtifact, calls: list[GraphCall], settings: LatencySettings
+) -> Remeasured:
+    eager, latencies, load_before = runs_from_modules(model), [], load_average()
+    for call in calls:
+        graph, inputs, run = call.graph, call.inputs, eager[call.graph]
+        with (
+            _torch_threads(settings.threads),
+            _open(dist, artifact, graph, settings.threads) as runner,
+            _open(dist, baseline, graph, settings.threads) as ort_float,
+        ):
+            contestants = Contestants(_bound(runner.run, inputs), _bound(ort_float.run, inputs), _bound(run, inputs))
+            latencies.append(compare(graph, contestants, settings.warmup, settings.runs))
+    return Remeasured(artifact.name, tuple(latencies), describe_machine(settings.threads, load_before))
+
+
+def _bound(run, inputs):
+    return lambda: run(inputs)
+
+
+def _open(dist: Path, artifact: BundleArtifact, graph: str, threads: int) -> Runner:
+    folder = dist / artifact.folder
+    return get_target(artifact.target).open(read_manifest(folder), folder, graph, threads)
+
+
+@contextmanager
+def _torch_threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
