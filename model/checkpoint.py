@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 
 import safetensors
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from .errors import CheckpointError
@@ -36,8 +36,10 @@ def save_checkpoint(network: InstantStyle, path: Path, half: bool = False) -> No
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        save_file(tensors, temporary, metadata)
-        with temporary.open("rb") as file:
+        # Through memory: the library's own writer makes files that only their owner can read.
+        with temporary.open("wb") as file:
+            file.write(save(tensors, metadata))
+            file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:

@@ -70,8 +70,7 @@ class Decoder(nn.Module):
         self.relu = nn.ReLU()
         with torch.no_grad():
             # The same filter for the four pixels of a block (Aitken et al. 2017, arXiv:1707.02937): no checkerboard at the start.
-            for parameter in (self.to_rgb.weight, self.to_rgb.bias):
-                assert parameter is not None
+            for parameter in self.to_rgb.parameters():
                 parameter.copy_(parameter[:: SHUFFLE**2].repeat_interleave(SHUFFLE**2, dim=0))
 
     def forward(self, content: ContentFeatures, code: Tensor, alpha: Tensor) -> Tensor:

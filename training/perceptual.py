@@ -35,7 +35,7 @@ class PerceptualNetwork(nn.Module):
                     convolution = nn.Conv2d(kernel.shape[2], kernel.shape[3], 3, padding=1)
                     convolution.weight.data, convolution.bias.data = kernel.permute(3, 2, 0, 1).contiguous(), bias  # type: ignore[union-attr]
                     self.convolutions.append(convolution)
-        self.register_buffer("mean", torch.tensor(MEAN_BGR)[None, :, None, None])
+        self.mean = nn.Buffer(torch.tensor(MEAN_BGR)[None, :, None, None])
         self.to(torch.bfloat16).to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
 
     def forward(self, images: Tensor) -> list[Tensor]:

@@ -1,0 +1,130 @@
+"""Puts a build's results into the dist folder: artifacts, ``bundle.json``, reports, calibration table, a copy of the recipe."""
+
+import resource
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..model.errors import ArtifactError
+from ..validation.bundle import (
+    FORMAT,
+    Bundle,
+    BundleArtifact,
+    Island,
+    ModelSource,
+    RecipeSource,
+    creation_time,
+    libraries,
+    read_bundle,
+    write_bundle,
+)
+from ..validation.codec import encode
+from ..validation.entries import judged, not_emitted, unmeasured
+from ..validation.latency import describe_machine, load_average
+from ..validation.measurements import Measurements, Status
+from ..validation.rejudge import verify
+from ..validation.report import JUNIT, SUMMARY, write_reports
+from .emission import Emitted, Job, NotEmitted
+from .fingerprint import file_sha256, library_versions
+from .stages import Source, read_islands, table_path
+from .store import Entry
+from .swap import replacing
+
+RECIPE, TABLE = "recipe.toml", "calibration.json"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one artifact. ``measured`` has its status and a reason where there are no measurements."""
+
+    made: Emitted | NotEmitted
+    measured: Measurements | tuple[Status, str] | None
+
+
+@dataclass(frozen=True)
+class Build:
+    """Everything that goes into a bundle."""
+
+    source: Source
+    results: Sequence[Result]
+    table: Entry | None
+    int8_program: Entry | None
+
+
+def make_bundle(build: Build, ran: bool) -> Bundle:
+    """The content of ``bundle.json``; ``ran`` if any stage was not reused."""
+    recipe = build.source.recipe
+    checkpoint = recipe.model.checkpoint
+    islands = read_islands(build.int8_program) if build.int8_program else ()
+    return Bundle(
+        format=FORMAT,
+        created=creation_time(),
+        model=ModelSource(build.source.model.name, file_sha256(checkpoint) if checkpoint else None),
+        recipe=RecipeSource(recipe.name, file_sha256(recipe.path)),
+        sizes=recipe.model.sizes,
+        required=recipe.targets.required,
+        artifacts=tuple(_entry(build, result) for result in build.results),
+        float_islands=tuple(Island.of(graph, island) for graph, island in islands),
+        libraries=libraries(library_versions()),
+        machine=describe_machine(recipe.latency.threads, load_average()),
+        pipeline_peak_memory_bytes=_peak_memory_bytes() if ran else 0,
+    )
+
+
+def publish(build: Build, bundle: Bundle, dist: Path) -> bool:
+    """Replaces ``dist`` by the bundle and its files; False if it holds them already.
+
+    Raises:
+        OSError: the disk is full or read-only; ``dist`` is then as it was.
+    """
+    if _is_current(bundle, dist):
+        return False
+    with replacing(dist) as folder:
+        for result in build.results:
+            if isinstance(result.made, Emitted):
+                shutil.copytree(result.made.folder, folder / folder_of(result.made.job))
+        if build.table is not None:
+            shutil.copyfile(table_path(build.table), folder / TABLE)
+        shutil.copyfile(build.source.recipe.path, folder / RECIPE)
+        write_reports(bundle, folder)
+        write_bundle(bundle, folder)
+        verify(bundle, folder)
+    return True
+
+
+def folder_of(job: Job) -> str:
+    """Where an artifact lies in the bundle, e.g. ``android/int8-512x512``."""
+    return f"{job.target}/{job.precision}-{job.size[0]}x{job.size[1]}"
+
+
+def _entry(build: Build, result: Result) -> BundleArtifact:
+    made, measured = result.made, result.measured
+    job = made.job
+    limits = build.source.recipe.limits_for(job.target, job.precision)
+    if isinstance(made, NotEmitted):
+        status = Status.FAILED if made.refused else Status.NOT_EXECUTED
+        return not_emitted(job.target, job.precision, job.size, limits, status, made.reason)
+    if isinstance(measured, Measurements):
+        return judged(made.artifact, folder_of(job), measured, limits)
+    status, reason = measured or (Status.NOT_EXECUTED, "was not measured")
+    return unmeasured(made.artifact, folder_of(job), limits, status, reason)
+
+
+def _is_current(bundle: Bundle, dist: Path) -> bool:
+    """Whether ``dist`` holds this bundle, whenever and wherever it was made, with all its files intact."""
+    try:
+        there = read_bundle(dist)
+        verify(there, dist)
+    except (ArtifactError, FileNotFoundError):
+        return False
+    same = replace(
+        bundle, created=there.created, machine=there.machine, pipeline_peak_memory_bytes=there.pipeline_peak_memory_bytes
+    )  # fmt: skip
+    return encode(same) == encode(there) and all((dist / name).is_file() for name in (SUMMARY, JUNIT, RECIPE))
+
+
+def _peak_memory_bytes() -> int:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

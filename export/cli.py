@@ -1,0 +1,154 @@
+"""The command line. Heavy packages are imported inside the commands, so that ``--help`` is quick."""
+
+import importlib.metadata
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..model.errors import InstantStyleError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Exports style-transfer and other image-to-image PyTorch models to phones and edge devices, and proves that they still work.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+calibration_app = typer.Typer(help="Calibration tables: export them, compare them.", no_args_is_help=True)
+model_app = typer.Typer(help="The InstantStyle network.", no_args_is_help=True)
+cache_app = typer.Typer(help="The cache of finished stages.", no_args_is_help=True)
+app.add_typer(calibration_app, name="calibration")
+app.add_typer(model_app, name="model")
+app.add_typer(cache_app, name="cache")
+
+RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a TOML file.", metavar="RECIPE")]
+CacheFolder = Annotated[
+    Path | None,
+    typer.Option("--cache", metavar="FOLDER", help="Where finished stages are kept. Default: the recipe's, or .instantstyle/cache."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON for machines.")]
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 passed, 1 the gate refused, 2 wrong input, 130 interrupted."""
+    try:
+        app()
+    except InstantStyleError as error:
+        print(f"instantstyle: {error}", file=sys.stderr)
+        sys.exit(2)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print("\ninstantstyle: interrupted; resume by running the same command", file=sys.stderr)
+        raise
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"instantstyle {importlib.metadata.version('instantstyle')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def release(
+    recipe: RecipeFile,
+    out: Annotated[Path, typer.Option("--out", help="The folder to make; an earlier bundle in it is replaced.")] = Path("dist"),
+    only: Annotated[
+        str | None, typer.Option("--only", metavar="TARGET", help="Build this target of the recipe only; it is then the required one.")
+    ] = None,
+    cache: CacheFolder = None,
+    remeasure: Annotated[bool, typer.Option("--remeasure", help="Measure quality and latency again, even if nothing changed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Build, validate and bundle everything in a recipe. Exit code 0 only if every required artifact passed."""
+    from .release import ReleaseOptions
+    from .release import release as run
+
+    raise typer.Exit(run(ReleaseOptions(recipe, out, only, cache, remeasure, as_json)))
+
+
+@app.command()
+def validate(
+    dist: Annotated[Path, typer.Argument(help="A folder that release made.")] = Path("dist"),
+    limits: Annotated[Path | None, typer.Option("--limits", help="TOML file with other limits, [limits] as in a recipe.")] = None,
+) -> None:
+    """Check the files of a bundle and judge its stored measurements again, without running anything."""
+    from ..validation.rejudge import rejudge
+
+    raise typer.Exit(rejudge(dist, limits))
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say what is installed, which targets can emit and run here, and the command for what is missing."""
+    from .doctor import as_dict, as_text, examine
+
+    health = examine()
+    print(json.dumps(as_dict(health), indent=2) if as_json else as_text(health))
+
+
+@calibration_app.command("export")
+def calibration_export(
+    recipe: RecipeFile,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The JSON file to write.")],
+    cache: CacheFolder = None,
+) -> None:
+    """Calibrate as the recipe says and write the table."""
+    from .release import export_calibration
+
+    export_calibration(recipe, output, cache)
+
+
+@calibration_app.command("diff")
+def calibration_diff(
+    a: Annotated[Path, typer.Argument(help="A calibration table.")],
+    b: Annotated[Path, typer.Argument(help="Another.")],
+    tolerance: Annotated[float, typer.Option("--tolerance", min=0.0, help="Relative difference of scales to overlook.")] = 0.01,
+) -> None:
+    """Compare two calibration tables. Exit code 1 if a tensor or a scale differs."""
+    from ..calibration.diff import describe, diff_tables
+    from ..calibration.table import CalibrationTable
+
+    difference = diff_tables(CalibrationTable.load(a), CalibrationTable.load(b), tolerance)
+    print(describe(difference))
+    differs = difference.only_in_a or difference.only_in_b or difference.changed or difference.sign_changed
+    raise typer.Exit(1 if differs else 0)
+
+
+@model_app.command("summary")
+def model_summary(
+    checkpoint: Annotated[Path | None, typer.Option("--checkpoint", help="Of other widths; default: the 12 M reference.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Parameters, multiply-accumulates, activations and bytes of each part at 512x512."""
+    from .summary import summarise
+
+    rows = summarise(checkpoint)
+    if as_json:
+        print(json.dumps([asdict(row) for row in rows], indent=2))
+        return
+    print(f"{'part':<26}{'parameters':>12}{'GMACs':>9}{'M activations':>15}{'float32 MB':>12}{'int8 MB':>9}")
+    for row in rows:
+        sizes = f"{row.float32_bytes / 1e6:>12.2f}{row.int8_bytes / 1e6:>9.2f}"
+        print(f"{row.name:<26}{row.parameters:>12,}{row.macs / 1e9:>9.2f}{row.activations / 1e6:>15.2f}{sizes}")
+
+
+@cache_app.command("clear")
+def cache_clear(cache: CacheFolder = None) -> None:
+    """Remove the cache; the next release does everything again."""
+    from .release import DEFAULT_CACHE
+    from .store import Store
+
+    folder = cache or DEFAULT_CACHE
+    print(f"{folder}: {Store(folder).clear():,} bytes freed")

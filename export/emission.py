@@ -1,0 +1,92 @@
+"""The stage that turns captured programs into artifacts, one folder for each target, precision and size."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..model.errors import ArtifactError, CaptureError, TargetUnavailableError
+from ..model.graph import Size
+from ..targets.artifact import read_manifest, write_manifest
+from ..targets.base import Artifact, Availability, Precision, Target
+from ..targets.registry import get_target
+from .events import ArtifactReady
+from .fingerprint import user_sources_of
+from .pipeline import Pipeline
+from .progress import Report
+from .stages import Source, read_program
+from .store import Entry, Workspace
+
+BASELINE_TARGET = "onnx"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One artifact that the recipe asks for."""
+
+    target: str
+    precision: Precision
+    size: Size
+
+    @property
+    def name(self) -> str:
+        """The artifact's name in the bundle, as ``Artifact.name``."""
+        return f"{self.target}-{self.precision}-{self.size[0]}x{self.size[1]}"
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """An artifact in the cache."""
+
+    job: Job
+    artifact: Artifact
+    entry: Entry
+
+    @property
+    def folder(self) -> Path:
+        """The artifact's folder."""
+        return self.entry.folder
+
+
+@dataclass(frozen=True)
+class NotEmitted:
+    """An artifact that could not be made, and why. ``refused`` if the target cannot express the model, not if it is unavailable."""
+
+    job: Job
+    reason: str
+    refused: bool
+
+
+def emit(pipeline: Pipeline, source: Source, job: Job, program: Entry) -> Emitted | NotEmitted:
+    """Emits ``job`` from a captured program, int8 or float as the job's precision is."""
+    target = get_target(job.target)
+    available = target.availability()
+    if not available.can_emit:
+        pipeline.pass_over("emit", job.name, "not available here")
+        return NotEmitted(job, why_not(available), refused=False)
+
+    def make(workspace: Workspace, report: Report) -> None:
+        artifact = target.emit(read_program(program, source.model), job.precision, workspace.output)
+        write_manifest(artifact, workspace.output)
+
+    inputs = {"program": program.digest, "artifact": job.name, "source": _foreign_source(target)}
+    try:
+        entry = pipeline.run("emit", job.name, inputs, make)
+    except TargetUnavailableError as error:
+        return NotEmitted(job, str(error), refused=False)
+    except CaptureError as error:
+        return NotEmitted(job, str(error), refused=True)
+    artifact = read_manifest(entry.folder)
+    if artifact.name != job.name:
+        raise ArtifactError(f"target '{job.target}' was asked for {job.name} and emitted {artifact.name}: a defect of the target")
+    pipeline.display.show(ArtifactReady(artifact.name, artifact.shipped_bytes))
+    return Emitted(job, artifact, entry)
+
+
+def why_not(availability: Availability) -> str:
+    """Why a target cannot emit or run here, and what would help."""
+    return f"{availability.reason}; {availability.remedy}" if availability.remedy else availability.reason
+
+
+def _foreign_source(target: Target) -> str:
+    """Hash of the code of a target from another package; the product's own counts for every ``emit`` anyway."""
+    module = type(target).__module__
+    return "" if module.partition(".")[0] == __name__.partition(".")[0] else user_sources_of(module)

@@ -1,0 +1,105 @@
+"""From a recipe to a checked ``Model`` in eval mode, with the checkpoint's weights."""
+
+from collections import Counter
+from dataclasses import dataclass
+from types import ModuleType
+
+from torch import nn
+
+from ..model.checkpoint import load_tensors, read_tensors
+from ..model.errors import CheckpointError, RecipeError
+from ..model.graph import Model, Size, TensorKind
+from .factory import call_factory, import_factory
+from .probe import as_model
+from .recipe import Recipe
+from .settings import ModelSettings
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model and the module whose sources it came from."""
+
+    model: Model
+    source: ModuleType
+
+
+def load_model(recipe: Recipe) -> LoadedModel:
+    """Calls the recipe's factory and loads its checkpoint.
+
+    Where the checkpoint goes: to the factory if it declares a parameter ``checkpoint`` (it then loads it itself);
+    else into the ``nn.Module`` that it returns, names and shapes strictly equal; else into the graphs of the ``Model``
+    that it returns, tensors named ``<graph>.<name in the graph's module>``.
+
+    Raises:
+        RecipeError: the factory, what it returned or a size is wrong.
+        CheckpointError: the checkpoint is.
+    """
+    settings = recipe.model
+    if settings.checkpoint is not None and not settings.checkpoint.is_file():
+        raise CheckpointError(f"{recipe.path}: model.checkpoint: no such file {settings.checkpoint}")
+    try:
+        function, source = import_factory(settings.factory, recipe.base)
+        returned, took_checkpoint = call_factory(function, settings.factory, settings.checkpoint)
+        model = _to_model(returned, settings, took_checkpoint, recipe.name)
+        _check_model(model, settings.factory)
+        _check_sizes(model, "model.sizes", settings.sizes)
+        if recipe.quantize.method == "qat":
+            _check_sizes(model, "quantize.crop", ((recipe.quantize.crop, recipe.quantize.crop),))
+    except RecipeError as error:
+        raise RecipeError(f"{recipe.path}: {error}") from error
+    return LoadedModel(model, source)
+
+
+def _to_model(returned: object, settings: ModelSettings, took_checkpoint: bool, name: str) -> Model:
+    checkpoint = None if took_checkpoint else settings.checkpoint
+    if isinstance(returned, nn.Module):
+        if checkpoint is not None:
+            load_tensors(returned, read_tensors(checkpoint), checkpoint)
+        return as_model(returned.eval(), name, settings.sizes)
+    if not isinstance(returned, Model):
+        raise RecipeError(
+            f"model.factory: {settings.factory} returned {type(returned).__name__}; "
+            "allowed: a torch.nn.Module (one RGB image in, one image out) or an instantstyle.model.graph.Model"
+        )
+    for graph in returned.graphs:
+        graph.module.eval()
+    if checkpoint is not None:
+        load_tensors(all_modules(returned), read_tensors(checkpoint), checkpoint)
+    return returned
+
+
+def all_modules(model: Model) -> nn.ModuleDict:
+    """The modules of a model's graphs as one module, whose tensors are named ``<graph>.<name>``."""
+    return nn.ModuleDict({graph.name: graph.module for graph in model.graphs})
+
+
+def _check_model(model: Model, factory: str) -> None:
+    names = [graph.name for graph in model.graphs]
+    images = [spec.name for spec in model.sample_inputs if spec.kind is TensorKind.IMAGE]
+    problems = {
+        "it has no graphs": not names,
+        f"its graph names are not unique: {names}": max(Counter(names).values(), default=1) > 1,
+        f"a graph's name is no identifier, or reserved: {names}": not all(map(_is_usable, names)),
+        f"hot_graph is '{model.hot_graph}', but its graphs are {names}": model.hot_graph not in names,
+        "its sample_inputs have no image": not images,
+        f"it takes {len(images)} images {images}, but recipes have two image sets (photos, styles)": len(images) > 2,
+    }
+    for problem, found in problems.items():
+        if found:
+            raise RecipeError(f"model.factory: {factory} returned a Model that cannot be used: {problem}")
+
+
+def _is_usable(name: str) -> bool:
+    return name.isidentifier() and not hasattr(nn.ModuleDict, name)
+
+
+def _check_sizes(model: Model, key: str, sizes: tuple[Size, ...]) -> None:
+    multiple = model.size_multiple
+    for size in sizes:
+        if any(side % multiple for side in size):
+            below, above = (tuple(max(multiple, (side + extra) // multiple * multiple) for side in size) for extra in (0, multiple - 1))
+            nearest = " and ".join(dict.fromkeys(f"{height}x{width}" for height, width in (below, above)))
+            raise RecipeError(
+                f"{key}: found {size[0]}x{size[1]}, but height and width must be multiples of {multiple} for this model; "
+                f"nearest allowed: {nearest}"
+            )

@@ -1,0 +1,100 @@
+"""The stage that measures artifacts against the float reference."""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from ..calibration.samples import Sample, make_samples
+from ..model.errors import ExecutionError, TargetUnavailableError
+from ..model.graph import Size
+from ..targets.registry import get_target
+from ..validation.cached_run import content_key
+from ..validation.codec import decode, encode
+from ..validation.hard import hard_samples
+from ..validation.measurements import Measurements, Status
+from ..validation.parity import Built, measure
+from ..validation.reference import Reference
+from .disk import atomic_write
+from .doctor import core_count, cpu_name
+from .emission import Emitted, why_not
+from .pipeline import Pipeline
+from .progress import Report
+from .stages import Source
+from .store import Workspace
+
+FILE = "measurements.json"
+
+
+class Bench:
+    """Validation samples and the float reference at each size, made when the first artifact needs them. A context manager."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._open = ExitStack()
+        self._sizes: dict[Size, tuple[tuple[Sample, ...], tuple[Sample, ...], Reference]] = {}
+
+    def at(self, size: Size) -> tuple[tuple[Sample, ...], tuple[Sample, ...], Reference]:
+        """Ordinary samples, hard samples and the reference."""
+        if size not in self._sizes:
+            images = self.source.validation
+            samples = _sharing_arrays(make_samples(self.source.model, size, images.sets, images.settings.pairing))
+            hard = hard_samples(self.source.model, size, samples[0])
+            self._sizes[size] = samples, hard, self._open.enter_context(Reference(self.source.model, size))
+        return self._sizes[size]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._open.close()
+
+
+def measure_artifact(pipeline: Pipeline, bench: Bench, emitted: Emitted, baseline: Emitted) -> Measurements | tuple[Status, str]:
+    """The measurements of an artifact, or its status and the reason why there are none.
+
+    Args:
+        baseline: the same model in float for ONNX Runtime.
+    """
+    source, target = bench.source, get_target(emitted.job.target)
+    available = target.availability()
+    if not available.can_run:
+        pipeline.pass_over("validate", emitted.job.name, "cannot run here")
+        return Status.NOT_EXECUTED, f"emitted, not executed here: {why_not(available)}"
+
+    def make(workspace: Workspace, report: Report) -> None:
+        size = emitted.job.size
+        samples, hard, reference = bench.at(size)
+        built = Built(emitted.artifact, emitted.folder, target)
+        ort_float = Built(baseline.artifact, baseline.folder, get_target(baseline.job.target))
+        found = measure(source.model, size, samples, hard, reference, built, ort_float, source.recipe.latency, report)
+        atomic_write(workspace.output / FILE, encode(found))
+
+    inputs = {
+        "model": source.fingerprint,
+        "artifact": emitted.entry.digest,
+        "baseline": baseline.entry.digest,
+        "latency": source.recipe.latency.model_dump(),
+        "machine": [cpu_name(), core_count()],
+        **source.validation.key,
+    }
+    try:
+        entry = pipeline.run("validate", emitted.job.name, inputs, make)
+    except TargetUnavailableError as error:
+        return Status.NOT_EXECUTED, f"emitted, not executed here: {error}"
+    except ExecutionError as error:
+        return Status.FAILED, str(error)
+    path = entry.folder / FILE
+    return decode(Measurements, path.read_text(), str(path))
+
+
+def _sharing_arrays(samples: Iterable[Sample]) -> tuple[Sample, ...]:
+    """The same samples; equal images, of which every pairing has many, are held once."""
+    held: dict[str, np.ndarray] = {}
+
+    def shared(array: np.ndarray) -> np.ndarray:
+        return held.setdefault(content_key({"": array}), array)
+
+    return tuple(Sample(sample.name, {name: shared(array) for name, array in sample.inputs.items()}) for sample in samples)

@@ -1,0 +1,182 @@
+"""``instantstyle release``: from a recipe to a judged bundle."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from ..model.errors import RecipeError
+from ..model.graph import Size
+from ..targets.base import Precision
+from ..validation.bundle import Bundle
+from ..validation.gate import exit_code, names, problems
+from ..validation.report import print_verdict
+from .bundling import Build, Result, make_bundle, publish
+from .disk import atomic_write, explained_disk_errors
+from .emission import BASELINE_TARGET, Emitted, Job, emit
+from .events import BuildEnd, VerdictReady
+from .lock import lock_output
+from .logs import quiet_libraries
+from .measuring import Bench, measure_artifact
+from .pipeline import Pipeline
+from .progress import JsonDisplay, PlainDisplay, make_display
+from .recipe import Recipe, load_recipe
+from .recipe_errors import suggestion
+from .stages import Source, calibrate, capture, load, table_path, tune
+from .store import Entry, Store
+from .swap import check_replaceable, recover
+
+DEFAULT_CACHE = Path(".instantstyle/cache")
+LOG = "build.log"
+LOG_COLUMNS = 140
+
+
+@dataclass(frozen=True)
+class ReleaseOptions:
+    """The command line of ``instantstyle release``."""
+
+    recipe: Path
+    out: Path
+    only: str | None = None
+    cache: Path | None = None
+    remeasure: bool = False
+    as_json: bool = False
+
+
+def release(options: ReleaseOptions) -> int:
+    """Builds, measures, judges and bundles; 0 if every required artifact passed, 1 if not.
+
+    Raises:
+        InstantStyleError: wrong input; the dist folder is then as it was.
+    """
+    start = time.monotonic()
+    recipe = select(load_recipe(options.recipe), options.only)
+    dist = options.out.resolve()
+    root = cache_folder(recipe, options.cache)
+    with explained_disk_errors(root, dist):
+        check_replaceable(dist)
+        lock = lock_output(dist)
+        try:
+            recover(dist)
+            with _session(root, options) as pipeline:
+                bundle, changed = _build(pipeline, recipe, dist)
+        finally:
+            lock.release()
+    counts = f"{pipeline.reused} stages reused, {pipeline.done} done"
+    summary = f"{os.path.relpath(dist)} {'written' if changed else 'was up to date'}; {counts}"
+    return _conclude(bundle, summary, time.monotonic() - start, options.as_json)
+
+
+def export_calibration(recipe_path: Path, output: Path, cache: Path | None) -> None:
+    """Calibrates as the recipe says and writes the table to ``output``.
+
+    Raises:
+        InstantStyleError: wrong input, or a recipe without int8.
+    """
+    recipe = load_recipe(recipe_path)
+    if recipe.quantize.method == "off":
+        raise RecipeError(f"{recipe.path}: quantize.method: found 'off', so there is nothing to calibrate; allowed: qat, ptq")
+    root = cache_folder(recipe, cache)
+    with explained_disk_errors(root, output), _session(root, ReleaseOptions(recipe_path, output)) as pipeline:
+        source = load(pipeline, recipe)
+        table = calibrate(pipeline, source, tune(pipeline, source))
+        output.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(output, table_path(table).read_bytes())
+        pipeline.display.notice(f"{output}: written")
+
+
+def select(recipe: Recipe, only: str | None) -> Recipe:
+    """The recipe with one of its targets, which is then the required one.
+
+    Raises:
+        RecipeError: the recipe does not build it.
+    """
+    if only is None:
+        return recipe
+    build = recipe.targets.build
+    if only not in build:
+        raise RecipeError(f"{recipe.path}: --only {only}: not built by this recipe{suggestion(only, build)}; allowed: {', '.join(build)}")
+    targets = recipe.targets.model_copy(update={"build": {only: build[only]}, "required": (only,)})
+    return recipe.model_copy(update={"targets": targets})
+
+
+def cache_folder(recipe: Recipe, option: Path | None) -> Path:
+    """Where stages are kept: the option, the recipe's, or ``.instantstyle/cache`` in the current folder."""
+    return (option or recipe.cache or DEFAULT_CACHE).absolute()
+
+
+@contextmanager
+def _session(root: Path, options: ReleaseOptions) -> Iterator[Pipeline]:
+    """A pipeline whose display alone reaches the screen; libraries write to the log in the cache."""
+    with quiet_libraries(root / LOG) as screen:
+        display = make_display(options.as_json, screen)
+        try:
+            store = Store(root, display.notice)
+            store.clean()
+            yield Pipeline(store, display, remeasure=frozenset({"validate"} if options.remeasure else ()))
+        finally:
+            display.close()
+
+
+def _build(pipeline: Pipeline, recipe: Recipe, dist: Path) -> tuple[Bundle, bool]:
+    source = load(pipeline, recipe)
+    wants_int8 = any(Precision.INT8 in precisions for precisions in recipe.targets.build.values())
+    tuned = tune(pipeline, source) if wants_int8 else None
+    table = calibrate(pipeline, source, tuned) if wants_int8 else None
+    results: list[Result] = []
+    int8_program: Entry | None = None
+    with Bench(source) as bench:
+        for size in recipe.model.sizes:
+            int8_program, made = _build_size(pipeline, source, size, tuned, table, bench)
+            results += made
+    build = Build(source, results, table, int8_program)
+    bundle = make_bundle(build, ran=pipeline.done > 0)
+    with pipeline.display.stage("bundle", dist.name):
+        changed = publish(build, bundle, dist)
+    return bundle, changed
+
+
+def _build_size(
+    pipeline: Pipeline, source: Source, size: Size, tuned: Entry | None, table: Entry | None, bench: Bench
+) -> tuple[Entry | None, list[Result]]:
+    """The int8 program at one size, and what became of every artifact of that size."""
+    programs = {False: capture(pipeline, source, size, None, None), True: None}
+    if table is not None:
+        programs[True] = capture(pipeline, source, size, tuned, table)
+    jobs = [
+        Job(target, Precision(precision), size) for target, precisions in source.recipe.targets.build.items() for precision in precisions
+    ]
+    baseline_job = Job(BASELINE_TARGET, Precision.FLOAT32, size)
+    made = {}
+    for job in dict.fromkeys((baseline_job, *jobs)):
+        program = programs[job.precision is Precision.INT8]
+        if program is not None:
+            made[job] = emit(pipeline, source, job, program)
+    baseline = made[baseline_job]
+    results = []
+    for job in jobs:
+        artifact = made[job]
+        if isinstance(artifact, Emitted) and isinstance(baseline, Emitted):
+            results.append(Result(artifact, measure_artifact(pipeline, bench, artifact, baseline)))
+        else:
+            results.append(Result(artifact, None))
+    return programs[True], results
+
+
+def _conclude(bundle: Bundle, summary: str, seconds: float, as_json: bool) -> int:
+    """Shows the verdict; the exit code."""
+    display = JsonDisplay(sys.stdout) if as_json else PlainDisplay(sys.stdout)
+    if as_json:
+        for artifact in bundle.artifacts:
+            required = any(name in bundle.required for name in names(artifact))
+            display.show(VerdictReady(artifact.name, str(artifact.status), required, problems(artifact)))
+    else:
+        print_verdict(bundle, Console() if sys.stdout.isatty() else Console(width=LOG_COLUMNS))
+    code = exit_code(bundle)
+    display.show(BuildEnd(code, seconds, summary))
+    return code

@@ -1,0 +1,130 @@
+"""The tables of a recipe: model, images, pruning, quantisation, targets, latency."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+
+PRECISIONS = Literal["float32", "float16", "int8"]
+
+
+def _as_size(value: Any) -> Any:
+    return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _as_tuple(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _beside_recipe(value: Any, info: ValidationInfo) -> Any:
+    """Paths in a recipe are relative to the recipe."""
+    base = (info.context or {}).get("base")
+    return base / value if isinstance(value, str) and base is not None else value
+
+
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+RecipePath = Annotated[Path, BeforeValidator(_beside_recipe)]
+Pixels = Annotated[int, Field(ge=8, le=8192)]
+PixelSize = Annotated[tuple[Pixels, Pixels], BeforeValidator(_as_size)]
+
+
+class Section(BaseModel):
+    """A table of a recipe: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class ModelSettings(Section):
+    """What to export.
+
+    Attributes:
+        factory: ``module:function`` or ``path/to/file.py:function``; returns an ``nn.Module`` or our ``Model``.
+        checkpoint: safetensors, or a ``.pt``/``.pth`` state dict.
+        sizes: height and width in pixels, or one number for a square; QAT and calibration use the first.
+    """
+
+    factory: str
+    checkpoint: RecipePath | None = None
+    sizes: Annotated[tuple[PixelSize, ...], Field(min_length=1)] = ((512, 512),)
+
+
+class ImageSetSettings(Section):
+    """Images for the first (``photos``) and the second (``styles``) image input: folders, globs or files.
+
+    Attributes:
+        pairing: ``all`` takes every photo with every style, ``cycle`` every photo with the next style.
+    """
+
+    photos: Patterns
+    styles: Patterns | None = None
+    pairing: Literal["all", "cycle"] = "all"
+
+    def patterns(self) -> tuple[tuple[str, ...], ...]:
+        """The patterns of each image set that is there, in the order of the model's image inputs."""
+        return (self.photos,) if self.styles is None else (self.photos, self.styles)
+
+
+class CalibrationImages(ImageSetSettings):
+    """Images for QAT and calibration."""
+
+    pairing: Literal["all", "cycle"] = "cycle"
+
+
+class ImageSettings(Section):
+    """Two disjoint sets: what ranges and weights are fitted on, and what the result is judged on."""
+
+    calibration: CalibrationImages
+    validation: ImageSetSettings
+
+
+class PruneSettings(Section):
+    """Structured pruning; ``off`` passes the model on unchanged."""
+
+    method: Literal["off"] = "off"
+
+
+class QuantizeSettings(Section):
+    """How the int8 program is made.
+
+    Attributes:
+        method: ``qat`` fine-tunes the weights against the float model, ``ptq`` only calibrates, ``off`` leaves float.
+        steps, batch, crop, learning_rate, seed: of the fine-tuning; ``crop`` in pixels.
+        observer: how a range is chosen from the values seen; ``percentile`` clips at that percentage of them.
+        minimum_images: fewer calibration photos than this are refused.
+        keep_float, keep_int8: module paths (globs) that leave or enter int8 against the rules.
+        calibration_table: reuse this table instead of calibrating.
+    """
+
+    method: Literal["qat", "ptq", "off"] = "qat"
+    steps: Annotated[int, Field(ge=1)] = 100
+    batch: Annotated[int, Field(ge=1)] = 2
+    crop: Annotated[int, Field(ge=32)] = 256
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-5
+    observer: Literal["min_max", "moving_average", "percentile", "entropy", "mse"] = "percentile"
+    percentile: Annotated[float, Field(gt=50, le=100)] = 99.99
+    minimum_images: Annotated[int, Field(ge=1)] = 8
+    keep_float: tuple[str, ...] = ()
+    keep_int8: tuple[str, ...] = ()
+    calibration_table: RecipePath | None = None
+    seed: int = 0
+
+
+class TargetSettings(Section):
+    """What to build, and whose failure fails the build.
+
+    Attributes:
+        build: precisions by target.
+        required: targets (``android``) or targets in one precision (``onnx-int8``) whose artifacts must all pass; the others
+            are reported only.
+    """
+
+    build: Annotated[dict[str, Annotated[tuple[PRECISIONS, ...], Field(min_length=1)]], Field(min_length=1)]
+    required: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class LatencySettings(Section):
+    """How latency is measured; ``runs`` are timed after ``warmup`` runs that are not."""
+
+    threads: Annotated[int, Field(ge=1)] = 2
+    warmup: Annotated[int, Field(ge=0)] = 5
+    runs: Annotated[int, Field(ge=5)] = 30

@@ -1,0 +1,209 @@
+"""The stages' cache: results by content, complete or absent, whatever kills the process.
+
+::
+
+    <root>/entries/<stage>/<digest>/manifest.json     sizes and hashes of the files
+                                    files/…           the result
+    <root>/work/<stage>-<digest>/output/…             being written; removed if its process died
+                                 state/…              a stage's own checkpoints; kept, so that it can resume
+    <root>/work/<stage>-<digest>.lock                 held by the process that writes
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..model.errors import InstantStyleError
+from .disk import atomic_write, explained_disk_errors, sync_folder, sync_tree
+from .fingerprint import file_sha256
+from .lock import FileLock
+
+DIGEST_CHARACTERS = 24
+STATE_KEPT_SECONDS = 14 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where a stage writes: its result into ``output``, what it needs to resume after a kill into ``state``."""
+
+    output: Path
+    state: Path
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A complete result. ``folder`` is read-only by convention."""
+
+    stage: str
+    digest: str
+    folder: Path
+
+
+class Store:
+    """A folder of entries; several processes may use it at once.
+
+    Args:
+        root: made if it does not exist.
+        notice: is told what was repaired.
+    """
+
+    def __init__(self, root: Path, notice: Callable[[str], None] = lambda text: None) -> None:
+        self.root = root.absolute()
+        self.notice = notice
+        self._work = self.root / "work"
+
+    def find(self, stage: str, digest: str) -> Entry | None:
+        """The entry, its files verified; a damaged one is dropped and counts as absent."""
+        folder = self._entry(stage, digest)
+        if not folder.exists():
+            return None
+        damage = _damage(folder)
+        if damage:
+            self.notice(f"cache: the result of {stage} is damaged ({damage}); it will be made again")
+            self.drop(stage, digest)
+            return None
+        return Entry(stage, digest, folder / "files")
+
+    def build(self, stage: str, digest: str, make: Callable[[Workspace], None]) -> Entry:
+        """Runs ``make`` and keeps what it wrote; waits if another process is making the same, and takes that.
+
+        If ``make`` raises, nothing is kept but its state.
+
+        Raises:
+            OutputError: the disk is full or read-only.
+        """
+        with self._workspace(stage, digest) as workspace:
+            found = self.find(stage, digest)
+            if found is not None:
+                return found
+            target = self._entry(stage, digest)
+            # Here rather than further out: how full the disk is must be seen before the leftovers are removed.
+            with explained_disk_errors(self.root):
+                make(workspace)
+                complete = workspace.output.parent
+                _write_manifest(workspace.output)
+                sync_tree(complete)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.rename(complete, target)
+                sync_folder(target.parent)
+        return Entry(stage, digest, target / "files")
+
+    def drop(self, stage: str, digest: str) -> None:
+        """Forgets an entry, if it exists."""
+        doomed = self._work / f"dropped-{os.getpid()}-{time.monotonic_ns()}"
+        self._work.mkdir(parents=True, exist_ok=True)
+        try:
+            os.rename(self._entry(stage, digest), doomed)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(doomed)
+
+    def clean(self) -> None:
+        """Removes what killed processes left behind, except the state that a stage can resume from."""
+        if not self._work.is_dir():
+            return
+        for path in sorted(self._work.iterdir()):
+            if path.suffix == ".lock":
+                continue
+            with _if_free(path.with_name(path.name + ".lock")) as free:
+                if free:
+                    self._clean_workspace(path)
+        for path in sorted(self._work.glob("*.lock")):
+            with _if_free(path):
+                pass  # releasing removes the file
+
+    def clear(self) -> int:
+        """Removes everything; the bytes freed.
+
+        Raises:
+            InstantStyleError: a build is using the cache.
+        """
+        if not self.root.is_dir():
+            return 0
+        for path in sorted(self._work.glob("*.lock")):
+            with _if_free(path) as free:
+                if not free:
+                    raise InstantStyleError(f"{self.root}: a build is using this cache ({FileLock(path).owner()}). Wait for it, then clear")
+        size_bytes = sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
+        for name in ("entries", "work"):
+            if (self.root / name).exists():
+                shutil.rmtree(self.root / name)
+        return size_bytes
+
+    def _entry(self, stage: str, digest: str) -> Path:
+        return self.root / "entries" / stage / digest[:DIGEST_CHARACTERS]
+
+    @contextmanager
+    def _workspace(self, stage: str, digest: str) -> Iterator[Workspace]:
+        folder = self._work / f"{stage}-{digest[:DIGEST_CHARACTERS]}"
+        lock = FileLock(folder.with_name(folder.name + ".lock"))
+        if not lock.acquire():
+            self.notice(f"{stage}: {lock.owner()} is making the same; waiting for it")
+            lock.acquire(wait=True)
+        try:
+            self._clean_workspace(folder)
+            workspace = Workspace(folder / "output" / "files", folder / "state")
+            workspace.output.mkdir(parents=True)
+            workspace.state.mkdir(exist_ok=True)
+            yield workspace
+        finally:
+            self._clean_workspace(folder)
+            lock.release()
+
+    def _clean_workspace(self, folder: Path) -> None:
+        if folder.name.startswith("dropped-"):
+            shutil.rmtree(folder)
+            return
+        shutil.rmtree(folder / "output", ignore_errors=True)
+        stage, _, digest = folder.name.rpartition("-")
+        state = folder / "state"
+        if state.is_dir():
+            for half_written in state.glob("*.tmp"):
+                half_written.unlink()
+            old = time.time() - state.stat().st_mtime > STATE_KEPT_SECONDS
+            if old or not any(state.iterdir()) or self._entry(stage, digest).exists():
+                shutil.rmtree(state)
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+@contextmanager
+def _if_free(path: Path) -> Iterator[bool]:
+    """Holds the lock at ``path`` if nobody else does."""
+    lock = FileLock(path)
+    free = lock.acquire()
+    try:
+        yield free
+    finally:
+        lock.release()
+
+
+def _write_manifest(files: Path) -> None:
+    rows = {
+        path.relative_to(files).as_posix(): {"size_bytes": path.stat().st_size, "sha256": file_sha256(path)}
+        for path in sorted(files.rglob("*"))
+        if path.is_file()
+    }
+    atomic_write(files.parent / "manifest.json", json.dumps(rows, indent=1))
+
+
+def _damage(folder: Path) -> str:
+    """What is wrong with an entry, empty if nothing is."""
+    try:
+        rows = json.loads((folder / "manifest.json").read_text())
+    except (OSError, ValueError):
+        return "no readable manifest"
+    files = folder / "files"
+    present = {path.relative_to(files).as_posix() for path in files.rglob("*") if path.is_file()}
+    if present != set(rows):
+        return f"{sorted(present ^ set(rows))[0]} is missing or was added"
+    for name, row in rows.items():
+        path = files / name
+        if path.stat().st_size != row["size_bytes"] or file_sha256(path) != row["sha256"]:
+            return f"{name} was altered"
+    return ""

@@ -1,0 +1,98 @@
+"""An artifact on disk: the manifest ``artifact.json`` beside its files, and the hashes that prove them."""
+
+import hashlib
+import os
+from pathlib import Path, PurePosixPath
+
+from pydantic import TypeAdapter, ValidationError
+
+from ..model.errors import ArtifactError
+from .base import Artifact, ArtifactFile
+
+MANIFEST = "artifact.json"
+_ADAPTER = TypeAdapter(Artifact)
+_CHUNK_BYTES = 1 << 20
+
+
+def describe_files(folder: Path) -> tuple[ArtifactFile, ...]:
+    """Path, size and SHA-256 of every file below ``folder`` in the order of their paths, without the manifest."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+    return tuple(ArtifactFile(path.relative_to(folder).as_posix(), path.stat().st_size, file_sha256(path)) for path in files)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def write_manifest(artifact: Artifact, folder: Path) -> None:
+    """Writes ``artifact.json``, all of it or nothing."""
+    temporary = folder / f".{MANIFEST}.{os.getpid()}"
+    try:
+        temporary.write_bytes(_ADAPTER.dump_json(artifact, indent=1))
+        os.replace(temporary, folder / MANIFEST)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_manifest(folder: Path) -> Artifact:
+    """Reads ``artifact.json``.
+
+    Raises:
+        ArtifactError: it is missing, is no artifact's manifest, or lists a graph whose file it does not list.
+    """
+    path = folder / MANIFEST
+    try:
+        artifact = _ADAPTER.validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} is missing; build the artifact again") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ArtifactError(f"{path} is not an artifact's manifest: {where}: {first['msg']}; build the artifact again") from None
+    listed = {file.path for file in artifact.files}
+    for graph in artifact.graphs:
+        if graph.file not in listed:
+            raise ArtifactError(
+                f"{path}: graph '{graph.name}' names the file '{graph.file}', which is not listed; build the artifact again"
+            )
+    return artifact
+
+
+def verify(artifact: Artifact, folder: Path) -> None:
+    """Checks every file of an artifact against its size and hash.
+
+    Raises:
+        ArtifactError: one is missing, altered or outside the folder.
+    """
+    for file in artifact.files:
+        verify_file(file, folder)
+
+
+def verify_file(file: ArtifactFile, folder: Path) -> None:
+    """Checks one file. Raises ArtifactError as ``verify`` does."""
+    inside = PurePosixPath(file.path)
+    if inside.is_absolute() or ".." in inside.parts:
+        raise ArtifactError(f"{folder / MANIFEST} lists '{file.path}', which is outside of the artifact's folder")
+    path = folder / inside
+    if not path.is_file():
+        raise ArtifactError(f"{path} is missing; build the artifact again")
+    size_bytes = path.stat().st_size
+    if size_bytes != file.size_bytes:
+        raise ArtifactError(f"{path} was altered after the build: {size_bytes} bytes, not {file.size_bytes}; build the artifact again")
+    if file_sha256(path) != file.sha256:
+        raise ArtifactError(f"{path} was altered after the build: its SHA-256 is not the manifest's; build the artifact again")
+
+
+def graph_path(artifact: Artifact, folder: Path, graph: str) -> Path:
+    """The verified model file of one graph. Raises ArtifactError as ``verify`` does, KeyError if there is no such graph."""
+    name = artifact.graph(graph).file
+    files = {file.path: file for file in artifact.files}
+    if name not in files:
+        raise ArtifactError(f"{folder / MANIFEST}: graph '{graph}' names the file '{name}', which is not listed; build the artifact again")
+    verify_file(files[name], folder)
+    return folder / name

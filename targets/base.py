@@ -1,0 +1,164 @@
+"""The contract of a target: three verbs (emit, open, availability) and the values that they pass."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from ..export.program import Program
+from ..model.graph import Arrays, Size, TensorSpec
+
+
+class Precision(StrEnum):
+    """Arithmetic of an artifact's convolutions."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    INT8 = "int8"
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a target can emit and run on this machine.
+
+    Attributes:
+        reason: why not, empty if it can do both.
+        remedy: the command that would help, empty if there is none.
+    """
+
+    can_emit: bool
+    can_run: bool
+    reason: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class ArtifactFile:
+    """A file of an artifact.
+
+    Attributes:
+        path: relative to the artifact's folder, with forward slashes.
+        size_bytes: of its content.
+        sha256: of its content, in hexadecimal.
+    """
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class GraphArtifact:
+    """One graph of an artifact. ``file`` is the model file that a runner opens; ``int8_convolutions`` is how many of its
+    ``convolutions`` must execute as int8 kernels."""
+
+    name: str
+    file: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    convolutions: int
+    int8_convolutions: int
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What one target emitted in one precision at one size: a folder of files.
+
+    ``shipped_bytes`` counts what an app must carry: the model files, not the reports beside them.
+    """
+
+    target: str
+    precision: Precision
+    size: Size
+    graphs: tuple[GraphArtifact, ...]
+    files: tuple[ArtifactFile, ...]
+    shipped_bytes: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Identifies the artifact within a bundle, e.g. ``android-int8-512x512``."""
+        return f"{self.target}-{self.precision}-{self.size[0]}x{self.size[1]}"
+
+    def graph(self, name: str) -> GraphArtifact:
+        """The graph of that name; KeyError if there is none."""
+        return {graph.name: graph for graph in self.graphs}[name]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What really executed.
+
+    Attributes:
+        provider: e.g. ``CPUExecutionProvider``.
+        convolutions: convolutions in the graph that the runtime executes, after its own optimisation.
+        int8_convolutions: those of them that are int8 kernels.
+        kernels: how many nodes of each kind the runtime executes, e.g. (("QLinearConv", 34), …), most frequent first.
+    """
+
+    provider: str
+    convolutions: int
+    int8_convolutions: int
+    kernels: tuple[tuple[str, int], ...] = ()
+
+
+class Runner(ABC):
+    """Runs one graph of an artifact. A context manager; ``run`` raises ExecutionError after it was closed."""
+
+    execution: Execution
+
+    @abstractmethod
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Named float32 arrays in the shapes of the graph's specs -> named float32 arrays."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Frees the runtime's memory; a second call does nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class Target(ABC):
+    """A place to deploy to. Subclasses import their heavy packages inside the methods.
+
+    Attributes:
+        name: as in recipes, the bundle and the entry point.
+        description: one line for ``instantstyle doctor``.
+        precisions: what it can emit.
+    """
+
+    name: str
+    description: str
+    precisions: Sequence[Precision]
+
+    @abstractmethod
+    def availability(self) -> Availability:
+        """Whether it can emit and run here; cheap, never raises."""
+
+    @abstractmethod
+    def emit(self, program: Program, precision: Precision, folder: Path) -> Artifact:
+        """Writes the artifact's files into ``folder``, which exists and is empty; the caller makes it atomic.
+
+        Raises:
+            TargetUnavailableError: a package is missing.
+            CaptureError: the program has something that this target cannot express; names node and module path.
+        """
+
+    @abstractmethod
+    def open(self, artifact: Artifact, folder: Path, graph: str, threads: int) -> Runner:
+        """A runner for one graph of an artifact that ``emit`` wrote into ``folder``.
+
+        Raises:
+            TargetUnavailableError: it cannot run on this machine.
+            ExecutionError: the runtime would execute something else than was asked for (another provider, fewer int8
+                convolutions than ``GraphArtifact.int8_convolutions``).
+        """

@@ -1,0 +1,160 @@
+"""A captured graph to a clean ONNX model: standard operators of opset 18, the spec's names, nothing of the machine that made it."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from torch.export import ExportedProgram
+
+from ..export.program import GraphProgram, Program
+from ..model.errors import CaptureError
+from ..model.graph import Size, TensorSpec
+from .base import Precision
+from .silence import silence
+
+if TYPE_CHECKING:
+    import onnx
+    import onnx_ir as ir
+
+# From 21 on, the exporter's QuantizeLinear has an output_dtype that ONNX Runtime rejects beside another zero point.
+OPSET = 18
+PRODUCER = "instantstyle"
+# Exporting takes seconds and several targets start from the same model.
+_exported: "WeakKeyDictionary[ExportedProgram, bytes]" = WeakKeyDictionary()
+PACKAGES = ("onnx", "onnxscript", "onnx_ir", "onnxsim")
+
+
+def to_onnx(graph: GraphProgram, precision: Precision, size: Size) -> "onnx.ModelProto":
+    """Exports one graph and simplifies it.
+
+    FLOAT32 is the float program, exact. INT8 is the PT2E program as it stands: standard QuantizeLinear and DequantizeLinear,
+    signed, zero points 0, weights stored as int8 with one scale for each output channel.
+
+    Raises:
+        CaptureError: an operator has no ONNX form (names node and module path), the program does not fit its specs,
+            or it has no int8.
+    """
+    import onnx
+
+    program = _program(graph, precision)
+    if program not in _exported:
+        model = _export(graph, program)
+        _rename(model.graph, graph, size)
+        _forget_origin(model)
+        _exported[program] = _simplify(graph, model).SerializeToString(deterministic=True)
+    return onnx.load_model_from_string(_exported[program])
+
+
+def stamp(model: "onnx.ModelProto", program: Program, graph: GraphProgram, precision: Precision) -> None:
+    """Writes into the model what an app must know of it: names, shapes and value ranges of inputs and outputs."""
+    tensors = {"inputs": graph.inputs, "outputs": graph.outputs}
+    facts = {
+        "model": program.model,
+        "graph": graph.name,
+        "precision": str(precision),
+        "size": f"{program.size[0]}x{program.size[1]}",
+        **{key: json.dumps([_describe(spec, program.size) for spec in specs]) for key, specs in tensors.items()},
+    }
+    model.producer_name, model.producer_version = PRODUCER, ""
+    model.graph.name = graph.name
+    del model.metadata_props[:]
+    for key, value in facts.items():
+        model.metadata_props.add(key=f"{PRODUCER}.{key}", value=value)
+
+
+def _describe(spec: TensorSpec, size: Size) -> dict[str, object]:
+    """A tensor in the model's metadata."""
+    return {"name": spec.name, "kind": str(spec.kind), "shape": spec.shape(size), "minimum": spec.minimum, "maximum": spec.maximum}
+
+
+def _program(graph: GraphProgram, precision: Precision) -> ExportedProgram:
+    if precision is Precision.FLOAT32:
+        return graph.float_program
+    if precision is not Precision.INT8:
+        raise CaptureError(f"graph '{graph.name}': no ONNX form of precision {precision}")
+    if graph.int8_program is None:
+        raise CaptureError(f'graph \'{graph.name}\' has no int8 program: set quantize.method to "qat" or "ptq" in the recipe')
+    return graph.int8_program
+
+
+def _export(graph: GraphProgram, program: ExportedProgram) -> "ir.Model":
+    import torch.onnx
+
+    with silence():
+        try:
+            exported = torch.onnx.export(program, dynamo=True, opset_version=OPSET, verbose=False)
+        except torch.onnx.OnnxExporterError as error:
+            raise CaptureError(_explain(graph, program, error)) from error
+    if exported is None:
+        raise CaptureError(f"graph '{graph.name}': torch.onnx returned no model")
+    return exported.model
+
+
+def _explain(graph: GraphProgram, program: ExportedProgram, error: BaseException) -> str:
+    """The exporter's chain of errors in two lines: the node with its module path, and the first cause."""
+    chain = [error]
+    while chain[-1].__cause__ is not None:
+        chain.append(chain[-1].__cause__)
+    text, cause = " ".join(str(link) for link in chain), str(chain[-1]).splitlines()[0]
+    named = re.search(r"node %(\w+) ", text)
+    where = f"node '{named[1]}' in module {_modules(program, named[1])}" if named else "the exporter names no node"
+    return f"graph '{graph.name}' has no ONNX form: {where}: {cause}; write that line of the model with other operators"
+
+
+def _modules(program: ExportedProgram, name: str) -> str:
+    """Paths of the modules that a node of the exporter's comes from."""
+    nodes = [node for node in program.graph.nodes if node.name == name]
+    # Where the exporter decomposed an operator, the parts' names resemble the whole's: bessel_j0 of special_bessel_j0.
+    nodes = nodes or [node for node in program.graph.nodes if name.rstrip("_0123456789") in node.name]
+    stacks = (list((node.meta.get("nn_module_stack") or {}).values()) for node in nodes)
+    return " or ".join(sorted({f"'{stack[-1][0] if stack else ''}'" for stack in stacks})) or "unknown"
+
+
+def _rename(onnx_graph: "ir.Graph", graph: GraphProgram, size: Size) -> None:
+    """Gives inputs and outputs their specs' names, and inner values that have one of these another."""
+    pairs = _pair("inputs", onnx_graph.inputs, graph.inputs, graph) + _pair("outputs", onnx_graph.outputs, graph.outputs, graph)
+    if len({spec.name for _, spec in pairs}) != len(pairs):
+        raise CaptureError(f"graph '{graph.name}': two of its inputs and outputs have one name: {[spec.name for _, spec in pairs]}")
+    outer, taken = {id(value) for value, _ in pairs}, {spec.name for _, spec in pairs}
+    inner = [value for node in onnx_graph for value in node.outputs] + list(onnx_graph.initializers.values())
+    for value in inner:
+        if value.name in taken and id(value) not in outer:
+            value.name = f"{value.name}.inner"
+    for value, spec in pairs:
+        value.name = spec.name
+        shape = tuple(value.shape) if value.shape is not None else None
+        if shape != spec.shape(size):
+            raise CaptureError(f"graph '{graph.name}': tensor '{spec.name}' has shape {shape}, its spec says {spec.shape(size)}")
+
+
+def _pair(kind: str, values: Sequence["ir.Value"], specs: Sequence[TensorSpec], graph: GraphProgram) -> list[tuple["ir.Value", TensorSpec]]:
+    if len(values) != len(specs):
+        raise CaptureError(f"graph '{graph.name}' was captured with {len(values)} {kind}, its specs have {len(specs)}")
+    return list(zip(values, specs, strict=True))
+
+
+def _forget_origin(model: "ir.Model") -> None:
+    """Drops stack traces and the like: they hold paths of the build machine, and differ from build to build."""
+    model.graph.metadata_props.clear()
+    model.graph.doc_string = model.doc_string = None
+    values = [*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()]
+    for node in model.graph:
+        node.metadata_props.clear()
+        node.doc_string = None
+        values += node.outputs
+    for value in values:
+        value.metadata_props.clear()
+        value.doc_string = None
+
+
+def _simplify(graph: GraphProgram, model: "ir.Model") -> "onnx.ModelProto":
+    import onnx_ir as ir
+    import onnxsim
+
+    with silence():
+        simplified, equal = onnxsim.simplify(ir.to_proto(model))
+    if not equal:
+        raise CaptureError(f"graph '{graph.name}': onnxsim changed what the model computes")
+    return simplified

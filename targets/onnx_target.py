@@ -1,0 +1,113 @@
+"""Target ``onnx``: plain ONNX files for any runtime, and for ONNX Runtime on servers, desktops and in browsers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..export.program import GraphProgram, Program
+from ..model.errors import CaptureError
+from .artifact import describe_files, graph_path
+from .base import Artifact, Availability, GraphArtifact, Precision, Runner, Target
+from .host import int8_saturates
+from .onnx_export import PACKAGES, stamp, to_onnx
+from .packages import install_command, missing_packages, require
+
+if TYPE_CHECKING:
+    import onnx
+
+    from .rewrites.graph import Rewrite
+
+RUNTIME = "onnxruntime"
+
+
+def availability(emit: Sequence[str], run: Sequence[str]) -> Availability:
+    """What a target can do with the packages that are installed here."""
+    missing = missing_packages(tuple(dict.fromkeys((*emit, *run))))
+    if not missing:
+        return Availability(can_emit=True, can_run=True)
+    can_emit, can_run = not set(missing) & set(emit), not set(missing) & set(run)
+    return Availability(can_emit, can_run, f"not installed: {', '.join(missing)}", install_command(missing))
+
+
+def portable_rewrites() -> tuple["Rewrite", ...]:
+    """Rewrites of the numbers' grids alone, which leave the shape of the network as it is.
+
+    Activations are uint8 beside int8 weights: ONNX Runtime on x86 runs a third of the convolutions of the signed, symmetric form as int8
+    kernels and is slower with it than in float; in this form it runs all of them.
+    """
+    from .rewrites.fold_repeated_quantization import fold_repeated_quantization
+    from .rewrites.refine_non_negative import refine_non_negative
+    from .rewrites.uint8_activations import uint8_activations
+
+    return fold_repeated_quantization, refine_non_negative, uint8_activations
+
+
+def build(
+    program: Program, graph: GraphProgram, precision: Precision, rewrites: Sequence["Rewrite"]
+) -> tuple["onnx.ModelProto", int, tuple[str, ...]]:
+    """One graph as an ONNX model.
+
+    Returns:
+        the model, how many of its convolutions must run as int8 kernels, and notes for the artifact.
+
+    Raises:
+        CaptureError: the graph has no ONNX form, or lost int8 convolutions on the way.
+    """
+    model, asked, notes = to_onnx(graph, precision, program.size), 0, ()
+    if precision is Precision.INT8:
+        from .rewrites.apply import apply, summary
+        from .rewrites.count import int8_convolutions
+
+        model, changes = apply(model, rewrites)
+        found = int8_convolutions(model)
+        if found.plain + found.transposed < graph.int8_convolutions:
+            raise CaptureError(
+                f"graph '{graph.name}': {graph.int8_convolutions} convolutions are int8 in the program, "
+                f"{found.plain + found.transposed} in the ONNX model: an output or input of the others is not quantised"
+            )
+        asked = found.plain
+        notes = (f"{graph.name}: {summary(changes)}",)
+        if found.transposed:
+            notes += (f"{graph.name}: {found.transposed} transposed convolutions run in float, ONNX Runtime has no int8 kernel for them",)
+    stamp(model, program, graph, precision)
+    return model, asked, notes
+
+
+def host_notes(precision: Precision) -> tuple[str, ...]:
+    """What to know about scores that are measured on the machine that emits."""
+    if precision is not Precision.INT8 or not int8_saturates():
+        return ()
+    return ("this x86 processor has no VNNI: its int8 kernels saturate at 16 bits, so int8 scores are lower here than on Arm",)
+
+
+def save(model: "onnx.ModelProto", path: Path) -> None:
+    """Writes a model so that equal models are equal files."""
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+class OnnxTarget(Target):
+    """``<graph>.onnx`` for each graph, opset 18, simplified. INT8 is in standard QuantizeLinear/DequantizeLinear nodes."""
+
+    name = "onnx"
+    description = "ONNX opset 18 (float32, int8 QDQ), executed by ONNX Runtime"
+    precisions = (Precision.FLOAT32, Precision.INT8)
+
+    def availability(self) -> Availability:
+        return availability(PACKAGES, (RUNTIME,))
+
+    def emit(self, program: Program, precision: Precision, folder: Path) -> Artifact:
+        require(self.name, PACKAGES)
+        graphs, notes = [], host_notes(precision)
+        for graph in program.graphs:
+            model, asked, graph_notes = build(program, graph, precision, portable_rewrites())
+            save(model, folder / f"{graph.name}.onnx")
+            graphs.append(GraphArtifact(graph.name, f"{graph.name}.onnx", graph.inputs, graph.outputs, graph.convolutions, asked))
+            notes += graph_notes
+        files = describe_files(folder)
+        return Artifact(self.name, precision, program.size, tuple(graphs), files, sum(file.size_bytes for file in files), notes)
+
+    def open(self, artifact: Artifact, folder: Path, graph: str, threads: int) -> Runner:
+        require(self.name, (RUNTIME,))
+        from .ort_runner import OrtRunner
+
+        return OrtRunner(graph_path(artifact, folder, graph), artifact.graph(graph), artifact.size, threads)

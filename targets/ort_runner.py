@@ -1,0 +1,93 @@
+"""Runs one graph on ONNX Runtime and proves what it ran."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from ..model.errors import ArtifactError, ExecutionError
+from ..model.graph import Arrays, Size
+from .base import Execution, GraphArtifact, Runner
+from .ort_kernels import CONVOLUTIONS, INT8_CONVOLUTION, read_kernels
+
+PROVIDER = "CPUExecutionProvider"
+# What goes wrong is raised as well; ONNX Runtime would print it besides.
+LOG_NOTHING = 4
+SESSION_OPTIONS = {
+    # Idle sessions spin otherwise and slow the next one by a third.
+    "session.force_spinning_stop": "1",
+    "session.save_model_format": "ORT",
+}
+
+
+class OrtRunner(Runner):
+    """A session on ONNX Runtime's CPU provider for a ``.onnx`` or ``.ort`` file.
+
+    Args:
+        path: the model file.
+        graph: names and specs of its inputs and outputs, and how many int8 convolutions must run.
+        size: the artifact's size, H and W in pixels.
+        threads: threads within an operator.
+
+    Raises:
+        ArtifactError: the file is not what ``graph`` says.
+        ExecutionError: another provider, or fewer int8 convolutions than asked for.
+    """
+
+    def __init__(self, path: Path, graph: GraphArtifact, size: Size, threads: int) -> None:
+        import onnxruntime
+
+        self._graph, self._size, self._path = graph, size, path
+        with tempfile.TemporaryDirectory(prefix="instantstyle-") as folder:
+            optimized = Path(folder) / "optimized.ort"
+            self._session: onnxruntime.InferenceSession | None = _open(path, threads, optimized)
+            kernels = read_kernels(optimized)
+        _check_tensors(self._session, graph, size, path)
+        providers = self._session.get_providers()
+        if providers != [PROVIDER]:
+            raise ExecutionError(f"graph '{graph.name}': ONNX Runtime runs it on {providers}, not on {PROVIDER} alone")
+        convolutions = sum(count for kernel, count in kernels.items() if kernel in CONVOLUTIONS)
+        self.execution = Execution(PROVIDER, convolutions, kernels[INT8_CONVOLUTION], tuple(kernels.most_common()))
+        if self.execution.int8_convolutions < graph.int8_convolutions:
+            raise ExecutionError(
+                f"graph '{graph.name}' ({path}): {self.execution.int8_convolutions} convolutions run as int8 kernels, "
+                f"{graph.int8_convolutions} should, of {convolutions}; build the artifact again with this version of ONNX Runtime"
+            )
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        if self._session is None:
+            raise ExecutionError(f"graph '{self._graph.name}': the runner was closed")
+        wanted = {spec.name: spec.shape(self._size) for spec in self._graph.inputs}
+        given = {name: array.shape for name, array in inputs.items()}
+        if given != wanted or any(array.dtype != np.float32 for array in inputs.values()):
+            types = ", ".join(sorted({str(array.dtype) for array in inputs.values()}))
+            raise ValueError(f"graph '{self._graph.name}' wants float32 arrays {wanted}, got {types} {given}")
+        names = [spec.name for spec in self._graph.outputs]
+        return {name: np.asarray(value) for name, value in zip(names, self._session.run(names, dict(inputs)), strict=True)}
+
+    def close(self) -> None:
+        self._session = None
+
+
+def _open(path: Path, threads: int, optimized: Path):
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as state  # pyright: ignore[reportAttributeAccessIssue]  (compiled)
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = LOG_NOTHING
+    options.optimized_model_filepath = str(optimized)
+    for key, value in SESSION_OPTIONS.items():
+        options.add_session_config_entry(key, value)
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=[PROVIDER])
+    except (state.Fail, state.InvalidProtobuf, state.InvalidGraph, state.NoSuchFile, state.NotImplemented, state.RuntimeException) as error:
+        raise ArtifactError(f"ONNX Runtime {onnxruntime.__version__} cannot open {path}: {error}") from error
+
+
+def _check_tensors(session, graph: GraphArtifact, size: Size, path: Path) -> None:
+    for kind, found, specs in (("inputs", session.get_inputs(), graph.inputs), ("outputs", session.get_outputs(), graph.outputs)):
+        has = {tensor.name: (tuple(tensor.shape), tensor.type) for tensor in found}
+        wants = {spec.name: (spec.shape(size), "tensor(float)") for spec in specs}
+        if has != wants:
+            raise ArtifactError(f"{path}: its {kind} are {has}, the manifest says {wants}; build the artifact again")

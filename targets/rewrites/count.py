@@ -1,0 +1,33 @@
+"""Counts the convolutions of an ONNX model that are int8 by its Q/DQ nodes."""
+
+from dataclasses import dataclass
+
+import onnx
+import onnx_ir as ir
+
+from .graph import DEQUANTIZE, QUANTIZE, only_reader
+
+
+@dataclass(frozen=True)
+class Int8Convolutions:
+    """Convolutions with a dequantised input, a dequantised constant weight and a quantised output."""
+
+    plain: int
+    transposed: int
+
+
+def int8_convolutions(model: onnx.ModelProto) -> Int8Convolutions:
+    """Counts ``Conv`` and ``ConvTranspose`` apart: ONNX Runtime has an int8 kernel for the first alone."""
+    graph = ir.from_proto(model).graph
+    found = [node.op_type for node in graph if node.op_type in ("Conv", "ConvTranspose") and _is_int8(node)]
+    return Int8Convolutions(found.count("Conv"), found.count("ConvTranspose"))
+
+
+def _is_int8(node: ir.Node) -> bool:
+    sources = [value.producer() if value is not None else None for value in node.inputs[:2]]
+    reader = only_reader(node.outputs[0])
+    if reader is not None and reader.op_type == "Relu":
+        reader = only_reader(reader.outputs[0])
+    return (
+        all(source is not None and source.op_type == DEQUANTIZE for source in sources) and reader is not None and reader.op_type == QUANTIZE
+    )

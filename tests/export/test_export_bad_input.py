@@ -1,0 +1,208 @@
+"""What a user can get wrong in a release: each a clear error, exit code 2, and the dist folder as it was."""
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from export_helpers import change, content_of, release, write_recipe
+from safetensors.torch import save_file
+
+from instantstyle.export import cli
+from instantstyle.export.lock import lock_output
+from instantstyle.export.recipe import load_recipe
+from instantstyle.export.release import ReleaseOptions, select
+from instantstyle.export.release import release as run_release
+from instantstyle.model.errors import InstantStyleError, RecipeError
+from instantstyle.targets.onnx_target import OnnxTarget
+
+BRANCHING = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, image):
+        if image.mean() > 0:
+            return self.conv(image)
+        return image
+
+def make():
+    return Net()
+"""
+
+
+def checkpoint(folder: Path, content: bytes | dict[str, torch.Tensor]) -> None:
+    path = folder / "net.safetensors"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        save_file(content, path)
+    change(folder / "recipe.toml", ("sizes =", 'checkpoint = "net.safetensors"\nsizes ='))
+
+
+def factory(folder: Path, code: str) -> None:
+    (folder / "net.py").write_text(code)
+    text = (folder / "recipe.toml").read_text().splitlines()
+    lines = ['factory = "net.py:make"' if line.startswith("factory") else line for line in text]
+    (folder / "recipe.toml").write_text("\n".join(lines))
+
+
+def edit(*changes: tuple[str, str]) -> Callable[[Path], None]:
+    return lambda folder: change(folder / "recipe.toml", *changes)
+
+
+BAD: dict[str, tuple[Callable[[Path], object], str]] = {
+    "checkpoint missing": (
+        edit(("sizes =", 'checkpoint = "gone.pt"\nsizes =')),
+        r"recipe\.toml: model\.checkpoint: no such file .*gone\.pt",
+    ),
+    "checkpoint truncated": (
+        lambda folder: checkpoint(folder, b"\x40\0\0\0\0\0\0\0{"),
+        r"net\.safetensors: the file is truncated \(9 bytes\)",
+    ),
+    "checkpoint of another model": (
+        lambda folder: checkpoint(folder, {"first.weight": torch.zeros(16, 3, 3, 3)}),
+        r"(?s)does not fit the model SuperResolution.*missing from the file: first\.bias.*"
+        r"first\.weight: 16x3x3x3 in the file, 16x3x5x5 in the model",
+    ),
+    "size": (
+        lambda folder: write_recipe(folder, "unet.py:make", changes=(("sizes = [64]", "sizes = [[66, 64]]"),)),
+        r"model\.sizes: found 66x64, but height and width must be multiples of 4 for this model; nearest allowed: 64x64 and 68x64",
+    ),
+    "crop": (
+        lambda folder: write_recipe(folder, "unet.py:make", "qat", (("crop = 64", "crop = 70"),)),
+        r"quantize\.crop: found 70x70, but height and width must be multiples of 4 .*nearest allowed: 68x68 and 72x72",
+    ),
+    "returns a list": (
+        lambda folder: factory(folder, "def make():\n    return [1]\n"),
+        r"net\.py:make returned list; allowed: a torch\.nn\.Module",
+    ),
+    "cannot be captured": (lambda folder: factory(folder, BRANCHING), r"net\.py.*if image\.mean\(\) > 0"),
+    "too few images": (edit(("minimum_images = 4", "minimum_images = 5")), "calibration photos: 4 found, at least 5 needed"),
+    "no images": (edit(('"validation"', '"nowhere"')), "image pattern 'nowhere' matches no file"),
+    "corrupt image": (lambda folder: (folder / "calibration" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n123"), r"2\.png"),
+    "not a table": (
+        lambda folder: (
+            (folder / "t.json").write_text("{}"),
+            change(folder / "recipe.toml", ("steps", 'calibration_table = "t.json"\nsteps')),
+        ),
+        r"t\.json: not a calibration table",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_explained_and_leaves_the_old_dist(tmp_path: Path, case: str) -> None:
+    prepare, told = BAD[case]
+    write_recipe(tmp_path)
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist" / "bundle.json").write_text("{}")
+    prepare(tmp_path)
+    with pytest.raises(InstantStyleError, match=told):
+        release(tmp_path)
+    assert content_of(tmp_path / "dist") == {"bundle.json": b"{}"}
+    assert {path.name for path in tmp_path.iterdir()} <= {
+        "cache", "calibration", "dist", "net.py", "__pycache__", "net.safetensors", "recipe.toml", "t.json", "validation",
+    }  # fmt: skip
+    assert list((tmp_path / "cache").glob("work/*")) == []
+
+
+def test_a_full_disk_in_the_middle(released: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = content_of(released / "dist")
+    change(released / "recipe.toml", ('android = ["int8"]', 'android = ["int8"]\nonnx = ["int8"]'))
+
+    def fill(self: OnnxTarget, program: object, precision: object, folder: Path) -> object:
+        (folder / "half.onnx").write_bytes(b"x" * 1000)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "half.onnx"))
+
+    monkeypatch.setattr(OnnxTarget, "emit", fill)
+    with pytest.raises(InstantStyleError, match=r"the disk is full: could not write .*half\.onnx \([\d,]+ bytes free\)"):
+        release(released)
+    assert content_of(released / "dist") == before
+    assert not any("half.onnx" in name for name in content_of(released))
+
+
+def test_a_full_disk_while_the_bundle_is_written(released: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (released / "dist" / "summary.md").unlink()
+    before = content_of(released / "dist")
+
+    def fill(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("instantstyle.export.bundling.write_reports", fill)
+    with pytest.raises(InstantStyleError, match=r"the disk is full: could not write .* bytes free"):
+        release(released)
+    assert content_of(released / "dist") == before
+    assert sorted(path.name for path in released.iterdir()) == ["cache", "calibration", "dist", "recipe.toml", "validation"]
+
+
+def test_a_read_only_dist_is_refused_before_any_work(released: Path) -> None:
+    (released / "dist").chmod(0o555)
+    try:
+        with pytest.raises(InstantStyleError, match=r"dist: is read-only, dist cannot be written"):
+            release(released)
+    finally:
+        (released / "dist").chmod(0o755)
+
+
+def test_a_second_build_in_the_same_folder_is_refused(released: Path) -> None:
+    lock = lock_output(released / "dist")
+    try:
+        with pytest.raises(InstantStyleError, match=r"another build is writing there \(process \d+, since"):
+            release(released)
+    finally:
+        lock.release()
+    assert release(released)[1][-1]["event"] == "build_end"
+
+
+def test_only_must_be_a_target_of_the_recipe(tmp_path: Path) -> None:
+    recipe = load_recipe(write_recipe(tmp_path, changes=(('android = ["int8"]', 'android = ["int8"]\nonnx = ["float32"]'),)))
+    assert select(recipe, None) is recipe
+    chosen = select(recipe, "onnx").targets
+    assert (dict(chosen.build), chosen.required) == ({"onnx": ("float32",)}, ("onnx",))
+    with pytest.raises(RecipeError, match=r"--only andriod: not built by this recipe, did you mean 'android'\?; allowed: android, onnx"):
+        select(recipe, "andriod")
+
+
+def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
+    monkeypatch.setattr(sys, "argv", ["instantstyle", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    return end.value.code
+
+
+def test_exit_code_2_and_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main(monkeypatch, "release", str(tmp_path / "gone.toml")) == 2
+    output = capsys.readouterr()
+    assert output.err == f"instantstyle: {tmp_path / 'gone.toml'}: no such recipe\n"
+    assert output.out == ""
+    assert run_main(monkeypatch, "release") == 2
+    assert run_main(monkeypatch, "no-such-command") == 2
+    assert run_main(monkeypatch, "validate", str(tmp_path)) == 2
+
+
+def test_an_interrupt_says_how_to_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(options: ReleaseOptions) -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        return run_release(options)
+
+    monkeypatch.setattr("instantstyle.export.release.release", interrupt)
+    assert run_main(monkeypatch, "release", str(write_recipe(tmp_path))) == 130
+    assert "interrupted; resume by running the same command" in capsys.readouterr().err
+
+
+def test_a_defect_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def defect(options: ReleaseOptions) -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("instantstyle.export.release.release", defect)
+    monkeypatch.setattr(sys, "argv", ["instantstyle", "release", str(tmp_path)])
+    with pytest.raises(ZeroDivisionError):
+        cli.main()

@@ -1,0 +1,92 @@
+"""Which tensors become int8, on small nets where the answer is known by hand."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from instantstyle.export.quantize import PreparedGraph, prepare
+from instantstyle.export.recipe import QuantizeSettings
+from instantstyle.model.adain import AdaIN
+from instantstyle.model.errors import CaptureError
+from instantstyle.model.graph import single_graph
+
+SIZE = (16, 16)
+
+
+def prepared(module: nn.Module, **settings: object) -> PreparedGraph:
+    return prepare(single_graph(module).graphs[0], SIZE, QuantizeSettings(**settings))  # type: ignore[arg-type]
+
+
+class Residual(nn.Module):
+    """conv-BN-ReLU, pooling, resizing, residual addition, AdaIN with a constant code, tanh."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(8)
+        self.body = nn.Conv2d(8, 8, 3, padding=1)
+        self.adain = AdaIN(8, 4)
+        self.head = nn.Conv2d(8, 3, 3, padding=1)
+        self.ones = nn.Buffer(torch.ones(1, 4))
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = functional.max_pool2d(torch.relu(self.norm(self.stem(image))), 2)
+        x = torch.relu(self.body(x) + x)
+        x = self.adain(x, self.ones, self.ones[:, :1])
+        return torch.tanh(self.head(functional.interpolate(x, scale_factor=2.0)))
+
+
+def test_rules_on_a_residual_net_with_adain() -> None:
+    graph = prepared(Residual().eval())
+    assert (graph.convolutions, graph.int8_convolutions) == (3, 3)
+    assert list(graph.activations) == [
+        "input image",
+        "relu",  # the stem's, with batch norm and ReLU folded in; pooling passes its scale on
+        "body:conv2d",
+        "relu#2",  # the residual sum, which AdaIN reads
+        "adain:add",  # AdaIN's result; resizing passes its scale on
+        "head:conv2d",
+    ]
+    islands = {island.module_path: island.operators for island in graph.islands}
+    assert {"mean", "sqrt", "div", "mul"} <= set(islands["adain"])
+    assert "tanh" in islands[""]
+    assert not {"conv2d", "linear"} & {name for operators in islands.values() for name in operators}
+
+
+def test_adain_statistics_are_never_quantised() -> None:
+    names = prepared(Residual().eval()).activations
+    assert not [
+        name for name in names if name.startswith("adain") and name.split(":")[1].split("#")[0] in {"mean", "sqrt", "div", "mul", "sub"}
+    ]
+
+
+def test_style_affine_keeps_int8_weights_but_a_float_output() -> None:
+    graph = prepared(Residual().eval())
+    assert "adain.affine.weight" in graph.weights
+    assert "adain.affine:linear" not in graph.activations
+
+
+def test_keep_float_takes_a_module_out() -> None:
+    graph = prepared(Residual().eval(), keep_float=("body",))
+    assert (graph.convolutions, graph.int8_convolutions) == (3, 2)
+    reasons = {island.module_path: island.reason for island in graph.islands}
+    assert reasons["body"] == "kept by the recipe"
+
+
+def test_a_net_with_nothing_to_quantise_is_refused() -> None:
+    with pytest.raises(CaptureError, match=r"no convolution or linear layer"):
+        prepared(nn.Tanh())
+
+
+def test_batch_norm_is_folded_exactly() -> None:
+    torch.manual_seed(0)
+    net = Residual().eval()
+    with torch.no_grad():
+        nn.init.normal_(net.norm.running_mean)  # type: ignore[arg-type]
+        nn.init.uniform_(net.norm.running_var, 0.5, 2)  # type: ignore[arg-type]
+        nn.init.uniform_(net.norm.weight, 0.5, 2)
+    graph = prepared(net)
+    deviation = (net.norm.running_var + net.norm.eps).sqrt()  # type: ignore[operator]
+    expected = net.stem.weight * (net.norm.weight / deviation)[:, None, None, None]
+    torch.testing.assert_close(graph.module.get_parameter("stem.weight"), expected, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,243 @@
+"""The whole pipeline on small nets: from a recipe to a judged bundle, and again with nothing to do."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from export_helpers import MODELS, change, content_of, outcomes, release, write_recipe
+from torch import nn
+from typer.testing import CliRunner
+
+from instantstyle.export.cli import app
+from instantstyle.export.factory import import_factory
+from instantstyle.export.fingerprint import digest
+from instantstyle.export.pipeline import Make, Pipeline
+from instantstyle.export.progress import PlainDisplay
+from instantstyle.export.recipe import load_recipe
+from instantstyle.export.stages import calibrate, capture, load
+from instantstyle.export.store import Entry, Store
+from instantstyle.targets.android import AndroidTarget
+from instantstyle.targets.base import Availability, Precision
+from instantstyle.validation.bundle import read_bundle
+from instantstyle.validation.measurements import Status
+
+# The latency of so small a net says nothing; the check that int8 is faster than float has tests of its own.
+SPEED_CHECK = "int8_faster_than_float"
+EARLY = {"images calibration", "images validation", "calibrate", "capture float 64x64", "capture int8 64x64"}
+LATE = {"emit onnx-float32-64x64", "emit android-int8-64x64", "validate android-int8-64x64"}
+
+
+def check_android_model(folder: Path, net: str) -> None:
+    """Everything that a release promises about the Android model of a user's net."""
+    dist = folder / "dist"
+    (artifact,) = read_bundle(dist).artifacts
+    module = import_factory(f"{net}.py:make", MODELS)[0]().eval()
+    assert artifact.name == "android-int8-64x64"
+    assert all(failure.limit.startswith(SPEED_CHECK) for failure in artifact.failures)
+    assert artifact.measurements is not None
+    (execution,) = artifact.measurements.executions
+    assert execution.convolutions == execution.int8_convolutions == sum(isinstance(m, nn.Conv2d) for m in module.modules())
+    # The shipped file, run by nothing but ONNX Runtime, against the user's own module.
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 3, 64, 64)).astype(np.float32)
+    with torch.no_grad():
+        wanted = module(torch.from_numpy(image)).numpy()
+    session = onnxruntime.InferenceSession(next((dist / artifact.folder).glob("*.ort")))
+    output = np.asarray(session.run(None, {"image": image})[0])
+    assert output.shape == wanted.shape
+    assert 0 < np.square(output - wanted).mean() / np.square(wanted).mean() < 0.02
+    assert {path.name for path in dist.iterdir()} == {
+        "android",
+        "bundle.json",
+        "calibration.json",
+        "junit.xml",
+        "recipe.toml",
+        "summary.md",
+    }
+
+
+@pytest.mark.parametrize("net", ["transform_net", "unet"])
+def test_a_users_net_becomes_an_android_model(tmp_path: Path, net: str) -> None:
+    write_recipe(tmp_path, f"{net}.py:make")
+    code, events = release(tmp_path)
+    check_android_model(tmp_path, net)
+    assert set(outcomes(events)) == EARLY | LATE | {"load tiny", "prune", "qat", "bundle dist"}
+    assert events[-1] == {**events[-1], "event": "build_end", "exit_code": code}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "calibration", "dist", "recipe.toml", "validation"]
+
+
+def test_super_resolution_doubles_the_size(released: Path) -> None:
+    check_android_model(released, "superres")
+    (graph,) = json.loads((released / "dist" / "android" / "int8-64x64" / "artifact.json").read_text())["graphs"]
+    assert graph["outputs"][0]["scale"] == 2
+
+
+def test_a_second_run_does_nothing_and_says_so(released: Path) -> None:
+    before = content_of(released / "dist")
+    inode = (released / "dist").stat().st_ino
+    _, events = release(released)
+    assert {name: outcome for name, outcome in outcomes(events).items() if name in EARLY | LATE} == dict.fromkeys(EARLY | LATE, "reused")
+    assert content_of(released / "dist") == before
+    assert (released / "dist").stat().st_ino == inode
+    assert events[-1]["summary"].endswith("dist was up to date; 8 stages reused, 0 done")
+
+
+@pytest.mark.parametrize("damage", ["junit.xml", "summary.md", "android/int8-64x64/model.ort"])
+def test_a_damaged_dist_is_made_again_from_the_cache(released: Path, damage: str) -> None:
+    before = content_of(released / "dist")
+    (released / "dist" / damage).unlink()
+    _, events = release(released)
+    assert events[-1]["summary"].endswith("dist written; 8 stages reused, 0 done")
+    after = content_of(released / "dist")
+    assert set(after) == set(before)
+    assert after["android/int8-64x64/model.ort"] == before["android/int8-64x64/model.ort"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "done"),
+    [
+        ("min_ssim_mean = 0.5", "min_ssim_mean = 0.6", set()),
+        ("runs = 5", "runs = 6", {"validate android-int8-64x64"}),
+        (
+            'observer = "min_max"',
+            'observer = "mse"',
+            {"calibrate", "capture int8 64x64", "emit android-int8-64x64", "validate android-int8-64x64"},
+        ),
+    ],
+)
+def test_a_change_runs_again_what_depends_on_it(released: Path, old: str, new: str, done: set[str]) -> None:
+    change(released / "recipe.toml", (old, new))
+    _, events = release(released)
+    assert {name for name in EARLY | LATE if outcomes(events)[name] == "done"} == done
+
+
+def test_a_missed_limit_fails_the_build_without_running_anything(released: Path) -> None:
+    change(released / "recipe.toml", ("min_ssim_mean = 0.5", "min_ssim_mean = 1.0"))
+    code, events = release(released)
+    assert code == 1
+    (verdict,) = (event for event in events if event["event"] == "verdict")
+    assert (verdict["status"], verdict["required"]) == ("failed", True)
+    assert any("SSIM" in reason for reason in verdict["reasons"])
+    assert "0 done" in events[-1]["summary"]
+    assert (released / "dist" / "bundle.json").exists()
+
+
+def test_remeasure_measures_again(released: Path) -> None:
+    _, events = release(released, "--remeasure")
+    assert {name for name in EARLY | LATE if outcomes(events)[name] == "done"} == {"validate android-int8-64x64"}
+
+
+def test_a_target_that_cannot_run_here_is_never_a_pass(released: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AndroidTarget, "availability", lambda self: Availability(True, False, "no phone", "buy one"))
+    code, _ = release(released)
+    (artifact,) = read_bundle(released / "dist").artifacts
+    assert (code, artifact.status, artifact.measurements) == (1, Status.NOT_EXECUTED, None)
+    assert artifact.reason == "emitted, not executed here: no phone; buy one"
+    assert artifact.files
+    monkeypatch.setattr(AndroidTarget, "availability", lambda self: Availability(False, False, "no package", "pip install it"))
+    code, _ = release(released)
+    (artifact,) = read_bundle(released / "dist").artifacts
+    assert (code, artifact.status, artifact.files) == (1, Status.NOT_EXECUTED, ())
+    assert artifact.reason == "no package; pip install it"
+    assert not (released / "dist" / "android").exists()
+
+
+def test_without_quantisation_there_are_float_models_only(released: Path) -> None:
+    change(released / "recipe.toml", ('"ptq"', '"off"'), ("android", "onnx"), ('["int8"]', '["float32"]'))
+    code, events = release(released)
+    assert code == 0
+    assert set(outcomes(events)) & {"qat", "calibrate", "capture int8 64x64"} == set()
+    (artifact,) = read_bundle(released / "dist").artifacts
+    assert (artifact.name, artifact.precision, artifact.status) == ("onnx-float32-64x64", Precision.FLOAT32, Status.PASSED)
+    assert not (released / "dist" / "calibration.json").exists()
+    assert not (released / "dist" / "android").exists()
+
+
+class Recorder(Pipeline):
+    """Notes every stage's key and does nothing."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store, PlainDisplay(io.StringIO()))
+        self.keys: list[tuple[str, str]] = []
+
+    def run(self, stage: str, subject: str, inputs: Mapping[str, object], make: Make) -> Entry:
+        self.keys.append((stage, digest({"stage": stage, **inputs})))
+        return Entry(stage, self.keys[-1][1], Path("nowhere"))
+
+
+def test_every_size_and_precision_has_its_own_key(tmp_path: Path) -> None:
+    recipe = load_recipe(write_recipe(tmp_path, changes=(("sizes = [64]", "sizes = [64, [64, 96], [96, 64]]"),)))
+    recorder = Recorder(Store(tmp_path / "cache"))
+    source = load(recorder, recipe)
+    table = calibrate(recorder, source, None)
+    for size in recipe.model.sizes:
+        for ranges in (None, table):
+            capture(recorder, source, size, None, ranges)
+    assert [stage for stage, _ in recorder.keys] == ["images"] * 2 + ["calibrate"] + ["capture"] * 6
+    assert len(set(recorder.keys)) == 9
+
+
+def test_an_altered_artifact_is_refused_by_validate(released: Path) -> None:
+    dist = released / "dist"
+    assert CliRunner().invoke(app, ["validate", str(dist)]).exit_code in (0, 1)
+    model = dist / "android" / "int8-64x64" / "model.ort"
+    content = bytearray(model.read_bytes())
+    content[-1] ^= 1
+    model.write_bytes(content)
+    result = CliRunner().invoke(app, ["validate", str(dist)])
+    assert "model.ort was altered after the build" in str(result.exception)
+
+
+def test_the_exported_table_is_the_bundles_and_can_be_reused(released: Path) -> None:
+    table = released / "table.json"
+    arguments = ["calibration", "export", str(released / "recipe.toml"), "-o", str(table), "--cache", str(released / "cache")]
+    assert CliRunner().invoke(app, arguments, catch_exceptions=False).exit_code == 0
+    assert table.read_bytes() == (released / "dist" / "calibration.json").read_bytes()
+    assert CliRunner().invoke(app, ["calibration", "diff", str(table), str(released / "dist" / "calibration.json")]).exit_code == 0
+    altered = json.loads(table.read_text())
+    altered["entries"][0].update(minimum=-9.0, maximum=9.0, scale=9.0 / 127)
+    (released / "other.json").write_text(json.dumps(altered))
+    assert CliRunner().invoke(app, ["calibration", "diff", str(table), str(released / "other.json")]).exit_code == 1
+    change(released / "recipe.toml", ('observer = "min_max"', 'calibration_table = "other.json"\nobserver = "min_max"'))
+    CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert json.loads(table.read_text()) == altered
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_resumes_and_ends_with_the_same_files(tmp_path: Path) -> None:
+    """Kills: in the middle of QAT, before capture, in emission, in validation, in the bundle. The comparison was not disturbed."""
+    changes = (("steps = 4", "steps = 22"), ("android", "onnx"))
+    write_recipe(tmp_path, method="qat", changes=changes)
+    fatal = ("progress:qat:21", "stage_start:capture", "stage_start:emit", "progress:validate:3", "stage_start:bundle")
+    killed = _driver(tmp_path, "killed", *fatal, "-")
+    assert [row["ended"] for row in killed[:-1]] == [-9] * 5
+    assert killed[-1]["ended"] in (0, 1)
+    assert [row["dist"] for row in killed] == [False] * 5 + [True]
+    assert killed[0]["qat_steps"] == list(range(1, 22))
+    assert killed[1]["qat_steps"] == [21, 22]  # it went on from the state saved at step 20
+    assert all(
+        killed[-1]["outcomes"][name] == "reused" for name in ("qat", "calibrate", "emit onnx-int8-64x64", "validate onnx-int8-64x64")
+    )
+    _driver(tmp_path, "whole", "stage_start:validate")
+    for stage in ("qat", "calibrate", "emit"):
+        entries = [content_of(tmp_path / cache / "cache" / "entries" / stage) for cache in ("killed", "whole")]
+        assert entries[0] == entries[1]
+        assert entries[0]
+    assert list((tmp_path / "killed" / "cache" / "work").iterdir()) == []
+
+
+def _driver(folder: Path, name: str, *fatal: str) -> list[dict]:
+    command = [sys.executable, str(Path(__file__).with_name("killed_release.py")), str(folder / "recipe.toml")]
+    paths = [str(folder / name / "dist"), str(folder / name / "cache")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*command, *paths, *fatal], capture_output=True, text=True, env=environment, check=True)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(rows) == len(fatal), done.stderr
+    return rows

@@ -1,0 +1,110 @@
+"""A dist folder is the old one or the new one, whatever happens in between."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from instantstyle.export import swap
+from instantstyle.export.disk import OutputError
+from instantstyle.export.swap import check_replaceable, recover, replacing
+
+
+def make(folder: Path, content: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "bundle.json").write_text(content)
+
+
+def state(parent: Path) -> dict[str, str]:
+    return {path.relative_to(parent).as_posix(): path.read_text() for path in parent.rglob("*") if path.is_file()}
+
+
+def test_replaces_as_a_whole(tmp_path: Path) -> None:
+    dist = tmp_path / "deep" / "dist"
+    with replacing(dist) as new:
+        make(new, "first")
+    (dist / "stale.onnx").write_text("x")
+    with replacing(dist) as new:
+        make(new, "second")
+        assert state(dist)["bundle.json"] == "first"
+    assert state(tmp_path) == {"deep/dist/bundle.json": "second"}
+
+
+def test_a_failure_keeps_the_old(tmp_path: Path) -> None:
+    make(tmp_path / "dist", "old")
+    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "dist") as new:
+        make(new, "new")
+        raise ZeroDivisionError
+    assert state(tmp_path) == {"dist/bundle.json": "old"}
+
+
+def test_a_failed_second_rename_puts_the_old_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path / "dist", "old")
+    rename = os.rename
+
+    def fail(source: Path, target: Path) -> None:
+        if ".new-" in source.name:
+            raise OSError(28, "No space left on device")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", fail)
+    with pytest.raises(OutputError, match="the disk is full"), replacing(tmp_path / "dist") as new:
+        make(new, "new")
+    assert state(tmp_path) == {"dist/bundle.json": "old"}
+
+
+@pytest.mark.parametrize(("renames", "survivor"), [(0, "old"), (1, "old"), (2, "new")])
+def test_killed_between_the_renames_it_recovers(tmp_path: Path, renames: int, survivor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    dist = tmp_path / "dist"
+    make(dist, "old")
+    rename, done = os.rename, [0]
+
+    def counted(source: Path, target: Path) -> None:
+        if done[0] == renames:
+            os.kill(os.getpid(), signal.SIGKILL)
+        rename(source, target)
+        done[0] += 1
+
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(os, "rename", counted)
+        monkeypatch.setattr(swap, "sync_folder", lambda _: os.kill(os.getpid(), signal.SIGKILL))
+        try:
+            with replacing(dist) as new:
+                make(new, "new")
+        finally:
+            os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    recover(dist)
+    assert state(tmp_path) == {"dist/bundle.json": survivor}
+
+
+def test_what_must_not_be_replaced(tmp_path: Path) -> None:
+    check_replaceable(tmp_path / "new" / "dist")
+    (tmp_path / "empty").mkdir()
+    check_replaceable(tmp_path / "empty")
+    make(tmp_path / "bundle", "x")
+    check_replaceable(tmp_path / "bundle")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match="is a file, not a folder"):
+        check_replaceable(tmp_path / "file")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "holiday.jpg").write_text("x")
+    with pytest.raises(OutputError, match=r"photos: is not empty and holds no bundle\.json, so it is not replaced"):
+        check_replaceable(tmp_path / "photos")
+
+
+@pytest.mark.parametrize("which", ["dist", "."])
+def test_a_read_only_folder_is_refused_even_for_root(tmp_path: Path, which: str) -> None:
+    parent = tmp_path / "parent"
+    dist = parent / "dist"
+    parent.mkdir()
+    make(dist, "x")
+    folder = (parent / which).resolve()
+    folder.chmod(0o555)
+    try:
+        with pytest.raises(OutputError, match=rf"{folder}: is read-only, dist cannot be written\. Make it writable, or .*--out"):
+            check_replaceable(dist)
+    finally:
+        folder.chmod(0o755)

@@ -1,0 +1,72 @@
+"""Installs small packages with entry points, as ``pip`` would leave them."""
+
+from pathlib import Path
+
+TARGET_MODULE = '''
+"""A third party's target: saves the float program as it is and runs it with PyTorch."""
+
+import importlib.util
+
+import torch
+
+from instantstyle.model.errors import ExecutionError, TargetUnavailableError
+from instantstyle.targets.artifact import describe_files, graph_path
+from instantstyle.targets.base import Artifact, Availability, Execution, GraphArtifact, Precision, Runner, Target
+
+
+class TinyRunner(Runner):
+    def __init__(self, path, graph, size):
+        self.program, self.graph, self.size = torch.export.load(path), graph, size
+        convolutions = sum("convolution" in str(node.target) or "conv2d" in str(node.target) for node in self.program.graph.nodes)
+        self.execution = Execution("pytorch", convolutions, 0)
+        if graph.int8_convolutions:
+            raise ExecutionError(f"graph '{graph.name}': 0 of {graph.int8_convolutions} convolutions run in int8")
+
+    def run(self, inputs):
+        if self.program is None:
+            raise ExecutionError(f"graph '{self.graph.name}': the runner was closed")
+        wanted = {spec.name: spec.shape(self.size) for spec in self.graph.inputs}
+        if {name: array.shape for name, array in inputs.items()} != wanted or any(array.dtype != "float32" for array in inputs.values()):
+            raise ValueError(f"graph '{self.graph.name}' wants float32 {wanted}")
+        with torch.no_grad():
+            output = self.program.module(check_guards=False)(*(torch.from_numpy(inputs[name]) for name in wanted))
+        return {self.graph.outputs[0].name: output.numpy()}
+
+    def close(self):
+        self.program = None
+
+
+class TinyTarget(Target):
+    name = "tiny"
+    description = "PyTorch, for tests"
+    precisions = (Precision.FLOAT32,)
+
+    def availability(self):
+        if importlib.util.find_spec("tiny_runtime") is None:
+            return Availability(False, False, "tiny_runtime is not installed", "pip install tiny-runtime")
+        return Availability(True, True)
+
+    def emit(self, program, precision, folder):
+        availability = self.availability()
+        if availability.reason:
+            raise TargetUnavailableError(f"target 'tiny': {availability.reason}: {availability.remedy}")
+        for graph in program.graphs:
+            torch.export.save(graph.float_program, folder / f"{graph.name}.pt2")
+        graphs = tuple(GraphArtifact(g.name, f"{g.name}.pt2", g.inputs, g.outputs, g.convolutions, 0) for g in program.graphs)
+        files = describe_files(folder)
+        return Artifact(self.name, precision, program.size, graphs, files, sum(file.size_bytes for file in files))
+
+    def open(self, artifact, folder, graph, threads):
+        return TinyRunner(graph_path(artifact, folder, graph), artifact.graph(graph), artifact.size)
+'''
+
+
+def install(site: Path, package: str, modules: dict[str, str], entry_points: dict[str, str]) -> None:
+    """Writes modules and a ``.dist-info`` with entry points of the group ``instantstyle.targets`` into a folder of ``sys.path``."""
+    for module, source in modules.items():
+        (site / f"{module}.py").write_text(source)
+    info = site / f"{package.replace('-', '_')}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    lines = [f"{name} = {value}" for name, value in entry_points.items()]
+    (info / "entry_points.txt").write_text("\n".join(["[instantstyle.targets]", *lines]) + "\n")

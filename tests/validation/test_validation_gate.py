@@ -1,0 +1,114 @@
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import validation_fakes as fakes
+
+from instantstyle.targets.base import Precision
+from instantstyle.validation.bundle import Bundle, BundleArtifact
+from instantstyle.validation.entries import not_emitted
+from instantstyle.validation.gate import exit_code, gate
+from instantstyle.validation.limits import Failure, Limits
+from instantstyle.validation.measurements import Quality, Score, Status
+
+NAME = "android-int8-512x512"
+
+
+@pytest.fixture
+def passed(tmp_path: Path) -> Bundle:
+    return fakes.bundle_in(tmp_path)
+
+
+def other(
+    bundle: Bundle, name: str, target: str, precision: Precision = Precision.INT8, size: tuple[int, int] = (512, 512)
+) -> BundleArtifact:
+    """Another artifact that passed."""
+    measured = fakes.measurements(artifact=name, precision=precision)
+    return replace(bundle.artifacts[0], name=name, target=target, precision=precision, size=size, measurements=measured)
+
+
+def with_artifacts(bundle: Bundle, *artifacts: BundleArtifact, **changes) -> Bundle:
+    return replace(bundle, artifacts=artifacts, **changes)
+
+
+@pytest.mark.parametrize("required", ["android", "android-int8", NAME])
+def test_what_is_required_and_passed_passes(passed: Bundle, required: str) -> None:
+    bundle = replace(passed, required=(required,))
+    assert gate(bundle) == () and exit_code(bundle) == 0
+
+
+def test_nothing_required_is_no_pass(passed: Bundle) -> None:
+    bundle = replace(passed, required=())
+    assert exit_code(bundle) == 1 and "nothing is required" in gate(bundle)[0]
+
+
+@pytest.mark.parametrize("required", ["coreml", "android-float32", "android-int8-256x256", "Android", "andro", ""])
+def test_what_is_missing_is_refused(passed: Bundle, required: str) -> None:
+    bundle = replace(passed, required=("android", required))
+    assert exit_code(bundle) == 1
+    assert gate(bundle) == (f"{required}: is required, and there is no such artifact",)
+
+
+def test_every_size_that_was_asked_for_is_required(passed: Bundle) -> None:
+    bundle = replace(passed, sizes=((512, 512), (256, 384)))
+    assert gate(bundle) == ("android: is required, and there is no artifact of it in 256x384",)
+    small = other(passed, "android-int8-256x384", "android", size=(256, 384))
+    assert exit_code(with_artifacts(bundle, passed.artifacts[0], small)) == 0
+    assert exit_code(replace(bundle, required=(NAME,))) == 0
+
+
+def test_all_artifacts_of_a_required_target_have_to_pass(passed: Bundle) -> None:
+    failing = replace(other(passed, "android-float32-512x512", "android", Precision.FLOAT32), limits=Limits(max_bytes=1))
+    bundle = with_artifacts(passed, *passed.artifacts, failing)
+    assert gate(bundle) == ("android-float32-512x512: size 3,000,000 bytes is above 1 bytes by 2,999,999 bytes",)
+    assert exit_code(replace(bundle, required=("android-int8",))) == 0
+    assert exit_code(replace(bundle, required=("android-int8", "android-float32"))) == 1
+
+
+def test_what_is_not_required_may_fail(passed: Bundle) -> None:
+    absent = not_emitted("coreml", Precision.FLOAT16, (512, 512), Limits(), Status.NOT_EXECUTED, "no macOS")
+    assert exit_code(with_artifacts(passed, *passed.artifacts, absent)) == 0
+
+
+@pytest.mark.parametrize("status", [Status.NOT_EXECUTED, Status.FAILED])
+def test_what_was_not_executed_or_crashed_is_refused_with_its_reason(passed: Bundle, status: Status) -> None:
+    bundle = with_artifacts(passed, replace(passed.artifacts[0], status=status, measurements=None, reason="the runtime is gone"))
+    assert exit_code(bundle) == 1
+    assert gate(bundle)[0].startswith(f"{NAME}: ") and gate(bundle)[0].endswith("the runtime is gone")
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_without_measurements_nothing_passes_whatever_is_written(passed: Bundle, status: Status) -> None:
+    assert exit_code(with_artifacts(passed, replace(passed.artifacts[0], status=status, measurements=None))) == 1
+
+
+def test_a_status_of_not_executed_is_refused_even_with_measurements(passed: Bundle) -> None:
+    assert exit_code(with_artifacts(passed, replace(passed.artifacts[0], status=Status.NOT_EXECUTED))) == 1
+
+
+def test_a_pass_that_its_measurements_do_not_support_is_refused(passed: Bundle) -> None:
+    """NaN, or a missed limit, under a status that says passed."""
+    nan = fakes.measurements(end_to_end=Quality((Score("a", math.nan, math.nan, math.nan),), ()))
+    bundle = with_artifacts(passed, replace(passed.artifacts[0], measurements=nan))
+    assert exit_code(bundle) == 1 and "NaN or Inf" in gate(bundle)[0]
+    bundle = with_artifacts(passed, replace(passed.artifacts[0], limits=Limits(min_ssim_worst=0.98)))
+    assert gate(bundle) == (f"{NAME}: SSIM of the worst sample 'b' 0.9712 is below 0.9800 by 0.0088",)
+
+
+def test_a_recorded_failure_is_refused(passed: Bundle) -> None:
+    failure = Failure("signature", None, None, f"{NAME}: is not signed")
+    assert gate(with_artifacts(passed, replace(passed.artifacts[0], failures=(failure,)))) == (failure.sentence,)
+    assert exit_code(with_artifacts(passed, replace(passed.artifacts[0], status=Status.FAILED))) == 1
+
+
+@pytest.mark.parametrize("change", [{"artifact": "onnx-int8-512x512"}, {"precision": Precision.FLOAT32}, {"shipped_bytes": 1}])
+def test_measurements_of_something_else_are_refused(passed: Bundle, change: dict[str, object]) -> None:
+    bundle = with_artifacts(passed, replace(passed.artifacts[0], measurements=fakes.measurements(**change)))
+    assert exit_code(bundle) == 1 and "its measurements are not its own" in gate(bundle)[0]
+
+
+def test_each_reason_is_said_once(passed: Bundle) -> None:
+    failing = replace(passed.artifacts[0], limits=Limits(max_bytes=1, min_ssim_mean=0.99))
+    sentences = gate(with_artifacts(passed, failing, required=("android", "android-int8")))
+    assert len(sentences) == 2 and all(sentence.startswith(NAME) for sentence in sentences)

@@ -1,0 +1,62 @@
+import numpy as np
+import validation_fakes as fakes
+
+from instantstyle.model.graph import TensorSpec, single_graph
+from instantstyle.validation.hard import hard_samples
+
+
+def by_name() -> dict[str, dict[str, np.ndarray]]:
+    return {sample.name: sample.inputs for sample in hard_samples(fakes.model(), fakes.SIZE, fakes.samples(1)[0])}
+
+
+def test_images_and_strengths_are_all_there() -> None:
+    assert list(by_name()) == [
+        *("flat black", "flat white", "noise", "checkerboard", "saturated primaries"),
+        *("alpha 0", "alpha 0.5", "alpha 1"),
+    ]
+
+
+def test_they_have_the_shapes_and_ranges_of_the_specs() -> None:
+    for inputs in by_name().values():
+        assert {name: array.shape for name, array in inputs.items()} == {"photo": (1, 3, 32, 48), "style": (1, 3, 16, 16), "alpha": (1, 1)}
+        assert all(array.dtype == np.float32 for array in inputs.values())
+        assert inputs["photo"].min() >= -1 and inputs["photo"].max() <= 1
+
+
+def test_the_photo_is_hard_and_everything_else_ordinary() -> None:
+    ordinary, found = fakes.samples(1)[0].inputs, by_name()
+    for name in ("flat black", "checkerboard"):
+        np.testing.assert_array_equal(found[name]["style"], ordinary["style"])
+        assert found[name]["alpha"].item() == 1
+    for name, value in (("alpha 0", 0), ("alpha 0.5", 0.5), ("alpha 1", 1)):
+        np.testing.assert_array_equal(found[name]["photo"], ordinary["photo"])
+        assert found[name]["alpha"].item() == value
+
+
+def test_the_patterns() -> None:
+    found = by_name()
+    assert np.unique(found["flat black"]["photo"]) == [-1] and np.unique(found["flat white"]["photo"]) == [1]
+    board = found["checkerboard"]["photo"][0, 2]
+    assert board[0, 0] == board[7, 7] == board[8, 8] == -1 and board[0, 8] == board[8, 0] == board[31, 39] == 1
+    primaries = found["saturated primaries"]["photo"][0]
+    colours = {tuple(primaries[:, 5, column]) for column in range(48)}
+    assert colours == {(1, -1, -1), (-1, 1, -1), (1, 1, -1), (-1, -1, 1), (1, -1, 1), (-1, 1, 1)}
+    noise = found["noise"]["photo"]
+    assert abs(noise.mean()) < 0.05 and abs(noise.std() - 2 / 12**0.5) < 0.02
+
+
+def test_noise_depends_on_the_seed_alone() -> None:
+    ordinary = fakes.samples(1)[0]
+    first, again, other = (hard_samples(fakes.model(), fakes.SIZE, ordinary, seed)[2].inputs["photo"] for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_model_without_scalars_gets_the_images_in_its_own_range() -> None:
+    model = single_graph(fakes.Encoder())
+    spec = TensorSpec("image", channels=1, minimum=0, maximum=255)
+    model = type(model)(model.name, model.graphs, model.scenario, (spec,), model.hot_graph)
+    ordinary = type(fakes.samples(1)[0])("x", {"image": np.zeros((1, 1, 16, 16), np.float32)})
+    found = {sample.name: sample.inputs["image"] for sample in hard_samples(model, (16, 16), ordinary)}
+    assert list(found) == ["flat black", "flat white", "noise", "checkerboard", "saturated primaries"]
+    assert found["flat white"].max() == 255 and found["flat black"].max() == 0 and found["checkerboard"].shape == (1, 1, 16, 16)

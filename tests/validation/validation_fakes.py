@@ -1,0 +1,196 @@
+"""A model of two graphs that NumPy can follow, targets that misbehave in known ways, and measurements and bundles to judge."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from instantstyle.calibration.samples import Sample
+from instantstyle.export.program import Program
+from instantstyle.model.graph import Arrays, Graph, Model, Run, Size, TensorKind, TensorSpec
+from instantstyle.targets.artifact import describe_files
+from instantstyle.targets.base import Artifact, Availability, Execution, GraphArtifact, Precision, Runner, Target
+from instantstyle.validation.bundle import Bundle, Island, Library, ModelSource, RecipeSource
+from instantstyle.validation.entries import judged
+from instantstyle.validation.limits import Limits
+from instantstyle.validation.measurements import GraphExecution, Latency, Machine, Measurements, Quality, Score, Timing
+
+SIZE: Size = (32, 48)
+PHOTO = TensorSpec("photo")
+STYLE = TensorSpec("style", fixed_size=(16, 16))
+CODE = TensorSpec("code", TensorKind.VECTOR, channels=3)
+ALPHA = TensorSpec("alpha", TensorKind.SCALAR, channels=1, minimum=0.0, maximum=1.0)
+IMAGE = TensorSpec("image")
+
+
+class Encoder(nn.Module):
+    def forward(self, style: torch.Tensor) -> torch.Tensor:
+        return style.mean((2, 3))
+
+
+class Painter(nn.Module):
+    def forward(self, photo: torch.Tensor, code: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+        return photo * (1 - alpha / 2) + code[:, :, None, None] * alpha / 2
+
+
+def scenario(runs: Mapping[str, Run], sample: Arrays) -> np.ndarray:
+    code = runs["encoder"]({"style": sample["style"]})["code"]
+    return runs["painter"]({"photo": sample["photo"], "code": code, "alpha": sample["alpha"]})["image"]
+
+
+def model() -> Model:
+    graphs = (Graph("encoder", Encoder(), (STYLE,), (CODE,)), Graph("painter", Painter(), (PHOTO, CODE, ALPHA), (IMAGE,)))
+    return Model("tiny", graphs, scenario, (PHOTO, STYLE, ALPHA), "painter")
+
+
+def samples(photos: int, styles: int = 1) -> list[Sample]:
+    """All pairs of smooth random photos and noisy styles."""
+    generator = np.random.default_rng(7)
+    waves = [np.sin(np.linspace(0, 3 + index, SIZE[1]) + np.linspace(0, 2, SIZE[0])[:, None]) for index in range(photos)]
+    pictures = [np.broadcast_to(wave * 0.7, PHOTO.shape(SIZE)).astype(np.float32) for wave in waves]
+    textures = [generator.uniform(-1, 1, STYLE.shape(SIZE)).astype(np.float32) for _ in range(styles)]
+    alpha = np.ones((1, 1), np.float32)
+    return [
+        Sample(f"p{row} x s{column}", {"photo": photo, "style": style, "alpha": alpha})
+        for row, photo in enumerate(pictures)
+        for column, style in enumerate(textures)
+    ]
+
+
+def noise(shape: tuple[int, ...]) -> np.ndarray:
+    """What ``FakeTarget("noise")`` adds to every image."""
+    return np.random.default_rng(3).normal(0, 0.05, shape).astype(np.float32)
+
+
+class FakeRunner(Runner):
+    """Both graphs in NumPy; ``behaviour`` says what is wrong with it."""
+
+    def __init__(self, graph: str, behaviour: str) -> None:
+        self.execution = Execution("FakeProvider", 5, 5)
+        self._graph, self._behaviour = graph, behaviour
+        self.ran = 0
+        self.closed = False
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        self.ran += 1
+        if self._behaviour == "memory":
+            ballast = np.ones(100 * 2**20, np.uint8)
+            return {"code": np.full((1, 3), float(ballast[-1]), np.float32)}
+        if self._graph == "encoder":
+            return {"code": inputs["style"].mean((2, 3))}
+        alpha = inputs["alpha"]
+        image = inputs["photo"] * (1 - alpha / 2) + inputs["code"][:, :, None, None] * alpha / 2
+        if self._behaviour == "noise":
+            image = image + noise(image.shape)
+        if self._behaviour == "nan":
+            image[0, 1, 5, 5] = np.nan
+        if self._behaviour == "crash":
+            raise RuntimeError("segment 7 of the tensor arena is gone")
+        if self._behaviour == "shape":
+            image = image[:, :, 1:]
+        return {"picture" if self._behaviour == "name" else "image": image}
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class FakeTarget(Target):
+    behaviour: str = ""
+    name = "fake"
+    description = "for tests"
+    precisions = (Precision.FLOAT32, Precision.INT8)
+
+    def __post_init__(self) -> None:
+        self.opened: dict[str, FakeRunner] = {}
+        self.threads: set[int] = set()
+
+    def availability(self) -> Availability:
+        return Availability(can_emit=True, can_run=True)
+
+    def emit(self, program: Program, precision: Precision, folder: Path) -> Artifact:
+        raise NotImplementedError
+
+    def open(self, artifact: Artifact, folder: Path, graph: str, threads: int) -> Runner:
+        self.threads.add(threads)
+        self.opened[graph] = FakeRunner(graph, self.behaviour)
+        return self.opened[graph]
+
+
+def artifact(precision: Precision = Precision.INT8, size: Size = SIZE) -> Artifact:
+    graphs = (
+        GraphArtifact("encoder", "e.bin", (STYLE,), (CODE,), 5, 4),
+        GraphArtifact("painter", "p.bin", (PHOTO, CODE, ALPHA), (IMAGE,), 5, 5),
+    )
+    return Artifact("fake", precision, size, graphs, (), 1234)
+
+
+def timing(name: str, p50_ms: float) -> Timing:
+    return Timing(name, 30, p50_ms, p50_ms * 0.9, p50_ms * 1.1, p50_ms * 1.2)
+
+
+def latency(graph: str, over_ort_float: float = 2.5, over_pytorch: float = 4.0, spread: float = 0.1) -> Latency:
+    artifact_ms = 10.0
+    return Latency(
+        graph,
+        timing("artifact", artifact_ms),
+        timing("ort_float", artifact_ms * over_ort_float),
+        timing("pytorch", artifact_ms * over_pytorch),
+        over_ort_float,
+        over_pytorch,
+        over_ort_float - spread,
+        over_ort_float + spread,
+        over_pytorch - spread,
+        over_pytorch + spread,
+    )
+
+
+MACHINE = Machine("Test CPU", 2, 2, 0.1, 0.2, "Linux test", busy_elsewhere=0.03)
+SCORES = (Score("a", 0.9900, 40.0, 0.10), Score("b", 0.9712, 35.0, 0.30), Score("c", 0.9800, 38.0, 0.20))
+HARD = (Score("flat black", 0.95, 30.0, 0.5), Score("noise", 0.90, 28.0, 0.7))
+
+
+def measurements(**changes) -> Measurements:
+    """Of ``android-int8-512x512``, which passes without limits: SSIM mean 0.9804, worst 0.9712 (b), hard 0.90 (noise)."""
+    vectors = tuple(Score(score.sample, None, 50.0, 0.01) for score in SCORES)
+    good = Measurements(
+        artifact="android-int8-512x512",
+        precision=Precision.INT8,
+        hot_graph="painter",
+        end_to_end=Quality(SCORES, HARD),
+        graphs=(("encoder", Quality(vectors, ())), ("painter", Quality(SCORES, HARD))),
+        latency=(latency("encoder", 1.5), latency("painter", 2.5)),
+        executions=(GraphExecution("encoder", "CPU", 5, 5, 5), GraphExecution("painter", "CPU", 8, 7, 7)),
+        peak_memory_bytes=90_000_000,
+        shipped_bytes=3_000_000,
+        machine=MACHINE,
+    )
+    return replace(good, **changes)
+
+
+def bundle_in(folder: Path, limits: Limits | None = None, required: tuple[str, ...] = ("android",), **changes) -> Bundle:
+    """A bundle of one artifact whose two files are written into ``folder``."""
+    home = folder / "android-int8-512x512"
+    home.mkdir(parents=True)
+    (home / "painter.ort").write_bytes(b"weights of the painter")
+    (home / "sub").mkdir()
+    (home / "sub" / "encoder.ort").write_bytes(b"weights of the encoder")
+    built = Artifact("android", Precision.INT8, (512, 512), (), describe_files(home), 3_000_000, ("a note",))
+    entry = judged(built, home.name, measurements(**changes), limits or Limits())
+    return Bundle(
+        format=1,
+        created=datetime(2026, 11, 22, 10, 30, tzinfo=UTC),
+        model=ModelSource("tiny", "c" * 64),
+        recipe=RecipeSource("mobile", "e" * 64),
+        sizes=((512, 512),),
+        required=required,
+        artifacts=(entry,),
+        float_islands=(Island("painter", "decoder.adain", ("mean", "sqrt"), "AdaIN statistics"),),
+        libraries=(Library("torch", "2.13.0"),),
+        machine=MACHINE,
+        pipeline_peak_memory_bytes=2_500_000_000,
+    )

@@ -1,0 +1,1 @@
+"""Measures artifacts against the PyTorch reference, and judges them."""

@@ -1,0 +1,205 @@
+"""``dist/bundle.json``: what was built, what it was measured at and what it was held to. Its schema is docs/bundle.schema.json."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import with_config
+
+from ..export.disk import atomic_write
+from ..export.program import FloatIsland
+from ..model.errors import ArtifactError, InstantStyleError
+from ..model.graph import Size
+from ..targets.base import ArtifactFile, Precision
+from .codec import STRICT, decode, encode, schema
+from .limits import Failure, Limits
+from .measurements import Machine, Measurements, Status
+
+FILE_NAME = "bundle.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """The model that was exported.
+
+    Attributes:
+        name: of the model.
+        checkpoint_sha256: of the checkpoint's file; null for a model without one.
+    """
+
+    name: str
+    checkpoint_sha256: str | None
+
+
+@dataclass(frozen=True)
+class RecipeSource:
+    """The recipe that was followed.
+
+    Attributes:
+        name: of the recipe.
+        sha256: of its file.
+    """
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library that the build ran with.
+
+    Attributes:
+        name: as in the package index.
+        version: as installed.
+    """
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Island:
+    """Part of a graph that stays in float in the int8 artifacts.
+
+    Attributes:
+        graph: name of the graph.
+        module_path: where in the graph's module.
+        operators: what is computed there.
+        reason: why it stays in float.
+    """
+
+    graph: str
+    module_path: str
+    operators: tuple[str, ...]
+    reason: str
+
+    @classmethod
+    def of(cls, graph: str, island: FloatIsland) -> "Island":
+        """Of a captured graph's island."""
+        return cls(graph, island.module_path, island.operators, island.reason)
+
+
+@dataclass(frozen=True)
+class BundleArtifact:
+    """One artifact that the recipe asked for, whether it could be made or not.
+
+    Attributes:
+        name: target, precision and size, e.g. ``android-int8-512x512``.
+        target: what it runs on.
+        precision: arithmetic of its convolutions.
+        size: height and width in pixels.
+        folder: where its files lie, relative to the bundle; empty if it could not be made.
+        files: with their paths relative to ``folder``.
+        shipped_bytes: what an app must carry; 0 if it could not be made.
+        status: only ``passed`` is a pass.
+        reason: why it failed without being measured, or was not executed; otherwise empty.
+        failures: the limits it missed.
+        limits: what it was held to; null is not limited.
+        measurements: null if it was not executed or crashed.
+        notes: what its target has to say about it.
+    """
+
+    name: str
+    target: str
+    precision: Precision
+    size: Size
+    folder: str
+    files: tuple[ArtifactFile, ...]
+    shipped_bytes: int
+    status: Status
+    reason: str
+    failures: tuple[Failure, ...]
+    limits: Limits
+    measurements: Measurements | None
+    notes: tuple[str, ...] = ()
+
+
+@with_config(STRICT)
+@dataclass(frozen=True)
+class Bundle:
+    """All that a build made, and the proof.
+
+    Numbers that are not finite are the strings "NaN", "Infinity" and "-Infinity"; the PSNR of equal images is "Infinity".
+
+    Attributes:
+        format: of this file.
+        created: in UTC.
+        model: that was exported.
+        recipe: that was followed.
+        sizes: heights and widths in pixels that were asked for.
+        required: what has to pass: targets, or a target in one precision such as ``android-int8``.
+        artifacts: everything the recipe asked for.
+        float_islands: what stays in float in the int8 artifacts.
+        libraries: that the build ran with.
+        machine: that the build ran on.
+        pipeline_peak_memory_bytes: highest resident memory of any one process of the build; 0 if nothing was run.
+    """
+
+    format: int
+    created: datetime
+    model: ModelSource
+    recipe: RecipeSource
+    sizes: tuple[Size, ...]
+    required: tuple[str, ...]
+    artifacts: tuple[BundleArtifact, ...]
+    float_islands: tuple[Island, ...]
+    libraries: tuple[Library, ...]
+    machine: Machine
+    pipeline_peak_memory_bytes: int
+
+
+def libraries(versions: Mapping[str, str]) -> tuple[Library, ...]:
+    """By name."""
+    return tuple(Library(name, version) for name, version in sorted(versions.items()))
+
+
+def creation_time() -> datetime:
+    """Now in UTC, or what SOURCE_DATE_EPOCH says (reproducible-builds.org).
+
+    Raises:
+        InstantStyleError: SOURCE_DATE_EPOCH is no number of seconds.
+    """
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if epoch is None:
+        return datetime.now(UTC).replace(microsecond=0)
+    try:
+        return datetime.fromtimestamp(int(epoch), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise InstantStyleError(f"SOURCE_DATE_EPOCH has to be seconds since 1970, found {epoch!r}") from error
+
+
+def write_bundle(bundle: Bundle, folder: Path) -> Path:
+    """Writes ``bundle.json`` into ``folder``, all of it or nothing."""
+    path = folder / FILE_NAME
+    atomic_write(path, encode(bundle))
+    return path
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Reads ``bundle.json``.
+
+    Raises:
+        ArtifactError: it is missing, of another format, or not what its schema says.
+    """
+    path = folder / FILE_NAME
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read ({error.strerror}); `instantstyle release` makes it") from error
+    bundle = decode(Bundle, content, str(path))
+    if bundle.format != FORMAT:
+        raise ArtifactError(f"{path}: format {bundle.format}; this version reads format {FORMAT}")
+    return bundle
+
+
+def schema_text() -> str:
+    """What docs/bundle.schema.json holds."""
+    return json.dumps(schema(Bundle), indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    print(schema_text(), end="")

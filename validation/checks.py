@@ -1,0 +1,127 @@
+"""Every single thing that an artifact is judged by, passed or failed."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..targets.base import Precision
+from .comparison import AMPLITUDE, BYTES, MILLISECONDS, RATIO, SIMILARITY, Check, Quantity, at_least, at_most
+from .measurements import Measurements, Quality, Score, Spread
+
+if TYPE_CHECKING:
+    from .limits import Limits
+
+
+def check(measurements: Measurements, limits: "Limits") -> tuple[Check, ...]:
+    """All checks of an artifact: those that every artifact has to pass, then one for each limit that is set."""
+    results = [_scored(measurements), _finite(measurements)]
+    if measurements.precision is Precision.INT8:
+        results += [_int8_executed(measurements), *_int8_faster(measurements)]
+    name = measurements.artifact
+    end_to_end = measurements.end_to_end
+    results += [
+        *at_least("min_ssim_mean", name, _ssim("mean", end_to_end.ssim()), limits.min_ssim_mean),
+        *at_least("min_ssim_worst", name, _ssim("worst", end_to_end.ssim()), limits.min_ssim_worst),
+        *at_least("min_ssim_hard", name, _ssim("hard", end_to_end.hard_ssim()), limits.min_ssim_hard),
+        *at_most("max_abs", name, _max_abs(end_to_end.scores), limits.max_abs),
+        *at_most("max_abs_hard", name, _max_abs(end_to_end.hard_scores), limits.max_abs_hard),
+        *at_most("max_bytes", name, Quantity("size", measurements.shipped_bytes or None, BYTES), limits.max_bytes),
+        *at_most("max_memory_bytes", name, Quantity("peak memory", measurements.peak_memory_bytes or None, BYTES), limits.max_memory_bytes),
+    ]
+    hot = measurements.hot_graph
+    results += [
+        *at_least("min_over_ort_float", name, _over_ort_float(measurements, hot), limits.min_over_ort_float),
+        *at_least("min_over_pytorch", name, _over_pytorch(measurements, hot), limits.min_over_pytorch),
+        *at_most("max_p50_ms", name, _p50(measurements, hot), limits.max_p50_ms),
+    ]
+    return tuple(results)
+
+
+def _scored(measurements: Measurements) -> Check:
+    parts = [("end to end", measurements.end_to_end), *measurements.graphs]
+    missing = [name for name, quality in parts if not quality.scores]
+    missing += ["the graphs alone"] if not measurements.graphs else []
+    missing += [f"execution of {graph}" for graph, _ in measurements.graphs if graph not in {run.graph for run in measurements.executions}]
+    count = len(measurements.end_to_end.scores) + len(measurements.end_to_end.hard_scores)
+    text = f"was not measured: {', '.join(missing)}" if missing else f"{count} samples and every graph were measured"
+    return Check("measured", not missing, None, None, f"{measurements.artifact}: {text}")
+
+
+def _finite(measurements: Measurements) -> Check:
+    broken = [f"{where}, sample '{score.sample}'" for where, score in _all_scores(measurements) if not score.is_finite]
+    text = f"NaN or Inf in {len(broken)} output{'s' * (len(broken) > 1)}, first {broken[0]}" if broken else "no NaN or Inf"
+    return Check("finite", not broken, 0, len(broken), f"{measurements.artifact}: {text}")
+
+
+def _all_scores(measurements: Measurements) -> Iterator[tuple[str, Score]]:
+    parts: list[tuple[str, Quality]] = [("end to end", measurements.end_to_end)]
+    parts += [(f"graph '{name}' alone", quality) for name, quality in measurements.graphs]
+    for where, quality in parts:
+        for score in (*quality.scores, *quality.hard_scores):
+            yield where, score
+
+
+def _int8_executed(measurements: Measurements) -> Check:
+    """All convolutions that were asked for ran as int8 kernels."""
+    ran = sum(execution.int8_convolutions for execution in measurements.executions)
+    asked = sum(execution.int8_convolutions_asked for execution in measurements.executions)
+    short = [
+        f"graph '{run.graph}' ran {run.int8_convolutions} of {run.int8_convolutions_asked}"
+        for run in measurements.executions
+        if not run.int8_convolutions >= run.int8_convolutions_asked
+    ]
+    text = f"convolutions that should be int8 are not: {', '.join(short)}" if short else f"{ran} of {asked} int8 convolutions ran as int8"
+    return Check("int8_executed", not short, asked, ran, f"{measurements.artifact}: {text}")
+
+
+def _int8_faster(measurements: Measurements) -> Iterator[Check]:
+    """Int8 that is slower than float is a failure of its own, on any graph."""
+    for graph, _ in measurements.graphs:
+        quantity = _over_ort_float(measurements, graph)
+        for result in at_least(f"int8_faster_than_float:{graph}", measurements.artifact, quantity, 1.0):
+            advice = "" if result.passed or result.measured is None else "; ship float here"
+            yield replace(result, sentence=result.sentence + advice)
+
+
+def _ssim(which: str, spread: Spread | None) -> Quantity:
+    if spread is None:
+        return Quantity(f"SSIM {which}", None, SIMILARITY)
+    if which == "mean":
+        return Quantity("SSIM mean", spread.mean, SIMILARITY)
+    kind = "hard sample" if which == "hard" else "worst sample"
+    return Quantity(f"SSIM of the {kind} '{spread.worst_sample}'", spread.worst, SIMILARITY)
+
+
+def _max_abs(scores: Iterable[Score]) -> Quantity:
+    worst = max(scores, key=lambda score: math.inf if math.isnan(score.max_abs) else score.max_abs, default=None)
+    if worst is None:
+        return Quantity("largest difference", None, AMPLITUDE)
+    return Quantity(f"largest difference, in sample '{worst.sample}',", worst.max_abs, AMPLITUDE)
+
+
+def _over_ort_float(measurements: Measurements, graph: str) -> Quantity:
+    what, latency = f"speed of graph '{graph}' against ONNX Runtime float", measurements.latency_of(graph)
+    if latency is None:
+        return Quantity(what, None, RATIO)
+    return Quantity(what, latency.over_ort_float, RATIO, (latency.over_ort_float_low, latency.over_ort_float_high), _doubt(measurements))
+
+
+def _over_pytorch(measurements: Measurements, graph: str) -> Quantity:
+    what, latency = f"speed of graph '{graph}' against PyTorch eager float", measurements.latency_of(graph)
+    if latency is None:
+        return Quantity(what, None, RATIO)
+    return Quantity(what, latency.over_pytorch, RATIO, (latency.over_pytorch_low, latency.over_pytorch_high), _doubt(measurements))
+
+
+def _p50(measurements: Measurements, graph: str) -> Quantity:
+    what, latency = f"median time of graph '{graph}'", measurements.latency_of(graph)
+    if latency is None:
+        return Quantity(what, None, MILLISECONDS)
+    timing = latency.artifact
+    return Quantity(what, timing.p50_ms, MILLISECONDS, (timing.p50_low_ms, timing.p50_high_ms), _doubt(measurements))
+
+
+def _doubt(measurements: Measurements) -> str:
+    machine = measurements.machine
+    return f"other processes took {machine.busy_elsewhere:.0%} of the machine meanwhile" if machine.is_disturbed else ""

@@ -1,0 +1,55 @@
+"""Entries of the bundle: an artifact that was measured, one that was not, and one that could not even be made."""
+
+from ..model.graph import Size
+from ..targets.base import Artifact, Precision
+from .bundle import BundleArtifact
+from .limits import Failure, Limits, judge
+from .measurements import Measurements, Status
+
+
+def judged(artifact: Artifact, folder: str, measurements: Measurements, limits: Limits) -> BundleArtifact:
+    """The entry of an artifact that was measured."""
+    failures = judge(measurements, limits)
+    return _entry(artifact, folder, limits, Status.FAILED if failures else Status.PASSED, failures=failures, measurements=measurements)
+
+
+def unmeasured(artifact: Artifact, folder: str, limits: Limits, status: Status, reason: str) -> BundleArtifact:
+    """The entry of an artifact that was emitted, but cannot run here (NOT_EXECUTED) or crashed (FAILED).
+
+    Args:
+        reason: why, as a sentence for people.
+    """
+    if status is Status.PASSED or not reason:
+        raise ValueError(f"{artifact.name}: what was not measured did not pass, and needs a reason")
+    return _entry(artifact, folder, limits, status, reason)
+
+
+def not_emitted(target: str, precision: Precision, size: Size, limits: Limits, status: Status, reason: str) -> BundleArtifact:
+    """The entry of an artifact that could not be made: without files, folder and bytes."""
+    return unmeasured(Artifact(target, precision, size, (), (), 0), "", limits, status, reason)
+
+
+def _entry(
+    artifact: Artifact,
+    folder: str,
+    limits: Limits,
+    status: Status,
+    reason: str = "",
+    failures: tuple[Failure, ...] = (),
+    measurements: Measurements | None = None,
+) -> BundleArtifact:
+    return BundleArtifact(
+        name=artifact.name,
+        target=artifact.target,
+        precision=artifact.precision,
+        size=artifact.size,
+        folder=folder,
+        files=artifact.files,
+        shipped_bytes=artifact.shipped_bytes,
+        status=status,
+        reason=reason,
+        failures=failures,
+        limits=limits,
+        measurements=measurements,
+        notes=artifact.notes,
+    )

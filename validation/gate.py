@@ -1,0 +1,60 @@
+"""The gate: whether everything that was required is there and passed. Any doubt is a no."""
+
+from .bundle import Bundle, BundleArtifact
+from .limits import judge
+from .measurements import Measurements, Status
+
+
+def exit_code(bundle: Bundle) -> int:
+    """0 if all required artifacts passed, 1 otherwise."""
+    return 1 if gate(bundle) else 0
+
+
+def gate(bundle: Bundle) -> tuple[str, ...]:
+    """What stands in the way, a sentence each; empty if all required artifacts passed."""
+    if not bundle.required:
+        return ("nothing is required, so nothing can pass: name targets under `required` in the recipe",)
+    sentences = [sentence for required in bundle.required for sentence in refusals(bundle, required)]
+    return tuple(dict.fromkeys(sentences))
+
+
+def refusals(bundle: Bundle, required: str) -> tuple[str, ...]:
+    """What stands in the way of one entry of ``required``: a target, a target in one precision, or an artifact's name.
+
+    There has to be an artifact of it in every size that was asked for, and all of them have to pass.
+    """
+    wanted = [artifact for artifact in bundle.artifacts if required in names(artifact)]
+    if not wanted:
+        return (f"{required}: is required, and there is no such artifact",)
+    missing = (
+        [] if required in {artifact.name for artifact in wanted} else sorted(set(bundle.sizes) - {artifact.size for artifact in wanted})
+    )
+    absent = tuple(f"{required}: is required, and there is no artifact of it in {height}x{width}" for height, width in missing)
+    return absent + tuple(sentence for artifact in wanted for sentence in problems(artifact))
+
+
+def names(artifact: BundleArtifact) -> tuple[str, str, str]:
+    """What ``required`` may call it."""
+    return artifact.target, f"{artifact.target}-{artifact.precision}", artifact.name
+
+
+def problems(artifact: BundleArtifact) -> tuple[str, ...]:
+    """Why an artifact is not a pass; empty if it is. Stored verdicts are not trusted: measurements are judged again."""
+    if artifact.status is Status.NOT_EXECUTED:
+        return (f"{artifact.name}: was not executed: {artifact.reason or 'no reason given'}",)
+    if artifact.measurements is None:
+        return (f"{artifact.name}: {artifact.reason or 'was not measured'}",)
+    if not _belongs(artifact, artifact.measurements):
+        return (f"{artifact.name}: its measurements are not its own, they are of {artifact.measurements.artifact}",)
+    found = {failure.limit: failure.sentence for failure in (*artifact.failures, *judge(artifact.measurements, artifact.limits))}
+    if found:
+        return tuple(found.values())
+    if artifact.status is not Status.PASSED:
+        return (f"{artifact.name}: {artifact.reason or 'failed for no reason that is recorded'}",)
+    return ()
+
+
+def _belongs(artifact: BundleArtifact, measurements: Measurements) -> bool:
+    """Limits are judged by what the measurements say about the artifact, so that has to be true."""
+    said = (measurements.artifact, measurements.precision, measurements.shipped_bytes)
+    return said == (artifact.name, artifact.precision, artifact.shipped_bytes)

@@ -1,0 +1,123 @@
+"""What an artifact has to reach, and whether it did."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..model.errors import InstantStyleError
+from .checks import check
+from .measurements import Measurements
+
+Similarity = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Limits(BaseModel):
+    """What an artifact has to reach; what is left out is not limited.
+
+    Some things fail without any limit: NaN or Inf in any output, a graph without scores, fewer int8 convolutions executed than asked
+    for, and an int8 graph that is slower than ONNX Runtime float.
+
+    Attributes:
+        min_ssim_mean: least mean SSIM, end to end, over the validation samples.
+        min_ssim_worst: least SSIM of every single validation sample.
+        min_ssim_hard: least SSIM of every hard sample.
+        max_abs: largest absolute difference in any validation sample, in units of the output.
+        max_abs_hard: the same in any hard sample.
+        max_bytes: what an app must carry, all graphs together.
+        max_memory_bytes: peak resident memory over a process that only imported the runtime.
+        min_over_ort_float: how many times faster than ONNX Runtime float the hot graph has to be, at the median.
+        min_over_pytorch: the same against PyTorch eager float.
+        max_p50_ms: longest median time of the hot graph.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    min_ssim_mean: Similarity | None = None
+    min_ssim_worst: Similarity | None = None
+    min_ssim_hard: Similarity | None = None
+    max_abs: Positive | None = None
+    max_abs_hard: Positive | None = None
+    max_bytes: Count | None = None
+    max_memory_bytes: Count | None = None
+    min_over_ort_float: Positive | None = None
+    min_over_pytorch: Positive | None = None
+    max_p50_ms: Positive | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One limit that an artifact missed.
+
+    Attributes:
+        limit: the field of ``Limits``, or the name of a check that needs no limit.
+        wanted: None for a check that is no number.
+        measured: None for what was not measured.
+        sentence: which artifact, what was measured and wanted, and by how much it missed.
+    """
+
+    limit: str
+    wanted: float | None
+    measured: float | None
+    sentence: str
+
+
+def judge(measurements: Measurements, limits: Limits) -> tuple[Failure, ...]:
+    """All that the artifact failed; empty if it passed."""
+    return tuple(
+        Failure(result.limit, result.wanted, result.measured, result.sentence)
+        for result in check(measurements, limits)
+        if not result.passed
+    )
+
+
+def merge(default: Limits, override: Limits) -> Limits:
+    """``default`` with the values that were set in ``override``."""
+    return default.model_copy(update={name: getattr(override, name) for name in override.model_fields_set})
+
+
+@dataclass(frozen=True)
+class LimitTable:
+    """The table ``[limits]`` of a file: limits for all, and by name those of ``[limits.<name>]``, which replace them one by one.
+
+    A name is a target (``android``) or a target in one precision (``android-int8``), which wins.
+    """
+
+    default: Limits
+    overrides: Mapping[str, Limits]
+
+    @classmethod
+    def parse(cls, table: object, where: str) -> "LimitTable":
+        """Of a parsed TOML table.
+
+        Args:
+            where: the file, for messages.
+
+        Raises:
+            InstantStyleError: an unknown key or a wrong value.
+        """
+        if not isinstance(table, Mapping):
+            raise InstantStyleError(f"{where}: [limits] has to be a table, found {table!r}")
+        own = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
+        overrides = {str(key): _parse(value, f"{where}: [limits.{key}]") for key, value in table.items() if isinstance(value, Mapping)}
+        return cls(_parse(own, f"{where}: [limits]"), overrides)
+
+    def of(self, target: str, precision: str) -> Limits:
+        """The limits of an artifact."""
+        empty = Limits()
+        for_target = merge(self.default, self.overrides.get(target, empty))
+        return merge(for_target, self.overrides.get(f"{target}-{precision}", empty))
+
+
+def _parse(table: Mapping[str, object], where: str) -> Limits:
+    try:
+        return Limits.model_validate(dict(table))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(map(str, problem["loc"]))
+        if problem["type"] == "extra_forbidden":
+            raise InstantStyleError(f"{where}: unknown key '{key}'; known are {', '.join(Limits.model_fields)}") from error
+        raise InstantStyleError(f"{where}: {key} = {problem['input']!r}: {problem['msg']}") from error

@@ -1,0 +1,228 @@
+"""Measurements and verdicts as data. Measurements are stored apart from limits, so that a stored run can be judged again."""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from pydantic import with_config
+
+from ..targets.base import Precision
+from .codec import STRICT
+from .statistics import can_carry
+
+DISTURBING_SHARE = 0.1
+
+
+class Status(StrEnum):
+    """What is known about an artifact. Only PASSED is a pass."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NOT_EXECUTED = "not_executed"
+
+
+@dataclass(frozen=True)
+class Score:
+    """One output of one sample against the float PyTorch reference.
+
+    Attributes:
+        sample: name of the sample.
+        ssim: Wang et al. 2004, in [-1, 1]; None for an output that is no image.
+        psnr_db: against the output's range; ``inf`` for equality. For a vector, the signal-to-noise ratio.
+        max_abs: in units of the output.
+    """
+
+    sample: str
+    ssim: float | None
+    psnr_db: float
+    max_abs: float
+
+    @property
+    def is_finite(self) -> bool:
+        """False if NaN or Inf was anywhere in the output. An infinite PSNR is that of equality."""
+        values = (self.max_abs,) if self.ssim is None else (self.max_abs, self.ssim)
+        return all(map(math.isfinite, values)) and not math.isnan(self.psnr_db)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean, 5th percentile and worst of one metric; NaN in any score makes all three NaN.
+
+    Attributes:
+        fifth_percentile: None where there are too few scores to carry it.
+        worst_sample: name of the sample of the worst score.
+    """
+
+    mean: float
+    fifth_percentile: float | None
+    worst: float
+    worst_sample: str
+
+    @classmethod
+    def of(cls, values: tuple[tuple[str, float], ...]) -> "Spread | None":
+        """Of a metric for which more is better, by sample; None of no values."""
+        if not values:
+            return None
+        worst_sample, worst = min(values, key=lambda entry: -math.inf if math.isnan(entry[1]) else entry[1])
+        numbers = np.array([value for _, value in values])
+        fifth = float(np.percentile(numbers, 5)) if can_carry(5, len(numbers)) else None
+        return cls(float(numbers.mean()), fifth, worst, worst_sample)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Scores of one graph, or end to end, on all samples.
+
+    Attributes:
+        scores: of the ordinary samples; statistics are taken over these alone.
+        hard_scores: of the hard samples, judged and shown by name.
+    """
+
+    scores: tuple[Score, ...]
+    hard_scores: tuple[Score, ...]
+
+    def ssim(self) -> Spread | None:
+        """Over the ordinary samples; None if none of the outputs is an image."""
+        return Spread.of(tuple((score.sample, score.ssim) for score in self.scores if score.ssim is not None))
+
+    def hard_ssim(self) -> Spread | None:
+        """Over the hard samples; None if there are none or the outputs are no images."""
+        return Spread.of(tuple((score.sample, score.ssim) for score in self.hard_scores if score.ssim is not None))
+
+    def psnr_db(self) -> Spread | None:
+        """Over the ordinary samples; for a vector, of the signal-to-noise ratio."""
+        return Spread.of(tuple((score.sample, score.psnr_db) for score in self.scores))
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Latency of one contestant.
+
+    Attributes:
+        name: ``artifact``, ``ort_float`` or ``pytorch``.
+        runs: how many were timed.
+        p50_ms: median.
+        p50_low_ms, p50_high_ms: its 95% bootstrap interval.
+        p90_ms: None where there are too few runs to carry it.
+    """
+
+    name: str
+    runs: int
+    p50_ms: float
+    p50_low_ms: float
+    p50_high_ms: float
+    p90_ms: float | None
+
+    @property
+    def frames_per_second(self) -> float:
+        """At the median; of a median of zero, infinite."""
+        return 1000 / self.p50_ms if self.p50_ms else math.inf
+
+
+@dataclass(frozen=True)
+class Latency:
+    """One graph against its float baselines, interleaved in one run.
+
+    Attributes:
+        graph: name of the graph.
+        artifact: the artifact under test.
+        ort_float: the same graph in float in ONNX Runtime.
+        pytorch: the same graph in PyTorch, eager, in float.
+        over_ort_float: median time of ONNX Runtime float divided by the artifact's (higher is faster).
+        over_pytorch: the same against PyTorch eager float.
+        over_ort_float_low, over_ort_float_high: 95% bootstrap interval of over_ort_float.
+        over_pytorch_low, over_pytorch_high: 95% bootstrap interval of over_pytorch.
+    """
+
+    graph: str
+    artifact: Timing
+    ort_float: Timing
+    pytorch: Timing
+    over_ort_float: float
+    over_pytorch: float
+    over_ort_float_low: float
+    over_ort_float_high: float
+    over_pytorch_low: float
+    over_pytorch_high: float
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and under what load latency was measured.
+
+    Attributes:
+        cpu: model name of the processor.
+        cores: that this process may use.
+        threads: that each contestant was given.
+        load_before, load_after: the system's load average over one minute, before and after the timed runs.
+        system: operating system and architecture.
+        busy_elsewhere: share of the machine's processor time that other processes took during the timed runs, 0 to 1; None
+            where nothing was timed.
+    """
+
+    cpu: str
+    cores: int
+    threads: int
+    load_before: float
+    load_after: float
+    system: str
+    busy_elsewhere: float | None = None
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether other processes took more than DISTURBING_SHARE, so that times are not to be relied on."""
+        return self.busy_elsewhere is not None and self.busy_elsewhere > DISTURBING_SHARE
+
+
+@dataclass(frozen=True)
+class GraphExecution:
+    """What executed for one graph (see targets.base.Execution).
+
+    Attributes:
+        graph: name of the graph.
+        provider: what executed it, e.g. ``CPUExecutionProvider``.
+        convolutions: convolutions in the graph that the runtime executes, after its own optimisation.
+        int8_convolutions: those of them that are int8 kernels.
+        int8_convolutions_asked: how many had to be.
+    """
+
+    graph: str
+    provider: str
+    convolutions: int
+    int8_convolutions: int
+    int8_convolutions_asked: int
+
+
+@with_config(STRICT)
+@dataclass(frozen=True)
+class Measurements:
+    """All that was measured about one artifact.
+
+    Attributes:
+        artifact: name of the artifact, e.g. ``android-int8-512x512``.
+        precision: of its convolutions; an int8 artifact has to be faster than float.
+        hot_graph: the graph that runs once per image; speed limits apply to it.
+        end_to_end: through the scenario.
+        graphs: each graph alone, on the reference's own inputs.
+        latency: one entry a graph.
+        executions: one entry a graph.
+        peak_memory_bytes: resident memory over the baseline of a process that only imported the runtime.
+        shipped_bytes: what an app must carry.
+        machine: where and under what load latency was measured.
+    """
+
+    artifact: str
+    precision: Precision
+    hot_graph: str
+    end_to_end: Quality
+    graphs: tuple[tuple[str, Quality], ...]
+    latency: tuple[Latency, ...]
+    executions: tuple[GraphExecution, ...]
+    peak_memory_bytes: int
+    shipped_bytes: int
+    machine: Machine
+
+    def latency_of(self, graph: str) -> Latency | None:
+        """Of that graph; None if it was not measured."""
+        return {latency.graph: latency for latency in self.latency}.get(graph)

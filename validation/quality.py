@@ -1,0 +1,129 @@
+"""How close an artifact's outputs are to the reference's: end to end through the scenario, and each graph alone."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..calibration.samples import Sample
+from ..model.errors import ExecutionError, InstantStyleError
+from ..model.graph import Arrays, Graph, Model, Run, Size, TensorKind, TensorSpec
+from .measurements import Quality, Score
+from .metrics import score
+from .reference import Reference
+
+END_TO_END = ""  # stands beside the graphs' names
+SCORING_THREADS = 2
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two arrays to compare: ``where`` is END_TO_END or a graph's name."""
+
+    where: str
+    label: str
+    spec: TensorSpec
+    reference: np.ndarray
+    output: np.ndarray
+
+
+@dataclass(frozen=True)
+class Qualities:
+    """What ``compare_all`` found."""
+
+    end_to_end: Quality
+    graphs: tuple[tuple[str, Quality], ...]
+
+
+def compare_all(
+    model: Model,
+    runs: Mapping[str, Run],
+    reference: Reference,
+    samples: Sequence[Sample],
+    hard_samples: Sequence[Sample],
+    tick: Callable[[str], None],
+) -> Qualities:
+    """Scores all samples; the next sample runs while the last one is scored.
+
+    Args:
+        runs: of the artifact's graphs, by name.
+        tick: is told each sample's name when it has run.
+
+    Raises:
+        ExecutionError: a graph crashed or returned other outputs than declared, or the scenario failed with them; names the sample.
+    """
+    found: list[tuple[bool, str, Score]] = []
+    with ThreadPoolExecutor(SCORING_THREADS) as pool:
+        waiting: list[tuple[bool, str, Future[Score]]] = []
+        for hard, sample in [(False, sample) for sample in samples] + [(True, sample) for sample in hard_samples]:
+            comparisons = list(_comparisons(model, sample, runs, reference))
+            found += [(was_hard, where, future.result()) for was_hard, where, future in waiting]
+            waiting = [(hard, item.where, pool.submit(_score, item)) for item in comparisons]
+            tick(sample.name)
+        found += [(was_hard, where, future.result()) for was_hard, where, future in waiting]
+
+    def quality(name: str) -> Quality:
+        ordinary, extreme = (tuple(entry for hard, where, entry in found if hard is kind and where == name) for kind in (False, True))
+        return Quality(ordinary, extreme)
+
+    return Qualities(quality(END_TO_END), tuple((graph.name, quality(graph.name)) for graph in model.graphs))
+
+
+def _comparisons(model: Model, sample: Sample, runs: Mapping[str, Run], reference: Reference) -> Iterator[Comparison]:
+    expected = reference.of(sample)
+    try:
+        output = model.scenario(runs, sample.inputs)
+    except InstantStyleError as error:
+        raise type(error)(f"{error} (sample '{sample.name}', end to end)") from error
+    except Exception as error:  # the model's own code, which went well with the reference's outputs
+        problem = f"{type(error).__name__}: {error}"
+        raise ExecutionError(f"the model's scenario fails with this artifact's outputs: {problem} (sample '{sample.name}')") from error
+    yield Comparison(END_TO_END, sample.name, scenario_output(model), expected.output, output)
+    for call in expected.calls:
+        try:
+            outputs = runs[call.graph](call.inputs)
+        except InstantStyleError as error:
+            raise type(error)(f"{error} (sample '{sample.name}', graph '{call.graph}' alone)") from error
+        specs = model.graph(call.graph).outputs
+        for spec in specs:
+            label = sample.name if len(specs) == 1 else f"{sample.name}, {spec.name}"
+            yield Comparison(call.graph, label, spec, call.outputs[spec.name], outputs[spec.name])
+
+
+def _score(item: Comparison) -> Score:
+    return score(item.label, item.spec, item.reference, item.output)
+
+
+def scenario_output(model: Model) -> TensorSpec:
+    """What the scenario returns: the first image of the hot graph, or its first output if it has no image."""
+    outputs = model.graph(model.hot_graph).outputs
+    return next((spec for spec in outputs if spec.kind is TensorKind.IMAGE), outputs[0])
+
+
+def checked_run(run: Run, graph: Graph, size: Size, artifact: str) -> Run:
+    """``run`` of an artifact's graph, its outputs checked against the model's declaration.
+
+    Raises (when it runs):
+        ExecutionError: the runtime crashed, or an output is missing or has another shape.
+    """
+
+    def checked(inputs: Arrays) -> dict[str, np.ndarray]:
+        try:
+            outputs = run(inputs)
+        except InstantStyleError:
+            raise
+        except Exception as error:  # runtimes raise what they like; it becomes a failure with a name, and is never passed over
+            raise ExecutionError(f"{artifact}: graph '{graph.name}' crashed: {type(error).__name__}: {error}") from error
+        for spec in graph.outputs:
+            if spec.name not in outputs:
+                raise ExecutionError(
+                    f"{artifact}: graph '{graph.name}' gave no output '{spec.name}', only {', '.join(outputs) or 'nothing'}"
+                )
+            if outputs[spec.name].shape != spec.shape(size):
+                raise ExecutionError(
+                    f"{artifact}: graph '{graph.name}' gave '{spec.name}' in shape {outputs[spec.name].shape}, not {spec.shape(size)}"
+                )
+        return outputs
+
+    return checked

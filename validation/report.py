@@ -1,0 +1,134 @@
+"""The verdict for people: a Markdown summary for CI, and a table and sentences for the terminal."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..export.disk import atomic_write
+from .bundle import Bundle, BundleArtifact
+from .checks import check
+from .gate import gate, problems
+from .junit import junit_xml
+from .measurements import Status
+from .rows import NOTHING, artifact_row, graph_rows, number, psnr_text
+
+SUMMARY, JUNIT = "summary.md", "junit.xml"
+STATUS_STYLE = {Status.PASSED: "green", Status.FAILED: "bold red", Status.NOT_EXECUTED: "yellow"}
+ARTIFACT_COLUMNS = (
+    ("Artifact", "Status", "SSIM mean", "5th percentile", "worst", "worst sample", "PSNR dB", "p50 ms", "p90 ms", "FPS")
+    + ("vs ORT float", "vs PyTorch", "memory MB", "bytes", "int8 convolutions")
+)  # fmt: skip
+GRAPH_COLUMNS = (
+    ("Artifact", "Graph", "alone, mean / worst", "p50 ms", "ORT float ms", "PyTorch ms", "vs ORT float", "vs PyTorch", "runs")
+    + ("int8 convolutions",)
+)  # fmt: skip
+
+
+def write_reports(bundle: Bundle, folder: Path) -> None:
+    """Writes ``summary.md`` and ``junit.xml``."""
+    atomic_write(folder / SUMMARY, markdown(bundle))
+    atomic_write(folder / JUNIT, junit_xml(bundle))
+
+
+def markdown(bundle: Bundle) -> str:
+    """The whole report."""
+    parts = [f"# {_cell(bundle.model.name)}: {verdict(bundle)}", ""]
+    parts += _list(gate(bundle))
+    parts += _table(ARTIFACT_COLUMNS, (vars(artifact_row(artifact)).values() for artifact in bundle.artifacts))
+    parts += ["Times are medians of the graph that runs once per image, with 95% bootstrap intervals.", ""]
+    other = [sentence for artifact in bundle.artifacts for sentence in problems(artifact) if sentence not in gate(bundle)]
+    parts += _section("Not required, and not passed", _list(other))
+    parts += _section("Within the noise", _list(_noisy(bundle)))
+    parts += _section(
+        "Graphs", _table(GRAPH_COLUMNS, (vars(row).values() for artifact in bundle.artifacts for row in graph_rows(artifact)))
+    )
+    parts += _section("Hard samples", _table(("Artifact", "Sample", "SSIM", "PSNR dB", "max abs"), _hard_rows(bundle.artifacts)))
+    islands = [f"`{island.graph}.{island.module_path}`: {', '.join(island.operators)} ({island.reason})" for island in bundle.float_islands]
+    parts += _section("Left in float", _list(islands))
+    notes = [f"{artifact.name}: {note}" for artifact in bundle.artifacts for note in artifact.notes]
+    parts += _section("Notes", _list(notes))
+    parts += _section("Machine", _list(_machine(bundle)))
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def verdict(bundle: Bundle) -> str:
+    """In one line."""
+    refused = gate(bundle)
+    if refused:
+        return f"FAILED, {len(refused)} {'reason' if len(refused) == 1 else 'reasons'}"
+    return f"passed, {', '.join(bundle.required)}"
+
+
+def print_verdict(bundle: Bundle, console: Console) -> None:
+    """Table, sentences and the verdict."""
+    console.print(terminal_table(bundle))
+    for sentence in gate(bundle):
+        console.print(f"[bold red]failed[/] {escape(sentence)}", highlight=False, soft_wrap=True)
+    for sentence in _noisy(bundle):
+        console.print(f"[yellow]noisy[/]  {escape(sentence)}", highlight=False, soft_wrap=True)
+    console.print(f"[bold]{escape(verdict(bundle))}[/]", highlight=False, soft_wrap=True)
+
+
+def terminal_table(bundle: Bundle) -> Table:
+    """What fits a terminal; the Markdown summary has the rest."""
+    table = Table("artifact", "status", title=bundle.model.name, title_justify="left")
+    for column in ("SSIM mean", "worst", "p50 ms", "vs ORT float", "vs PyTorch", "memory MB", "bytes", "int8"):
+        table.add_column(column, justify="right")
+    for artifact in bundle.artifacts:
+        row = artifact_row(artifact)
+        status = f"[{STATUS_STYLE[artifact.status]}]{row.status}[/]"
+        times = (cell.partition(" (")[0] for cell in (row.p50_ms, row.over_ort_float, row.over_pytorch))
+        table.add_row(
+            escape(row.artifact), status, row.ssim_mean, row.ssim_worst, *times, row.memory_mb, row.size_bytes, row.int8_convolutions
+        )
+    return table
+
+
+def _noisy(bundle: Bundle) -> list[str]:
+    """Passed limits that another run may miss."""
+    measured = [(artifact.measurements, artifact.limits) for artifact in bundle.artifacts if artifact.measurements is not None]
+    return [
+        result.sentence for measurements, limits in measured for result in check(measurements, limits) if result.passed and result.noisy
+    ]
+
+
+def _hard_rows(artifacts: Sequence[BundleArtifact]) -> Iterator[tuple[str, ...]]:
+    for artifact in artifacts:
+        for score in artifact.measurements.end_to_end.hard_scores if artifact.measurements else ():
+            yield artifact.name, score.sample, number(score.ssim, 4), psnr_text(score.psnr_db), number(score.max_abs, 4)
+
+
+def _machine(bundle: Bundle) -> list[str]:
+    machine = bundle.machine
+    peak = bundle.pipeline_peak_memory_bytes
+    lines = [f"{machine.cpu}, {machine.cores} cores, {machine.system}"]
+    for artifact in bundle.artifacts:
+        if artifact.measurements is not None:
+            at = artifact.measurements.machine
+            others = "" if at.busy_elsewhere is None else f", other processes took {at.busy_elsewhere:.0%} meanwhile"
+            load = f"load {at.load_before:.1f} before, {at.load_after:.1f} after{others}"
+            lines.append(f"{artifact.name}: timed with {at.threads} threads on {at.cpu}; {load}")
+    lines.append(f"peak memory of the build: {peak / 1e6:,.0f} MB" if peak else "peak memory of the build: not measured")
+    lines.append(", ".join(f"{library.name} {library.version}" for library in bundle.libraries))
+    return [line for line in lines if line]
+
+
+def _section(title: str, lines: Sequence[str]) -> list[str]:
+    return [f"## {title}", "", *lines] if lines else []
+
+
+def _list(lines: Iterable[str]) -> list[str]:
+    listed = [f"- {' '.join(line.split())}" for line in lines]
+    return [*listed, ""] if listed else []
+
+
+def _table(columns: Sequence[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    lines = [f"| {' | '.join(map(_cell, row))} |" for row in rows]
+    return [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}", *lines, ""] if lines else []
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ") or NOTHING
