@@ -1,8 +1,6 @@
 """Puts a build's results into the dist folder: artifacts, ``bundle.json``, reports, calibration table, a copy of the recipe."""
 
-import resource
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +22,7 @@ from ..validation.codec import encode
 from ..validation.entries import judged, not_emitted, unmeasured
 from ..validation.latency import describe_machine, load_average
 from ..validation.measurements import Measurements, Status
+from ..validation.memory import pipeline_peak_bytes
 from ..validation.rejudge import verify
 from ..validation.report import JUNIT, SUMMARY, write_reports
 from .emission import Emitted, Job, NotEmitted
@@ -69,7 +68,7 @@ def make_bundle(build: Build, ran: bool) -> Bundle:
         float_islands=tuple(Island.of(graph, island) for graph, island in islands),
         libraries=libraries(library_versions()),
         machine=describe_machine(recipe.latency.threads, load_average()),
-        pipeline_peak_memory_bytes=_peak_memory_bytes() if ran else 0,
+        pipeline_peak_memory_bytes=pipeline_peak_bytes() if ran else 0,
     )
 
 
@@ -123,8 +122,3 @@ def _is_current(bundle: Bundle, dist: Path) -> bool:
         bundle, created=there.created, machine=there.machine, pipeline_peak_memory_bytes=there.pipeline_peak_memory_bytes
     )  # fmt: skip
     return encode(same) == encode(there) and all((dist / name).is_file() for name in (SUMMARY, JUNIT, RECIPE))
-
-
-def _peak_memory_bytes() -> int:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

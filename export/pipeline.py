@@ -15,7 +15,7 @@ ARRANGING = frozenset(
 )
 # Likewise in the validation package: what judges and shows measurements, but does not make them.
 JUDGING = frozenset(
-    ("bundle.py", "checks.py", "entries.py", "gate.py", "junit.py", "limits.py", "rejudge.py", "report.py", "rows.py")
+    ("bundle.py", "checks.py", "comparison.py", "entries.py", "gate.py", "junit.py", "limits.py", "rejudge.py", "report.py", "rows.py")
 )  # fmt: skip
 
 Make = Callable[[Workspace, Report], None]

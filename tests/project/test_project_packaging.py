@@ -15,7 +15,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
 TOP_FOLDERS = ("model", "training", "export", "calibration", "targets", "validation")
 # Where the name of an import is not that of its distribution.
-DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "onnx_ir": "onnxscript", "pydantic_core": "pydantic"}
+DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "onnx_ir": "onnx-ir", "pydantic_core": "pydantic"}
 
 
 def requirement(text: str) -> tuple[str, str]:
