@@ -18,7 +18,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := model training export calibration targets validation
 
-.PHONY: help setup release android validate test test-slow lint format typecheck bench artworks clean
+.PHONY: help setup release android validate test test-slow lint format typecheck bench pictures artworks clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -68,6 +68,9 @@ typecheck: $(STAMP) ## basedpyright
 
 bench: $(STAMP) ## measure what is in OUT and print the numbers against limits and aims (RELEASE=yes: time a release, too)
 	$(BIN)/python benchmarks/bench.py $(OUT) --recipe $(RECIPE) $(if $(RELEASE),--release)
+
+pictures: $(STAMP) ## draw docs/samples.jpg with the Android artifact in OUT
+	$(BIN)/python benchmarks/pictures.py $(OUT)/android/int8-512x512
 
 artworks: $(STAMP) ## paint the generated artworks of samples/ again
 	$(BIN)/python samples/make_artworks.py

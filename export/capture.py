@@ -1,7 +1,7 @@
 """Capture: a model's graphs to the immutable program that targets emit from, and its form on disk."""
 
+import io
 import json
-import os
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -16,6 +16,7 @@ from torch.export import ExportedProgram
 from ..calibration.table import CalibrationTable, check_fits
 from ..model.errors import CaptureError
 from ..model.graph import Graph, Model, Size
+from .disk import atomic_write
 from .program import FloatIsland, GraphProgram, Program
 from .recipe import QuantizeSettings
 
@@ -120,13 +121,18 @@ def save_program(program: Program, folder: Path) -> None:
     for graph in program.graphs:
         entry = {"name": graph.name, "convolutions": graph.convolutions, "int8_convolutions": graph.int8_convolutions}
         entry["islands"] = [asdict(island) for island in graph.float_islands]
-        torch.export.save(graph.float_program, folder / f"{graph.name}.float.pt2")
+        _save(graph.float_program, folder / f"{graph.name}.float.pt2")
         if graph.int8_program is not None:
-            torch.export.save(graph.int8_program, folder / f"{graph.name}.int8.pt2")
+            _save(graph.int8_program, folder / f"{graph.name}.int8.pt2")
         graphs.append(entry)
-    temporary = folder / ".program.json"
-    temporary.write_text(json.dumps({"model": program.model, "size": program.size, "graphs": graphs}, indent=1))
-    os.replace(temporary, folder / "program.json")
+    atomic_write(folder / "program.json", json.dumps({"model": program.model, "size": program.size, "graphs": graphs}, indent=1))
+
+
+def _save(program: ExportedProgram, path: Path) -> None:
+    # Through memory: on a full disk the writer of torch.export aborts the process.
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer)
+    atomic_write(path, buffer.getvalue())
 
 
 def load_program(folder: Path, model: Model) -> Program:

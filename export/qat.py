@@ -4,7 +4,7 @@ Short by design: it starts from a trained float model, batch normalisation is fo
 first and stay fixed, and only weights move. The loss is the L1 distance to the float graph's own outputs.
 """
 
-import os
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from ..calibration.samples import Sample
 from ..model.graph import Arrays, Graph, Model, TensorKind
+from .disk import atomic_write
 from .progress import Report
 from .quantize import PreparedGraph, graph_inputs, load_weights, observe, prepare, refresh_weight_ranges, set_activation_ranges, set_mode
 from .recipe import QuantizeSettings
@@ -71,9 +72,10 @@ def _with_scalars(model: Model, samples: Sequence[Sample], seed: int) -> list[Sa
 
 
 def _save(state: Mapping[str, object], path: Path) -> None:
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    os.replace(temporary, path)
+    # Through memory: on a full disk torch.save raises an error that does not say so.
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    atomic_write(path, buffer.getvalue())
 
 
 class _Tuner:

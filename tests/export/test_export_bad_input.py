@@ -4,7 +4,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -188,6 +188,15 @@ def test_exit_code_2_and_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert run_main(monkeypatch, "validate", str(tmp_path)) == 2
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A process that a script started in the background ignores Ctrl-C; the tests may run in one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_says_how_to_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def interrupt(options: ReleaseOptions) -> int:
         os.kill(os.getpid(), signal.SIGINT)
