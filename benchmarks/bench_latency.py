@@ -1,11 +1,7 @@
 """Measures the latency of a bundle's artifacts again, interleaved with PyTorch eager float and ONNX Runtime float."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from instantstyle.calibration.imageset import ImageSet
 from instantstyle.calibration.samples import make_samples
@@ -20,7 +16,7 @@ from instantstyle.targets.registry import get_target
 from instantstyle.validation.bundle import Bundle, BundleArtifact
 from instantstyle.validation.latency import Contestants, compare, describe_machine, load_average
 from instantstyle.validation.measurements import Latency, Machine
-from instantstyle.validation.reference import GraphCall, Reference, runs_from_modules
+from instantstyle.validation.reference import GraphCall, Reference, runs_from_modules, torch_threads
 
 BASELINE = ("onnx", "float32")
 
@@ -73,7 +69,7 @@ def _remeasure(
     for call in calls:
         graph, inputs, run = call.graph, call.inputs, eager[call.graph]
         with (
-            _torch_threads(settings.threads),
+            torch_threads(settings.threads),
             _open(dist, artifact, graph, settings.threads) as runner,
             _open(dist, baseline, graph, settings.threads) as ort_float,
         ):
@@ -89,13 +85,3 @@ def _bound(run, inputs):
 def _open(dist: Path, artifact: BundleArtifact, graph: str, threads: int) -> Runner:
     folder = dist / artifact.folder
     return get_target(artifact.target).open(read_manifest(folder), folder, graph, threads)
-
-
-@contextmanager
-def _torch_threads(threads: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

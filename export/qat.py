@@ -98,7 +98,7 @@ class _Tuner:
         ranges = observe(alone, {self.graph.name: self.prepared}, batches, len(batches), self.settings, lambda *_: None)
         set_activation_ranges(self.prepared, {entry.tensor: entry for entry in ranges})
         refresh_weight_ranges(self.prepared)
-        set_mode(self.prepared, fake_quantize=True, observe_weights=False)
+        set_mode(self.prepared, fake_quantize=True)
 
     def _batch_arrays(self, step: int) -> dict[str, np.ndarray]:
         """The samples of a step, drawn from a generator that depends on seed and step alone, so that a resumed run sees the same."""

@@ -108,13 +108,11 @@ def _unique(name: str, taken: Mapping[str, object]) -> str:
     return next(candidate for candidate in candidates if candidate not in taken)
 
 
-def set_mode(prepared: PreparedGraph, fake_quantize: bool, observe_weights: bool) -> None:
-    """Switches fake quantisation of everything, and whether weight ranges follow the weights. Activation ranges never follow."""
+def set_mode(prepared: PreparedGraph, fake_quantize: bool) -> None:
+    """Switches fake quantisation of everything. No range follows by itself: ``refresh_weight_ranges`` and calibration set them."""
     for fake in (*prepared.activations.values(), *prepared.weights.values()):
         fake.fake_quant_enabled.fill_(int(fake_quantize))  # type: ignore[operator]
         fake.observer_enabled.fill_(0)  # type: ignore[operator]
-    for fake in prepared.weights.values():
-        fake.observer_enabled.fill_(int(observe_weights))  # type: ignore[operator]
 
 
 def refresh_weight_ranges(prepared: PreparedGraph) -> None:
@@ -171,7 +169,7 @@ def observe(
     observers: dict[tuple[str, str], Observer] = {}
     with contextlib.ExitStack() as hooks:
         for graph_name, graph in prepared.items():
-            set_mode(graph, fake_quantize=False, observe_weights=False)
+            set_mode(graph, fake_quantize=False)
             for name, fake in graph.activations.items():
                 observers[graph_name, name] = make_observer(settings.observer, settings.percentile)
                 hook = fake.register_forward_pre_hook(_feed(observers[graph_name, name], graph_name, name))
@@ -218,7 +216,7 @@ def convert(prepared: PreparedGraph, graph: Graph, size: Size) -> ExportedProgra
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
         refresh_weight_ranges(prepared)
-        set_mode(prepared, fake_quantize=True, observe_weights=False)
+        set_mode(prepared, fake_quantize=True)
         converted = convert_pt2e(prepared.module)
         return torch.export.export(converted, example_inputs(graph, size, 1), strict=False)
 

@@ -1,32 +1,22 @@
 """An artifact on disk: the manifest ``artifact.json`` beside its files, and the hashes that prove them."""
 
-import hashlib
 import os
 from pathlib import Path, PurePosixPath
 
 from pydantic import TypeAdapter, ValidationError
 
+from ..export.fingerprint import file_sha256
 from ..model.errors import ArtifactError
 from .base import Artifact, ArtifactFile
 
 MANIFEST = "artifact.json"
 _ADAPTER = TypeAdapter(Artifact)
-_CHUNK_BYTES = 1 << 20
 
 
 def describe_files(folder: Path) -> tuple[ArtifactFile, ...]:
     """Path, size and SHA-256 of every file below ``folder`` in the order of their paths, without the manifest."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
     return tuple(ArtifactFile(path.relative_to(folder).as_posix(), path.stat().st_size, file_sha256(path)) for path in files)
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def write_manifest(artifact: Artifact, folder: Path) -> None:

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from ..calibration.samples import Sample
 from ..export.progress import Report
@@ -21,7 +20,7 @@ from .latency import Contestants, LoadMeter, compare
 from .measurements import GraphExecution, Latency, Measurements
 from .memory import Request, peak_over_baseline
 from .quality import checked_run, compare_all
-from .reference import Reference, runs_from_modules
+from .reference import Reference, runs_from_modules, torch_threads
 
 if TYPE_CHECKING:
     from ..export.recipe import LatencySettings
@@ -120,20 +119,10 @@ def _time_all(
     pytorch = runs_from_modules(model)
     side_runs = max(LEAST_RUNS, settings.runs // SIDE_GRAPH_SHARE)
     for graph, given in inputs.items():
-        with ort_float.open(graph, settings.threads) as baseline, _torch_threads(settings.threads):
+        with ort_float.open(graph, settings.threads) as baseline, torch_threads(settings.threads):
             passes = (partial(run, given) for run in (runs[graph], baseline.run, pytorch[graph]))
             yield compare(graph, Contestants(*passes), settings.warmup, settings.runs if graph == model.hot_graph else side_runs)
         tick(f"latency of {graph}")
-
-
-@contextmanager
-def _torch_threads(threads: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _in_memory(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

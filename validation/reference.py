@@ -1,7 +1,8 @@
 """The float PyTorch reference: computed once for each sample, kept on disk, served to every artifact."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +42,17 @@ def _module_run(graph: Graph) -> Run:
 def _tensor(array: np.ndarray) -> torch.Tensor:
     """PyTorch wants arrays that it may write to; those that live on disk are not."""
     return torch.from_numpy(np.require(array, np.float32, ("C", "W")))
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """Gives PyTorch that many threads, and the former number back afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)
