@@ -98,6 +98,55 @@ def doctor(as_json: AsJson = False) -> None:
     print(json.dumps(as_dict(health), indent=2) if as_json else as_text(health))
 
 
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A training recipe, a TOML file.", metavar="RECIPE")] = Path("recipes/train.toml"),
+    out: Annotated[Path | None, typer.Option("--out", help="The checkpoint to write. Default: in the run's folder.")] = None,
+    photos: Annotated[
+        list[str] | None, typer.Option("--photos", help="Folder, glob or file, instead of the recipe's; may be repeated.")
+    ] = None,
+    artworks: Annotated[list[str] | None, typer.Option("--artworks", help="The same for artworks.")] = None,
+    run: Annotated[Path | None, typer.Option("--run", metavar="FOLDER", help="Where state, metrics and pictures are kept.")] = None,
+    start: Annotated[Path | None, typer.Option("--start", metavar="FILE", help="Checkpoint to start from, for fine-tuning.")] = None,
+    content_weights: Annotated[
+        Path | None, typer.Option("--content-weights", metavar="FILE", help="torchvision's ResNet-50 weights for the content encoder.")
+    ] = None,
+    freeze: Annotated[
+        list[str] | None, typer.Option("--freeze", metavar="MODULE", help="Keep a module as it is, e.g. style_encoder; may be repeated.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads. Default: the recipe's.")] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Start again instead of continuing; teacher pairs are kept.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train the reference network. The same command continues a run that was interrupted."""
+    from ..training.command import TrainOptions
+    from ..training.command import train as run_training
+
+    lists = [tuple(values or ()) for values in (photos, artworks, freeze)]
+    options = TrainOptions(recipe, out, lists[0], lists[1], run, start, content_weights, lists[2], threads, restart, as_json)
+    run_training(options)
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of the reference network.")] = Path(
+        "checkpoints/instantstyle-12m.safetensors"
+    ),
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", help="A training recipe: judge on the images that it holds out of the photos and artworks.")
+    ] = None,
+    photos: Annotated[list[str] | None, typer.Option("--photos", help="Folder, glob or file; may be repeated.")] = None,
+    artworks: Annotated[list[str] | None, typer.Option("--artworks", help="The same for artworks.")] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads. Default: all.")] = None,
+    sweep_every: Annotated[int, typer.Option("--sweep-every", min=1, help="Paint every n-th pair at every alpha, others at 1.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how well a checkpoint stylises, beside its teacher; by default on samples/validation."""
+    from ..training.report import EvaluateOptions, report
+
+    report(EvaluateOptions(checkpoint, recipe, tuple(photos or ()), tuple(artworks or ()), threads, sweep_every, as_json))
+
+
 @calibration_app.command("export")
 def calibration_export(
     recipe: RecipeFile,

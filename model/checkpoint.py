@@ -17,6 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from .errors import CheckpointError
+from .files import write_atomically
 from .network import InstantStyle, NetworkConfig
 
 FORMAT = "instantstyle"
@@ -33,17 +34,8 @@ def save_checkpoint(network: InstantStyle, path: Path, half: bool = False) -> No
     """
     tensors = {name: _stored(value, half) for name, value in network.state_dict().items()}
     metadata = {"format": FORMAT, "config": json.dumps(_plain(network.config))}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        # Through memory: the library's own writer makes files that only their owner can read.
-        with temporary.open("wb") as file:
-            file.write(save(tensors, metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    # Through memory: the library's own writer makes files that only their owner can read.
+    write_atomically(path, save(tensors, metadata))
 
 
 def load_checkpoint(path: Path) -> InstantStyle:

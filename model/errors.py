@@ -35,3 +35,7 @@ class TargetUnavailableError(InstantStyleError):
 
 class ExecutionError(InstantStyleError):
     """A runner executed something else than was asked for, e.g. fell back to another provider."""
+
+
+class MissingPackageError(InstantStyleError):
+    """A package that only some commands need is not installed; says how to install it."""

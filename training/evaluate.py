@@ -1,10 +1,11 @@
-"""``python -m instantstyle.training.evaluate``: how well a checkpoint stylises pictures that training never saw.
+"""How well a network stylises pictures that its training never saw, beside its teacher.
 
-Images in [0, 1], photos at 384x384 where the teacher works. The style distance is that of the training loss.
+Images in [0, 1], photos at 384x384 where the teacher works. The style distance is that of the training loss: VGG means and deviations of
+relu1_1 to relu4_1, each layer's squared difference as a share of the artwork's own mean square.
 """
 
-import argparse
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +13,39 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..model.checkpoint import load_checkpoint
+from ..model.content_encoder import ContentFeatures
+from ..model.errors import ImageError
 from ..model.network import InstantStyle
 from ..validation.ssim import ssim
-from .data import CONTENT_SIZE, STYLE_SIZE, image_files, load_square, to_tensor
+from .images import load_square, to_tensor
 from .losses import relative_distance
 from .perceptual import PerceptualNetwork, style_statistics
+from .sizes import CONTENT_SIZE, STYLE_SIZE
 from .teacher import Teacher
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a finished checkpoint should reach; ``at_least`` tells in which direction."""
+
+    limit: float
+    aim: float
+    at_least: bool
+
+    def met(self, value: float) -> bool:
+        """Whether ``value`` keeps the limit."""
+        return value >= self.limit if self.at_least else value <= self.limit
+
+
+TARGETS = {
+    "teacher_l1": Target(0.085, 0.06, at_least=False),
+    "style_share": Target(0.45, 0.30, at_least=False),
+    "diversity": Target(0.75, 0.95, at_least=True),
+    "identity_ssim": Target(0.85, 0.95, at_least=True),
+    "monotonic_share": Target(0.95, 1.0, at_least=True),
+}
 
 
 @dataclass(frozen=True)
@@ -29,16 +54,23 @@ class Evaluation:
 
     Attributes:
         teacher_l1: L1 to the teacher's output.
+        photo_l1: L1 of the plain photo to the teacher's output, for comparison.
         style_share: style distance of the output to the artwork, over that of the plain photo.
+        teacher_style_share: the same of the teacher's output.
         diversity: mean pairwise L1 of one photo under all artworks, over the teacher's own.
+        swept: pairs that were painted at every alpha, for the two figures below.
         identity_ssim: SSIM of photo and output at alpha 0.
-        monotonic_share: share of pairs whose style distance never rises over alpha 0, 0.25, 0.5, 0.75, 1.
+        monotonic_share: share of the swept pairs whose style distance never rises over alpha 0, 0.25, 0.5, 0.75, 1.
     """
 
-    pairs: int
+    photos: int
+    artworks: int
     teacher_l1: float
+    photo_l1: float
     style_share: float
+    teacher_style_share: float
     diversity: float
+    swept: int
     identity_ssim: float
     monotonic_share: float
 
@@ -48,49 +80,58 @@ def _pairwise_l1(images: list[Tensor]) -> float:
 
 
 @torch.inference_mode()
-def evaluate(network: InstantStyle, photos: list[Path], artworks: list[Path]) -> Evaluation:
-    """Runs network and teacher over all pairs; needs two artworks or more."""
-    teacher, perceptual = Teacher(), PerceptualNetwork()
+def evaluate(
+    network: InstantStyle, photos: list[Path], artworks: list[Path], say: Callable[[int, int], None], sweep_every: int = 1
+) -> Evaluation:
+    """Runs network and teacher over all pairs.
+
+    Args:
+        say: called with pairs done and of how many.
+        sweep_every: every n-th pair is painted at every alpha, which takes most of the time; the others at alpha 1.
+
+    Raises:
+        ImageError: no photo, fewer than two artworks, or one that cannot be read.
+    """
+    if not photos or len(artworks) < 2:
+        raise ImageError(f"{len(photos)} photos and {len(artworks)} artworks: evaluation needs a photo and two artworks at least")
+    teacher, perceptual = Teacher(torch.get_num_threads()), PerceptualNetwork()
     styles = [load_square(path, STYLE_SIZE) for path in artworks]
     vectors = [teacher.style_vector(style) for style in styles]
     codes = [network.style_encoder(to_tensor(style[None])) for style in styles]
     # At the photos' scale: a texture's statistics depend on it.
     wanted = [style_statistics(perceptual(to_tensor(load_square(path, CONTENT_SIZE)[None]))) for path in artworks]
 
-    def distance(image: Tensor, style: int) -> float:
-        return relative_distance(style_statistics(perceptual(image)), wanted[style]).item()
+    def distances(layers: list[Tensor], style: int) -> list[float]:
+        count = len(layers[0])
+        return [relative_distance([layer[row : row + 1] for layer in layers], wanted[style]).item() for row in range(count)]
 
-    rows: list[tuple[float, float, float, bool]] = []
+    rows: list[tuple[float, ...]] = []
+    sweeps: list[tuple[float, float]] = []
     diversity: list[float] = []
     for path in photos:
         pixels = load_square(path, CONTENT_SIZE)
         photo = to_tensor(pixels[None])
+        # The photo's features and statistics depend on neither style nor alpha.
+        features, photo_statistics = network.stylizer.content_encoder(photo), style_statistics(perceptual(photo))
         outputs: list[Tensor] = []
         taught = [to_tensor(teacher.stylize(pixels, vector)[None]) for vector in vectors]
         for style, code in enumerate(codes):
-            steps = [network.stylizer(photo, code, torch.full((1, 1), alpha)) for alpha in ALPHAS]
-            distances = [distance(step, style) for step in steps]
-            falls = all(after <= before for before, after in itertools.pairwise(distances))
-            identity = ssim(photo[0].numpy(), steps[0][0].numpy(), -1, 1)
-            outputs.append(steps[-1])
+            swept = len(rows) % sweep_every == 0
+            alphas = torch.tensor(ALPHAS if swept else ALPHAS[-1:])[:, None]
+            repeated = ContentFeatures(*(feature.expand(len(alphas), -1, -1, -1) for feature in features))
+            steps = network.stylizer.decoder(repeated, code.expand(len(alphas), -1), alphas)
+            (of_photo,) = distances(photo_statistics, style)
+            *of_steps, of_teacher = distances(style_statistics(perceptual(torch.cat((steps, taught[style])))), style)
+            outputs.append(steps[-1:])
             # Half, because L1 is given for images in [0, 1] and these are in [-1, 1].
-            rows.append(((steps[-1] - taught[style]).abs().mean().item() / 2, distances[-1] / distance(photo, style), identity, falls))
+            off, photo_off = ((image - taught[style]).abs().mean().item() / 2 for image in (outputs[-1], photo))
+            rows.append((off, photo_off, of_steps[-1] / of_photo, of_teacher / of_photo))
+            if swept:
+                falls = all(after <= before for before, after in itertools.pairwise(of_steps))
+                sweeps.append((ssim(photo[0].numpy(), steps[0].numpy(), -1, 1), float(falls)))
+            say(len(rows), len(photos) * len(codes))
         diversity.append(_pairwise_l1(outputs) / _pairwise_l1(taught))
-    l1, share, identity, falls = (float(np.mean(column)) for column in zip(*rows, strict=True))
-    return Evaluation(len(rows), l1, share, float(np.mean(diversity)), identity, falls)
-
-
-def main() -> None:
-    """Parses the arguments and prints a line a number."""
-    parser = argparse.ArgumentParser(prog="python -m instantstyle.training.evaluate", description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/instantstyle-12m.safetensors"))
-    parser.add_argument("--photos", type=Path, default=Path("samples/validation/photos"))
-    parser.add_argument("--artworks", type=Path, default=Path("samples/validation/styles"))
-    arguments = parser.parse_args()
-    result = evaluate(load_checkpoint(arguments.checkpoint), image_files(arguments.photos), image_files(arguments.artworks))
-    for name, value in vars(result).items():
-        print(f"{name:16} {value:.4f}" if isinstance(value, float) else f"{name:16} {value}")
-
-
-if __name__ == "__main__":
-    main()
+    l1, photo_l1, share, teacher_share = (float(np.mean(column)) for column in zip(*rows, strict=True))
+    identity, falls = (float(np.mean(column)) for column in zip(*sweeps, strict=True))
+    spread = float(np.mean(diversity))
+    return Evaluation(len(photos), len(artworks), l1, photo_l1, share, teacher_share, spread, len(sweeps), identity, falls)

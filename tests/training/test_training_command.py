@@ -1,0 +1,98 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from training_nets import tiny_network
+from typer.testing import CliRunner
+
+from instantstyle.export.cli import app
+from instantstyle.model.checkpoint import load_checkpoint, save_checkpoint
+from instantstyle.model.errors import InstantStyleError, RecipeError
+from instantstyle.training.recipe import load_training_recipe
+from instantstyle.training.trainer import steps_of
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str | Path) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if isinstance(result.exception, InstantStyleError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_published_recipe_is_what_was_published() -> None:
+    recipe = load_training_recipe(ROOT / "recipes/train.toml")
+    (stage,) = recipe.stages
+    assert (stage.epochs, stage.learning_rate, stage.warmup, stage.schedule) == (100, 1e-4, 0.05, "constant")
+    assert stage.losses.model_dump() == {"l1": 1.0, "perceptual": 0.0, "style": 0.0, "code": 0.0}
+
+
+def test_recipe_of_the_shipped_checkpoint_loads() -> None:
+    recipe = load_training_recipe(ROOT / "recipes/train-12m.toml")
+    assert [stage.name for stage in recipe.stages] == ["style encoder", "stylizer", "joint"]
+    assert sum(steps_of(stage, 1) for stage in recipe.stages) == 7400
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("learning_rate = 1e-3\nfreeze", "learning_rat = 1e-3\nfreeze", "unknown key .*learning_rat.*did you mean 'learning_rate'"),
+        ("crop = 64\nlearning_rate = 1e-3\nfreeze", "crop = 65\nfreeze", "crop.*found 65"),
+        ("steps = 3\n", "steps = 3\nepochs = 1\n", "either epochs or steps"),
+        ('name = "tiny"', 'name = "tiny"\nname = "twice"', "not valid TOML"),
+    ],
+)
+def test_wrong_recipe_says_what(data: Path, old: str, new: str, message: str) -> None:
+    text = data.read_text()
+    assert old in text
+    data.write_text(text.replace(old, new, 1))
+    with pytest.raises(RecipeError, match=message):
+        load_training_recipe(data)
+
+
+def test_train_from_a_checkpoint_with_a_frozen_encoder(data: Path, teacher: type, tmp_path: Path) -> None:
+    """The whole command: pairs, two stages, metrics, pictures, checkpoint; and once more, with nothing left to do."""
+    start = tmp_path / "start.safetensors"
+    save_checkpoint(tiny_network(), start)
+    (tmp_path / "photos" / "damaged.png").write_bytes(b"no picture")
+    command = ("train", data, "--start", start, "--freeze", "style_encoder", "--out", tmp_path / "tuned.safetensors")
+    output = run(*command)
+    assert "photos: 3 to train with, 2 held out, 1 skipped because they cannot be read" in output and "damaged.png" in output
+    before, after = load_checkpoint(start).state_dict(), load_checkpoint(tmp_path / "tuned.safetensors").state_dict()
+    changed = {name for name in before if not torch.allclose(before[name], after[name], atol=1e-3, rtol=1e-3)}
+    assert changed and not any(name.startswith("style_encoder.") for name in changed)
+    assert sorted(path.stem for path in (tmp_path / "run" / "grids").iterdir()) == ["0000002", "0000003", "0000005", "0000007"]
+    calls = teacher.calls
+    assert "goes on at step 7 of 7" in run(*command)
+    again = load_checkpoint(tmp_path / "tuned.safetensors").state_dict()
+    assert all(torch.equal(after[name], again[name]) for name in after) and teacher.calls == calls
+    assert all(json.loads(line)["step"] % 20 == 0 for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+
+
+def test_freezing_random_weights_is_refused(data: Path) -> None:
+    with pytest.raises(RecipeError, match="--freeze style_encoder: its weights would stay random"):
+        run("train", data, "--freeze", "style_encoder")
+
+
+def test_freezing_what_does_not_exist_is_refused(data: Path) -> None:
+    with pytest.raises(RecipeError, match="no module 'style_encodr', did you mean 'style_encoder'"):
+        run("train", data, "--freeze", "style_encodr")
+
+
+def test_evaluate_prints_every_figure_beside_its_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from instantstyle.training import report
+    from instantstyle.training.evaluate import Evaluation
+
+    save_checkpoint(tiny_network(), tmp_path / "tiny.safetensors")
+    figures = Evaluation(3, 2, 0.0849, 0.2, 0.46, 0.3, 0.75, 6, 0.84, 1.0)
+    monkeypatch.setattr(report, "evaluate", lambda network, photos, artworks, say, every: figures)
+    samples = ROOT / "samples/validation"
+    command = ("evaluate", tmp_path / "tiny.safetensors", "--photos", samples / "photos", "--artworks", samples / "styles")
+    lines = run(*command).splitlines()
+    missed = [line for line in lines if line.endswith("missed")]
+    assert len(missed) == 2 and "0.4600" in missed[0] and "0.8400" in missed[1]
+    assert any("0.0849" in line and "0.085" in line for line in lines)
+    assert json.loads(run(*command, "--json").splitlines()[-1])["diversity"] == 0.75

@@ -1,0 +1,198 @@
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+from training_nets import tiny_network
+
+from instantstyle.model.errors import RecipeError
+from instantstyle.model.network import InstantStyle
+from instantstyle.training.images import split_data
+from instantstyle.training.journal import Journal, read_metrics
+from instantstyle.training.pairs import PairCache, build_pairs
+from instantstyle.training.recipe import Stage, TrainingRecipe
+from instantstyle.training.state import STATE
+from instantstyle.training.trainer import Trainer, rate_at, steps_of
+
+
+def silent(what: str, done: int, total: int) -> None:
+    pass
+
+
+@pytest.fixture
+def cache(recipe: TrainingRecipe, teacher: type) -> PairCache:
+    photos, artworks = split_data(recipe.data, recipe.path.parent)
+    return build_pairs(photos.training, artworks.training, recipe.path.parent / "pairs", recipe.data, silent)
+
+
+def trainer_in(folder: Path, recipe: TrainingRecipe, cache: PairCache) -> Trainer:
+    return Trainer(recipe.model_copy(update={"run": recipe.run.model_copy(update={"folder": folder})}), cache, tiny_network(), silent)
+
+
+def ignore(*_: object) -> None:
+    pass
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("killed_after", [1, 3, 4, 6])
+def test_killed_and_resumed_run_ends_with_the_same_weights(
+    recipe: TrainingRecipe, cache: PairCache, tmp_path: Path, killed_after: int
+) -> None:
+    whole = trainer_in(tmp_path / "whole", recipe, cache)
+    seen: list[dict[str, float]] = []
+    whole.run(seen.append, ignore)
+
+    def die(losses: dict[str, float]) -> None:
+        if first.done_steps == killed_after:
+            raise Killed
+
+    first = trainer_in(tmp_path / "killed", recipe, cache)
+    with pytest.raises(Killed):
+        first.run(die, ignore)
+    again = trainer_in(tmp_path / "killed", recipe, cache)
+    # At most one checkpoint interval is lost; stages end with a checkpoint too.
+    assert again.done_steps == {1: 0, 3: 2, 4: 3, 6: 5}[killed_after]
+    seen_again: list[dict[str, float]] = []
+    again.run(seen_again.append, ignore)
+    assert seen_again == seen[again.total_steps - len(seen_again) :]
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, again.network.state_dict()[name]), name
+        assert torch.equal(whole.average[name], again.average[name]), name
+
+
+def test_losses_and_first_step_are_those_of_plain_pytorch(recipe: TrainingRecipe, cache: PairCache, tmp_path: Path) -> None:
+    """The first step again, by hand: L1 in [0, 1], Adam, linear warm-up."""
+    stage = recipe.stages[1].model_copy(update={"partial_alpha": 0.0, "clip": 0.0, "warmup": 0.5, "steps": 10})
+    trainer = trainer_in(tmp_path / "run", recipe.model_copy(update={"stages": (stage,)}), cache)
+    batch = trainer._batch()
+    network = copy.deepcopy(trainer.network).train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=stage.learning_rate * 0.2, betas=(0.9, 0.99))
+    code = network.style_encoder(torch.cat([cache.style_images(np.array([s])).flip(3 if batch.flip else 0) for s in batch.styles]))
+    output = network.stylizer(batch.photo, code.repeat_interleave(2, 0), torch.ones(4, 1))
+    loss = functional.l1_loss((output + 1) / 2, (batch.target + 1) / 2)
+    loss.backward()
+    optimizer.step()
+    losses = trainer.train_step()
+    assert losses["l1"] == pytest.approx(loss.item(), rel=1e-5)
+    for (name, value), wanted in zip(trainer.network.named_parameters(), network.parameters(), strict=True):
+        assert torch.allclose(value, wanted, atol=2e-6), name
+
+
+def test_batch_is_photo_and_teacher_at_the_same_place(recipe: TrainingRecipe, cache: PairCache, tmp_path: Path) -> None:
+    stage = recipe.stages[1].model_copy(update={"partial_alpha": 1.0})
+    trainer = trainer_in(tmp_path / "run", recipe.model_copy(update={"stages": (stage,)}), cache)
+    alphas: set[float] = set()
+    for step in range(12):
+        trainer.step = step
+        batch = trainer._batch()
+        tints = torch.from_numpy(cache.vectors[np.repeat(batch.styles, 2), :3])[:, :, None, None] * 2 - 1
+        painted = batch.photo * 0.5 + 0.5 * tints  # what the fake teacher does, in [-1, 1]
+        wanted = batch.photo + batch.alpha[:, :, None, None] * (painted - batch.photo)
+        assert (batch.target - wanted).abs().max() < 0.03
+        alphas |= set(batch.alpha.flatten().tolist())
+    assert alphas == {0.0, 0.25, 0.5, 0.75}
+
+
+def test_frozen_style_encoder_stays_bit_for_bit(recipe: TrainingRecipe, cache: PairCache, tmp_path: Path) -> None:
+    trainer = trainer_in(tmp_path / "run", recipe.model_copy(update={"stages": recipe.stages[:1]}), cache)
+    before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+    trainer.run(ignore, ignore)
+    moved = {name for name, value in trainer.network.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved and not any(name.startswith("style_encoder.") for name in moved)
+    assert any(name.startswith("stylizer.decoder.adain_eighth.affine") for name in moved)
+    # The codes that the frozen encoder gives are computed once, and are its own.
+    codes = np.load(tmp_path / "run" / "codes-0.npy")
+    with torch.no_grad():
+        wanted = trainer.network.style_encoder(cache.style_images(np.array([2])))[0].numpy()
+    assert np.abs(codes[2] - wanted).max() < 1e-5
+
+
+def test_average_is_the_moving_average(recipe: TrainingRecipe, cache: PairCache, tmp_path: Path) -> None:
+    trainer = trainer_in(tmp_path / "run", recipe.model_copy(update={"stages": recipe.stages[:1]}), cache)
+    name = "stylizer.decoder.to_rgb.weight"
+    wanted = trainer.network.state_dict()[name].double()
+    for step in range(3):
+        trainer.train_step()
+        decay = min(0.9, (2 + step) / (11 + step))
+        wanted = decay * wanted + (1 - decay) * trainer.network.state_dict()[name].double()
+    assert torch.allclose(trainer.average[name].double(), wanted, atol=1e-7)
+    assert torch.equal(trainer.averaged().state_dict()[name], trainer.average[name])
+
+
+def test_other_settings_do_not_continue_a_run(recipe: TrainingRecipe, cache: PairCache, tmp_path: Path) -> None:
+    trainer_in(tmp_path / "run", recipe, cache).run(ignore, ignore)
+    changed = recipe.stages[0].model_copy(update={"learning_rate": 1e-2})
+    with pytest.raises(RecipeError, match=r"other settings \(stages\[0\].learning_rate\).*--restart"):
+        trainer_in(tmp_path / "run", recipe.model_copy(update={"stages": (changed, recipe.stages[1])}), cache)
+
+
+def test_longer_recipe_goes_on(recipe: TrainingRecipe, cache: PairCache, tmp_path: Path) -> None:
+    trainer_in(tmp_path / "run", recipe, cache).run(ignore, ignore)
+    more = recipe.stages[0].model_copy(update={"name": "more"})
+    longer = trainer_in(tmp_path / "run", recipe.model_copy(update={"stages": (*recipe.stages, more)}), cache)
+    assert (longer.done_steps, longer.total_steps) == (7, 10)
+    longer.run(ignore, ignore)
+    assert longer.finished
+
+
+def test_damaged_state_is_an_error_with_a_way_out(recipe: TrainingRecipe, cache: PairCache, tmp_path: Path) -> None:
+    trainer = trainer_in(tmp_path / "run", recipe, cache)
+    trainer.save()
+    state = tmp_path / "run" / STATE
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(RecipeError, match="state.pt: damaged .*; delete it"):
+        trainer_in(tmp_path / "run", recipe, cache)
+
+
+def test_gradient_that_is_not_finite_changes_nothing(recipe: TrainingRecipe, cache: PairCache, tmp_path: Path) -> None:
+    trainer = trainer_in(tmp_path / "run", recipe.model_copy(update={"stages": recipe.stages[1:]}), cache)
+    before = [parameter.clone() for parameter in trainer.network.parameters()]
+    trainer.network.stylizer.decoder.to_rgb.register_full_backward_hook(lambda module, given, out: (given[0] * float("nan"),))
+    assert np.isnan(trainer.train_step()["norm"])
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.network.parameters(), strict=True))
+
+
+def test_published_schedule() -> None:
+    stage = Stage(name="published", epochs=100, batch=8, warmup=0.05)
+    assert steps_of(stage, pairs=800) == 10_000
+    assert [rate_at(step / 10_000, stage) for step in (100, 250, 500, 9_000)] == pytest.approx([0.2, 0.5, 1.0, 1.0])
+
+
+def test_cosine_ends_at_two_percent() -> None:
+    stage = Stage(name="cosine", steps=10, warmup=0.2, schedule="cosine")
+    assert [rate_at(share, stage) for share in (0.1, 0.2, 0.6, 1.0)] == pytest.approx([0.5, 1.0, 0.51, 0.02])
+
+
+def test_journal_drops_what_the_kill_has_undone(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 0, every=2)
+    rows = [journal.add(step, "s", {"l1": float(step)}, 4) for step in range(1, 9)]
+    journal.close()
+    assert [row["l1"] for row in rows if row] == [1.5, 3.5, 5.5, 7.5]
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 9, "st')
+    Journal(tmp_path, 5, every=2).close()
+    assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [2, 4]
+    assert all(json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines())
+
+
+def test_tensorboard_has_the_same_numbers(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    journal = Journal(tmp_path, 0, every=1)
+    for step in (1, 2, 3):
+        journal.add(step, "s", {"l1": step / 8}, 1)
+    journal.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars("l1")] == [(1, 0.125), (2, 0.25), (3, 0.375)]
+
+
+def test_averaged_network_is_an_evaluated_instantstyle(recipe: TrainingRecipe, cache: PairCache, tmp_path: Path) -> None:
+    network = trainer_in(tmp_path / "run", recipe, cache).averaged()
+    assert isinstance(network, InstantStyle) and not network.training

@@ -1,0 +1,131 @@
+"""``instantstyle train``: data, teacher pairs, stages, checkpoint."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..export.progress import Display, make_display
+from ..export.recipe_errors import suggestion
+from ..model.checkpoint import load_checkpoint, save_checkpoint
+from ..model.errors import RecipeError
+from ..model.network import InstantStyle
+from ..model.pretrained import load_content_weights
+from .images import Split, split_data
+from .journal import Journal, picture_grid
+from .pairs import build_pairs
+from .recipe import TrainingRecipe, load_training_recipe
+from .state import STATE
+from .trainer import Trainer
+
+LINE_EVERY = 20
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What the command line may say; empty values leave the recipe as it is."""
+
+    recipe: Path
+    out: Path | None = None
+    photos: tuple[str, ...] = ()
+    artworks: tuple[str, ...] = ()
+    run: Path | None = None
+    start: Path | None = None
+    content_weights: Path | None = None
+    freeze: tuple[str, ...] = ()
+    threads: int | None = None
+    restart: bool = False
+    as_json: bool = False
+
+
+def train(options: TrainOptions) -> None:
+    """Trains as the recipe says, from the run's last checkpoint if there is one; writes ``options.out`` or ``<run>/<name>.safetensors``.
+
+    Raises:
+        RecipeError, ImageError, CheckpointError, MissingPackageError: wrong input, or a package is missing.
+    """
+    recipe = _with_options(load_training_recipe(options.recipe, options.photos, options.artworks), options)
+    torch.set_num_threads(recipe.run.threads or torch.get_num_threads())
+    torch.manual_seed(recipe.run.seed)
+    folder = recipe.run.folder
+    if options.restart:
+        (folder / STATE).unlink(missing_ok=True)
+        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    display = make_display(options.as_json)
+    try:
+        network = _run(recipe, display)
+        out = options.out or folder / f"{recipe.name}.safetensors"
+        save_checkpoint(network, out, half=True)
+        display.notice(f"wrote {out}: the moving average of the weights, in half precision")
+    finally:
+        display.close()
+
+
+def _with_options(recipe: TrainingRecipe, options: TrainOptions) -> TrainingRecipe:
+    known = {name for name, _ in InstantStyle().named_modules()}
+    stages = tuple(stage.model_copy(update={"freeze": tuple(dict.fromkeys((*stage.freeze, *options.freeze)))}) for stage in recipe.stages)
+    for stage in stages:
+        for path in stage.freeze:
+            if path not in known:
+                close = suggestion(path, known)
+                raise RecipeError(
+                    f"freeze: the network has no module '{path}'{close}; for instance style_encoder or stylizer.content_encoder"
+                )
+    run = recipe.run.model_copy(update={"folder": options.run or recipe.run.folder, "threads": options.threads or recipe.run.threads})
+    start = options.start or recipe.start
+    if "style_encoder" in options.freeze and start is None:
+        raise RecipeError("--freeze style_encoder: its weights would stay random; give a checkpoint to start from (--start FILE)")
+    weights = options.content_weights or recipe.content_weights
+    return recipe.model_copy(update={"stages": stages, "run": run, "start": start, "content_weights": weights})
+
+
+def _network(recipe: TrainingRecipe) -> InstantStyle:
+    network = load_checkpoint(recipe.start) if recipe.start else InstantStyle()
+    if recipe.content_weights:
+        load_content_weights(network.stylizer.content_encoder, recipe.content_weights)
+    return network
+
+
+def _run(recipe: TrainingRecipe, display: Display) -> InstantStyle:
+    with display.stage("data"):
+        photos, artworks = split_data(recipe.data, recipe.path.parent)
+    for what, images in (("photos", photos), ("artworks", artworks)):
+        _tell(display, what, images)
+    folder = recipe.run.folder
+    with display.stage("pairs") as report:
+        cache = build_pairs(
+            photos.training,
+            artworks.training,
+            folder / "pairs",
+            recipe.data,
+            lambda what, done, total: report(done, total, what),
+        )
+    network = _network(recipe)
+    with display.stage("statistics") as report:
+        trainer = Trainer(recipe, cache, network, lambda what, done, total: report(done, total, what))
+    if trainer.done_steps:
+        display.notice(f"goes on at step {trainer.done_steps} of {trainer.total_steps}")
+    journal = Journal(folder, trainer.done_steps, LINE_EVERY)
+    with display.stage("train") as report:
+
+        def after_step(losses: dict[str, float]) -> None:
+            row = journal.add(trainer.done_steps, trainer.stage.name, losses, trainer.stage.batch)
+            if row is not None:
+                told = " ".join(f"{name} {row[name]:.3f}" for name in losses)
+                report(trainer.done_steps, trainer.total_steps, f"{trainer.stage.name}: {told}, {row['samples_per_s']:.1f} samples/s")
+
+        def after_save() -> None:
+            journal.picture(trainer.done_steps, picture_grid(trainer.averaged(), photos.held_out, artworks.held_out), folder)
+
+        trainer.run(after_step, after_save)
+    journal.close()
+    return trainer.averaged()
+
+
+def _tell(display: Display, what: str, images: Split) -> None:
+    damaged = f", {len(images.damaged)} skipped because they cannot be read" if images.damaged else ""
+    display.notice(f"{what}: {len(images.training)} to train with, {len(images.held_out)} held out{damaged}")
+    for problem in images.damaged:
+        display.notice(f"  skipped: {problem}")

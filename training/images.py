@@ -1,0 +1,90 @@
+"""Images of a training run: which can be read, which are held out, and square crops of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageEnhance
+from torch import Tensor
+
+from ..calibration.images import load_image
+from ..calibration.imageset import ImageSet
+from ..model.errors import ImageError
+from .recipe import DataSettings, HeldOutSettings
+
+
+@dataclass(frozen=True)
+class Split:
+    """Files for training, files that training must never see, and what could not be read: one sentence for each."""
+
+    training: list[Path]
+    held_out: list[Path]
+    damaged: list[str]
+
+
+def _readable(files: tuple[Path, ...]) -> tuple[list[Path], list[str]]:
+    good: list[Path] = []
+    damaged: list[str] = []
+    for path in files:
+        try:
+            load_image(path)
+            good.append(path)
+        except ImageError as error:
+            damaged.append(str(error))
+    return good, damaged
+
+
+def _names_below(settings: HeldOutSettings) -> set[str]:
+    return {path.stem for path in settings.names_of.rglob("*") if path.is_file()} if settings.names_of else set()
+
+
+def split(patterns: tuple[str, ...], base: Path, every: int, names: set[str]) -> Split:
+    """Holds out every ``every``-th file by name (0: none) and those whose stem is in ``names``. Every file is decoded once."""
+    good, damaged = _readable(ImageSet.from_patterns(patterns, base).files)
+    good.sort()
+    held_out = [path for index, path in enumerate(good) if (every and index % every == 0) or path.stem in names]
+    return Split([path for path in good if path not in held_out], held_out, damaged)
+
+
+def split_data(data: DataSettings, base: Path) -> tuple[Split, Split]:
+    """Photos and artworks of a recipe.
+
+    Raises:
+        ImageError: a pattern matches nothing, or fewer than two of either are left to train with.
+    """
+    names = _names_below(data.held_out)
+    photos = split(data.photos, base, data.held_out.photo_every, names)
+    artworks = split(data.artworks, base, data.held_out.artwork_every, names)
+    for what, images in (("photos", photos), ("artworks", artworks)):
+        if len(images.training) < 2:
+            raise ImageError(
+                f"{what}: {len(images.training)} readable to train with, {len(images.held_out)} held out, {len(images.damaged)} damaged;"
+                " at least 2 are needed: add images or hold out fewer (data.held_out)"
+            )
+    return photos, artworks
+
+
+def load_square(path: Path, size: int, generator: np.random.Generator | None = None, smallest: float = 0.7) -> np.ndarray:
+    """A square crop of an image as (size, size, 3) uint8: the centre, or a random one of at least ``smallest`` of the short side."""
+    picture = load_image(path)
+    short = min(picture.size)
+    side, left_share, top_share = short, 0.5, 0.5
+    if generator is not None:
+        side = int(short * generator.uniform(smallest, 1.0))
+        left_share, top_share = generator.uniform(size=2)
+    left, top = int((picture.width - side) * left_share), int((picture.height - side) * top_share)
+    return np.asarray(picture.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS))
+
+
+def recolour(pixels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """The painting in another palette: permuted channels, other saturation, contrast and brightness. (H, W, 3) uint8, both ways."""
+    picture = Image.fromarray(pixels[..., generator.permutation(3)])
+    for enhancer, low, high in ((ImageEnhance.Color, 0.6, 1.5), (ImageEnhance.Contrast, 0.7, 1.3), (ImageEnhance.Brightness, 0.7, 1.2)):
+        picture = enhancer(picture).enhance(generator.uniform(low, high))
+    return np.asarray(picture)
+
+
+def to_tensor(images: np.ndarray) -> Tensor:
+    """(N, H, W, 3) uint8 -> (N, 3, H, W) float32 in [-1, 1]."""
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() / 127.5 - 1

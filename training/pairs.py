@@ -1,0 +1,147 @@
+"""The cache of teacher pairs: photos, style images and what the teacher makes of them."""
+
+import itertools
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..export.fingerprint import file_sha256
+from ..model.files import write_atomically
+from .images import load_square, recolour, to_tensor
+from .recipe import DataSettings
+from .sizes import CONTENT_SIZE, STYLE_SIZE
+
+SEED = 0
+VECTOR = 100
+FLUSH_EVERY = 100
+PLAN = {"crops_per_photo", "variants_per_artwork", "photo_styles", "pairs_per_style", "painted_styles"}
+
+
+@dataclass(frozen=True)
+class PairCache:
+    """Teacher pairs as memory-mapped arrays: ``targets[i]`` is ``contents[content_of[i]]`` in the style ``styles[style_of[i]]``.
+
+    Some of the teacher's own pictures are style images as well, for the style encoder to learn from: style ``len(styles) + k`` is
+    ``targets[painted[k]]``.
+    """
+
+    folder: Path
+    contents: np.ndarray  # (C, 384, 384, 3) uint8
+    styles: np.ndarray  # (S, 512, 512, 3) uint8
+    vectors: np.ndarray  # (S + K, 100) float32, the teacher's style vectors
+    targets: np.ndarray  # (P, 384, 384, 3) uint8
+    content_of: np.ndarray  # (P,) int64
+    style_of: np.ndarray  # (P,) int64
+    painted: np.ndarray  # (K,) int64
+
+    @property
+    def style_count(self) -> int:
+        """Style images, the painted ones included."""
+        return len(self.vectors)
+
+    def style_images(self, indices: np.ndarray) -> Tensor:
+        """Style images (N, 3, 512, 512) in [-1, 1]."""
+        return torch.cat([self._style_image(int(index)) for index in indices])
+
+    def _style_image(self, index: int) -> Tensor:
+        if index < len(self.styles):
+            return to_tensor(self.styles[index : index + 1])
+        picture = to_tensor(self.targets[self.painted[index - len(self.styles)]][None])
+        return functional.interpolate(picture, (STYLE_SIZE, STYLE_SIZE), mode="bicubic", antialias=True).clamp(-1, 1)
+
+    @classmethod
+    def load(cls, folder: Path, painted_every: int) -> "PairCache":
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("contents", "styles", "targets", "vectors")}
+        content_of, style_of = np.load(folder / "pairs.npy").T
+        painted = np.arange(0, len(style_of), painted_every) if painted_every else np.arange(0)
+        return cls(folder, **arrays, content_of=content_of, style_of=style_of, painted=painted)
+
+
+Say = Callable[[str, int, int], None]
+
+
+def fill(path: Path, shape: tuple[int, ...], dtype: type, make: Callable[[int], np.ndarray], say: Say) -> np.ndarray:
+    """Fills an array row by row; a killed run goes on at the last row that is known to be on disk."""
+    count, mark = shape[0], path.with_suffix(".done")
+    if not path.exists():
+        mark.unlink(missing_ok=True)
+    if count == 0:
+        return np.empty(shape, dtype)
+    done = int(mark.read_text()) if mark.exists() else 0
+    array = np.lib.format.open_memmap(path, mode="r+" if done else "w+", dtype=dtype, shape=None if done else shape)
+    for index in range(done, count):
+        array[index] = make(index)
+        if (index + 1) % FLUSH_EVERY == 0 or index == count - 1:
+            array.flush()
+            write_atomically(mark, str(index + 1).encode())
+            say(path.stem, index + 1, count)
+    return array
+
+
+def fingerprint(photos: Iterable[Path], artworks: Iterable[Path], data: DataSettings) -> str:
+    """Twelve hexadecimal digits that change with the files, their order and the settings of the pairs."""
+    files = [file_sha256(path) for path in itertools.chain(photos, artworks)]
+    return sha256(json.dumps([files, data.model_dump(include=PLAN)]).encode()).hexdigest()[:12]
+
+
+def build_pairs(photos: list[Path], artworks: list[Path], folder: Path, data: DataSettings, say: Say) -> PairCache:
+    """Runs the teacher over photo x style pairs and caches them in ``folder``.
+
+    A killed run continues where it stopped; a complete cache of the same files and settings is used as it is.
+    """
+    folder = folder / fingerprint(photos, artworks, data)
+    if (folder / "pairs.npy").exists():
+        return PairCache.load(folder, data.painted_styles)
+    from .teacher import Teacher  # the training extra
+
+    folder.mkdir(parents=True, exist_ok=True)
+    teacher = Teacher()
+
+    def random(*key: int) -> np.random.Generator:
+        return np.random.default_rng((SEED, *key))
+
+    def content(index: int) -> np.ndarray:
+        return load_square(photos[index // data.crops_per_photo], CONTENT_SIZE, random(0, index))
+
+    photo_styles = photos[:: data.photo_styles] if data.photo_styles else []
+    variants = [(path, variant) for path in artworks for variant in range(data.variants_per_artwork)]
+    variants += [(path, 1) for path in photo_styles]
+
+    def style(index: int) -> np.ndarray:
+        path, variant = variants[index]
+        if variant == 0:
+            return load_square(path, STYLE_SIZE)
+        generator = random(1, index)
+        pixels = load_square(path, STYLE_SIZE, generator, smallest=0.5)
+        return recolour(pixels, generator) if generator.random() < 0.8 else pixels
+
+    contents = fill(folder / "contents.npy", (len(photos) * data.crops_per_photo, CONTENT_SIZE, CONTENT_SIZE, 3), np.uint8, content, say)
+    styles = fill(folder / "styles.npy", (len(variants), STYLE_SIZE, STYLE_SIZE, 3), np.uint8, style, say)
+    own = fill(folder / "style_vectors.npy", (len(styles), VECTOR), np.float32, lambda index: teacher.style_vector(styles[index])[0], say)
+    style_of = np.repeat(np.arange(len(variants)), data.pairs_per_style)
+    content_of = random(2).integers(len(contents), size=len(style_of))
+
+    def target(index: int) -> np.ndarray:
+        return teacher.stylize(contents[content_of[index]], own[style_of[index]][None])
+
+    targets = fill(folder / "targets.npy", (len(style_of), CONTENT_SIZE, CONTENT_SIZE, 3), np.uint8, target, say)
+    painted = range(0, len(targets), data.painted_styles) if data.painted_styles else range(0)
+    of_painted = fill(
+        folder / "painted_vectors.npy",
+        (len(painted), VECTOR),
+        np.float32,
+        lambda index: teacher.style_vector(targets[painted[index]])[0],
+        say,
+    )
+    np.save(folder / "vectors.npy", np.concatenate((own, of_painted)))
+    temporary = folder / "pairs.tmp.npy"
+    np.save(temporary, np.stack((content_of, style_of), axis=1))
+    temporary.replace(folder / "pairs.npy")
+    return PairCache.load(folder, data.painted_styles)

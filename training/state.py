@@ -1,0 +1,54 @@
+"""The state of a training run on disk."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..model.errors import RecipeError
+from ..model.files import write_atomically
+from .recipe import TrainingRecipe
+
+STATE = "state.pt"
+
+
+def save_state(folder: Path, recipe: TrainingRecipe, state: dict[str, Any]) -> None:
+    """Writes ``state`` and what of the recipe it depends on; a kill at any moment leaves the earlier one."""
+    buffer = io.BytesIO()
+    torch.save({**state, "settings": json.dumps(_settings(recipe, state["stage"]))}, buffer)
+    write_atomically(folder / STATE, buffer.getvalue())
+
+
+def load_state(folder: Path, recipe: TrainingRecipe) -> dict[str, Any] | None:
+    """The state that ``save_state`` wrote, or None.
+
+    Raises:
+        RecipeError: the file is damaged, or the recipe's seed or a stage that has begun are not those of the state.
+    """
+    path = folder / STATE
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        before = json.loads(state["settings"])
+    except Exception as error:
+        raise RecipeError(f"{path}: damaged ({error}); delete it to start again, or restore it") from error
+    if state["stage"] >= len(recipe.stages):
+        raise RecipeError(f"{path}: made by a recipe of more stages; give the run another folder (--run), or --restart")
+    now = _settings(recipe, state["stage"])
+    if now != before:
+        changed = ", ".join(sorted(key for key in now.keys() | before.keys() if now.get(key) != before.get(key)))
+        raise RecipeError(
+            f"{path}: this run was started with other settings ({changed}); give the new one another folder (--run), or --restart"
+        )
+    return state
+
+
+def _settings(recipe: TrainingRecipe, stage: int) -> dict[str, Any]:
+    """What must not change under a run: seed, precision and the stages up to the one at hand. Later stages may."""
+    flat: dict[str, Any] = {"run.seed": recipe.run.seed, "run.precision": recipe.run.precision, "run.ema": recipe.run.ema}
+    for index, settings in enumerate(recipe.stages[: stage + 1]):
+        flat |= {f"stages[{index}].{name}": value for name, value in settings.model_dump(mode="json").items()}
+    return flat

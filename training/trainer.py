@@ -1,0 +1,312 @@
+"""The training loop: stages of a recipe over teacher pairs, resumable at every checkpoint."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..model.network import InstantStyle
+from .codes import target_codes
+from .images import to_tensor
+from .losses import relative_distance
+from .pairs import PairCache, Say, fill
+from .perceptual import STATISTICS, PerceptualNetwork, style_statistics
+from .recipe import Stage, TrainingRecipe
+from .sizes import CONTENT_SIZE
+from .state import load_state, save_state
+
+FINAL_RATE = 0.02
+PARTIAL_ALPHAS = (0.0, 0.0, 0.25, 0.5, 0.75)
+
+
+def rate_at(progress: float, stage: Stage) -> float:
+    """The share of the peak learning rate at ``progress`` (0 to 1) of a stage: linear warm-up, then the schedule."""
+    if progress < stage.warmup:
+        return progress / stage.warmup
+    if stage.schedule == "constant":
+        return 1.0
+    rest = (progress - stage.warmup) / max(1e-9, 1 - stage.warmup)
+    return FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, rest)))
+
+
+def steps_of(stage: Stage, pairs: int) -> int:
+    """Optimiser steps of a stage."""
+    return stage.steps or max(1, round((stage.epochs or 0) * pairs / stage.batch))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's data.
+
+    Attributes:
+        photo, target: (N, 3, crop, crop) in [-1, 1]; empty where the stage draws nothing.
+        alpha: (N, 1) in [0, 1]; the target is mixed with the photo accordingly.
+        styles: (N / photos_per_style,) rows of the cache's styles.
+        flip: whether photos and style images are mirrored.
+    """
+
+    photo: Tensor
+    target: Tensor
+    alpha: Tensor
+    styles: np.ndarray
+    flip: bool
+
+
+class Trainer:
+    """The state of a run: ``run`` goes on from the last checkpoint in the run's folder to the end of the recipe.
+
+    Args:
+        recipe: what to do.
+        cache: teacher pairs.
+        network: its weights are the start.
+        say: called with what is prepared, how many are done and of how many.
+    """
+
+    def __init__(self, recipe: TrainingRecipe, cache: PairCache, network: InstantStyle, say: Say) -> None:
+        self.recipe, self.cache, self.say = recipe, cache, say
+        self.folder = recipe.run.folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+        wanted = recipe.run.device
+        self.device = torch.device(wanted if wanted != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+        self.network = network.to(self.device)
+        self.average = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        self.perceptual = PerceptualNetwork().to(self.device) if any(stage.needs_vgg for stage in recipe.stages) else None
+        self.statistics = self._statistics_of_styles()
+        self.target_codes: Tensor | None = None
+        if any(stage.losses.code or stage.codes == "target" for stage in recipe.stages):
+            assert self.statistics is not None
+            self.target_codes = target_codes(cache.vectors, self.statistics.numpy(), network.config.style_dim).to(self.device)
+        self.pairs_of_style = [np.flatnonzero(cache.style_of == index) for index in range(len(cache.styles))]
+        self.stage_index, self.step = 0, 0
+        self.optimizer: torch.optim.Adam | None = None
+        self.codes: Tensor | None = None
+        self._enter_stage()
+        self._resume()
+
+    @property
+    def stage(self) -> Stage:
+        """The stage at hand."""
+        return self.recipe.stages[self.stage_index]
+
+    @property
+    def stage_steps(self) -> int:
+        """Steps of the stage at hand."""
+        return steps_of(self.stage, len(self.cache.style_of))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last stage is at its end."""
+        return self.stage_index == len(self.recipe.stages) - 1 and self.step >= self.stage_steps
+
+    @property
+    def done_steps(self) -> int:
+        """Steps of all stages up to now."""
+        before = self.recipe.stages[: self.stage_index]
+        return sum(steps_of(stage, len(self.cache.style_of)) for stage in before) + self.step
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all stages."""
+        return sum(steps_of(stage, len(self.cache.style_of)) for stage in self.recipe.stages)
+
+    def averaged(self) -> InstantStyle:
+        """A network with the moving average of the weights, on the CPU, in eval mode."""
+        network = InstantStyle(self.network.config)
+        network.load_state_dict(self.average)
+        return network.eval()
+
+    # Preparation
+
+    @torch.no_grad()
+    def _statistics_of_styles(self) -> Tensor | None:
+        """VGG means and deviations (S + K, STATISTICS) of every style image, at the photos' size: a texture's statistics depend on it."""
+        if self.perceptual is None:
+            return None
+        perceptual = self.perceptual
+
+        def row(index: int) -> np.ndarray:
+            image = self.cache.style_images(np.array([index])).to(self.device)
+            image = functional.interpolate(image, (CONTENT_SIZE, CONTENT_SIZE), mode="bilinear", antialias=True)
+            return torch.cat(style_statistics(perceptual(image)), dim=1)[0].cpu().numpy()
+
+        path = self.cache.folder / "statistics.npy"
+        return torch.from_numpy(np.array(fill(path, (self.cache.style_count, STATISTICS), np.float32, row, self.say)))
+
+    @torch.no_grad()
+    def _codes_of_styles(self) -> Tensor:
+        """Codes (S, style_dim) of every style image, for a stage that does not train the style encoder."""
+
+        def row(index: int) -> np.ndarray:
+            image = self.cache.style_images(np.array([index])).to(self.device)
+            return self.network.style_encoder(image)[0].float().cpu().numpy()
+
+        self.network.eval()
+        path = self.folder / f"codes-{self.stage_index}.npy"
+        codes = fill(path, (len(self.cache.styles), self.network.config.style_dim), np.float32, row, self.say)
+        return torch.from_numpy(np.array(codes)).to(self.device)
+
+    def _enter_stage(self) -> None:
+        """Starts from the moving average of what was before, with a new optimiser."""
+        self.network.load_state_dict(self.average)
+        self.step = 0
+        stage = self.stage
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(not any(name == frozen or name.startswith(f"{frozen}.") for frozen in stage.freeze))
+        self.parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.Adam(self.parameters, lr=stage.learning_rate, betas=(0.9, 0.99))
+        self.codes = None
+
+    def _fixed_codes(self) -> Tensor | None:
+        """The stage's codes where they do not change, computed at first use; None if the style encoder learns or is to be asked."""
+        if self.stage.codes == "target":
+            return self.target_codes
+        if "style_encoder" not in self.stage.freeze:
+            return None
+        if self.codes is None:
+            self.codes = self._codes_of_styles()
+        return self.codes
+
+    # State
+
+    def _resume(self) -> None:
+        state = load_state(self.folder, self.recipe)
+        if state is None:
+            return
+        while self.stage_index < state["stage"]:
+            self.stage_index += 1
+        self.average = {name: value.to(self.device) for name, value in state["average"].items()}
+        self._enter_stage()
+        assert self.optimizer is not None
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+
+    def save(self) -> None:
+        """Writes the state of the run, atomically."""
+        assert self.optimizer is not None
+        state: dict[str, Any] = {
+            "network": self.network.state_dict(),
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+            "stage": self.stage_index,
+            "step": self.step,
+        }
+        save_state(self.folder, self.recipe, state)
+
+    # Steps
+
+    def _batch(self) -> Batch:
+        """The batch of this step: it follows from seed, stage and step alone, so that a resumed run sees the same."""
+        stage, cache = self.stage, self.cache
+        random = np.random.default_rng((self.recipe.run.seed, self.stage_index, self.step))
+        # Pictures of the teacher serve as styles only where nothing is painted in them.
+        choice = len(cache.styles) if stage.draws else cache.style_count
+        styles = random.choice(choice, min(stage.batch // stage.photos_per_style, choice), replace=False)
+        top, left = random.integers(0, CONTENT_SIZE - stage.crop + 1, size=2)
+        window = (slice(top, top + stage.crop), slice(left, left + stage.crop))
+        flip = bool(random.random() < 0.5)
+        if not stage.draws:
+            nothing = torch.empty(0, device=self.device)
+            return Batch(nothing, nothing, nothing, styles, flip)
+        repeat = stage.photos_per_style
+        pairs = np.concatenate(
+            [random.choice(self.pairs_of_style[s], repeat, replace=repeat > len(self.pairs_of_style[s])) for s in styles]
+        )
+        alpha = np.where(random.random(len(pairs)) < stage.partial_alpha, random.choice(PARTIAL_ALPHAS, len(pairs)), 1.0)
+        weight = torch.from_numpy(alpha).float().to(self.device)[:, None]
+        photo, target = (
+            to_tensor(np.stack([images[index][window] for index in rows])).to(self.device)
+            for images, rows in ((cache.contents, cache.content_of[pairs]), (cache.targets, pairs))
+        )
+        if flip:
+            photo, target = photo.flip(3), target.flip(3)
+        return Batch(photo, photo + weight[:, :, None, None] * (target - photo), weight, styles, flip)
+
+    def _encode(self, batch: Batch) -> Tensor:
+        fixed = self._fixed_codes()
+        if fixed is not None and not self.stage.losses.code:
+            return fixed[batch.styles]
+        images = self.cache.style_images(batch.styles).to(self.device)
+        return self.network.style_encoder(images.flip(3) if batch.flip else images).float()
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        stage, weights = self.stage, self.stage.losses
+        code = self._encode(batch)
+        losses: dict[str, Tensor] = {}
+        if weights.code:
+            assert self.target_codes is not None
+            losses["code"] = functional.mse_loss(code, self.target_codes[batch.styles])
+        if not stage.draws:
+            return losses
+        if stage.codes == "target":
+            assert self.target_codes is not None
+            code = self.target_codes[batch.styles]
+        output = self.network.stylizer(batch.photo, code.repeat_interleave(stage.photos_per_style, dim=0), batch.alpha).float()
+        # Half, because the losses speak of images in [0, 1].
+        losses["l1"] = functional.l1_loss(output, batch.target) / 2
+        if self.perceptual is not None and (weights.perceptual or weights.style):
+            looked_at = slice(0, max(1, round(stage.perceptual_share * len(output))))
+            features = self.perceptual(output[looked_at])
+            if weights.perceptual:
+                with torch.no_grad():
+                    wanted_features = self.perceptual(batch.target[looked_at])
+                losses["perceptual"] = relative_distance(features, wanted_features)
+            full = (batch.alpha[looked_at, 0] == 1).nonzero()[:, 0]
+            if weights.style and len(full):
+                assert self.statistics is not None
+                statistics = [layer[full] for layer in style_statistics(features)]
+                rows = self.statistics[np.repeat(batch.styles, stage.photos_per_style)[looked_at]].to(self.device)[full]
+                losses["style"] = relative_distance(statistics, list(rows.split([layer.shape[1] for layer in statistics], dim=1)))
+        return losses
+
+    def train_step(self) -> dict[str, float]:
+        """One optimiser step; the losses, unweighted, and the norm of the gradient."""
+        assert self.optimizer is not None
+        stage, progress = self.stage, (self.step + 1) / self.stage_steps
+        self.network.train()
+        for path in stage.freeze:
+            self.network.get_submodule(path).eval()
+        if progress > stage.frozen_norm:
+            for module in self.network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.run.precision == "bfloat16"):
+            losses = self._losses(self._batch())
+        weights = stage.losses.model_dump()
+        total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        norm = nn.utils.clip_grad_norm_(self.parameters, stage.clip or math.inf)
+        for group in self.optimizer.param_groups:
+            group["lr"] = stage.learning_rate * rate_at(progress, stage)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+        self.step += 1
+        decay = min(self.recipe.run.ema, (1 + self.step) / (10 + self.step))
+        for name, value in self.network.state_dict().items():
+            if value.dtype.is_floating_point:
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+        return {name: loss.item() for name, loss in losses.items()} | {"norm": norm.item()}
+
+    def run(self, after_step: Callable[[dict[str, float]], None], after_save: Callable[[], None]) -> None:
+        """Trains to the end of the last stage.
+
+        Args:
+            after_step: gets the losses of every step.
+            after_save: called when a checkpoint is on disk.
+        """
+        while not self.finished:
+            if self.step >= self.stage_steps:
+                self.stage_index += 1
+                self._enter_stage()
+            after_step(self.train_step())
+            if self.step % self.recipe.run.checkpoint_every == 0 or self.step >= self.stage_steps:
+                self.save()
+                after_save()
