@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
@@ -50,15 +50,7 @@ def load_recipe(path: Path) -> Recipe:
         RecipeError: says file, line, key, what was found and what is allowed.
     """
     path = path.absolute()
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = tomllib.loads(text)
-    except FileNotFoundError as error:
-        raise RecipeError(f"{path}: no such recipe") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read ({error})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path}: not valid TOML: {error}") from error
+    text, content = read_toml(path)
     for reserved in ("path", "target_limits"):
         if reserved in content:
             raise RecipeError(f"{path}{locate(text, (reserved,))}: unknown key '{reserved}'")
@@ -73,6 +65,23 @@ def load_recipe(path: Path) -> Recipe:
     if table is not None and not table.is_file():
         raise RecipeError(f"{path}{locate(text, ('quantize', 'calibration_table'))}: quantize.calibration_table: no such file {table}")
     return recipe
+
+
+def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
+    """The text of a recipe and what it says.
+
+    Raises:
+        RecipeError: missing, unreadable or not TOML.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        return text, tomllib.loads(text)
+    except FileNotFoundError as error:
+        raise RecipeError(f"{path}: no such recipe") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read ({error})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path}: not valid TOML: {error}") from error
 
 
 def split_limits(table: object) -> tuple[object, dict[str, object]]:

@@ -1,11 +1,11 @@
 """The training recipe: data, stages and how a run is kept, as a TOML file."""
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from ..export.recipe import read_toml
 from ..export.recipe_errors import describe
 from ..export.settings import Patterns, RecipePath, Section
 from ..model.errors import RecipeError
@@ -156,15 +156,7 @@ def load_training_recipe(path: Path, photos: tuple[str, ...] = (), artworks: tup
         RecipeError: says file, line, key, what was found and what is allowed.
     """
     path = path.absolute()
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = tomllib.loads(text)
-    except FileNotFoundError as error:
-        raise RecipeError(f"{path}: no such recipe") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read ({error})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path}: not valid TOML: {error}") from error
+    text, content = read_toml(path)
     for name, patterns in (("photos", photos), ("artworks", artworks)):
         if patterns and isinstance(content.get("data"), dict):
             content["data"][name] = [str(Path(pattern).absolute()) for pattern in patterns]
