@@ -15,7 +15,9 @@ from instantstyle.model.reference import STYLE_ENCODER, STYLIZER, scenario
 from instantstyle.targets.artifact import read_manifest, verify
 from instantstyle.targets.registry import get_target
 
-PHOTOS = ("sk_astronaut", "gc_mon_neuschwansteinCastle", "sk_chelsea", "gc_ani_giraffe")
+PHOTOS = ("sk_astronaut", "gc_mon_neuschwansteinCastle", "sk_chelsea", "gc_ani_giraffe", "es_mountain1")
+# Besides the styles of samples/validation: an artwork that the checkpoint's training held out as well.
+FIFTH_STYLE = Path("samples/calibration/styles/gc_Eglise_dAuvers-sur-Oise.jpg")
 CELL = 192
 
 
@@ -28,7 +30,7 @@ def main() -> None:
     options = parser.parse_args()
     artifact = read_manifest(options.artifact)
     verify(artifact, options.artifact)
-    styles = [to_array(load_image(path), artifact.size) for path in sorted((options.samples / "styles").glob("*.jpg"))]
+    styles = [to_array(load_image(path), artifact.size) for path in (FIFTH_STYLE, *sorted((options.samples / "styles").glob("*.jpg")))]
     photos = [to_array(load_image(options.samples / "photos" / f"{name}.jpg"), artifact.size) for name in PHOTOS]
     blank = np.ones_like(photos[0])
     rows = [[blank, *styles]]
