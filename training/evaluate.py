@@ -18,12 +18,10 @@ from ..model.errors import ImageError
 from ..model.network import InstantStyle
 from ..validation.ssim import ssim
 from .images import load_square, to_tensor
-from .losses import relative_distance
+from .losses import relative_distances
 from .perceptual import PerceptualNetwork, style_statistics
-from .sizes import CONTENT_SIZE, STYLE_SIZE
+from .sizes import ALPHAS, CONTENT_SIZE, STYLE_SIZE
 from .teacher import Teacher
-
-ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True)
@@ -101,10 +99,6 @@ def evaluate(
     # At the photos' scale: a texture's statistics depend on it.
     wanted = [style_statistics(perceptual(to_tensor(load_square(path, CONTENT_SIZE)[None]))) for path in artworks]
 
-    def distances(layers: list[Tensor], style: int) -> list[float]:
-        count = len(layers[0])
-        return [relative_distance([layer[row : row + 1] for layer in layers], wanted[style]).item() for row in range(count)]
-
     rows: list[tuple[float, ...]] = []
     sweeps: list[tuple[float, float]] = []
     diversity: list[float] = []
@@ -120,8 +114,9 @@ def evaluate(
             alphas = torch.tensor(ALPHAS if swept else ALPHAS[-1:])[:, None]
             repeated = ContentFeatures(*(feature.expand(len(alphas), -1, -1, -1) for feature in features))
             steps = network.stylizer.decoder(repeated, code.expand(len(alphas), -1), alphas)
-            (of_photo,) = distances(photo_statistics, style)
-            *of_steps, of_teacher = distances(style_statistics(perceptual(torch.cat((steps, taught[style])))), style)
+            of_photo = relative_distances(photo_statistics, wanted[style]).item()
+            painted = style_statistics(perceptual(torch.cat((steps, taught[style]))))
+            *of_steps, of_teacher = relative_distances(painted, wanted[style]).tolist()
             outputs.append(steps[-1:])
             # Half, because L1 is given for images in [0, 1] and these are in [-1, 1].
             off, photo_off = ((image - taught[style]).abs().mean().item() / 2 for image in (outputs[-1], photo))

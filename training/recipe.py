@@ -47,12 +47,13 @@ class DataSettings(Section):
 
 
 class LossWeights(Section):
-    """Factors on the losses: ``l1`` and ``perceptual`` compare with the teacher's picture, ``style`` with the artwork's VGG statistics, and
-    ``code`` the style encoder's code with the target code of the artwork."""
+    """Factors on the losses: ``l1`` and ``perceptual`` compare with the teacher's picture, ``style`` with the artwork's VGG statistics,
+    ``rise`` the style distances at successive alphas, and ``code`` the style encoder's code with the target code of the artwork."""
 
     l1: Annotated[float, Field(ge=0)] = 1.0
     perceptual: Annotated[float, Field(ge=0)] = 0.0
     style: Annotated[float, Field(ge=0)] = 0.0
+    rise: Annotated[float, Field(ge=0)] = 0.0
     code: Annotated[float, Field(ge=0)] = 0.0
 
 
@@ -70,6 +71,8 @@ class Stage(Section):
         clip: largest norm of the gradient; 0 for no limit.
         perceptual_share: share of a batch that the VGG losses look at.
         partial_alpha: share of a batch that is trained with an alpha below 1, towards that mixture of photo and target.
+        sweep: paint every photo at alpha 0, 0.25, 0.5, 0.75 and 1 instead. The first should give the photo and the last the target; the
+            ``rise`` loss holds those between, since mixtures of photo and target do not come closer to the artwork step by step.
         codes: what the stylizer is given: the style encoder's codes, or the target codes that the encoder is to reach.
         freeze: module paths whose parameters stay as they are. With ``style_encoder`` every code is computed once.
         frozen_norm: share of the stage from which on batch normalisation uses its running statistics.
@@ -88,6 +91,7 @@ class Stage(Section):
     losses: LossWeights = LossWeights()
     perceptual_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     partial_alpha: Share = 0.3
+    sweep: bool = False
     codes: Literal["encoder", "target"] = "encoder"
     freeze: tuple[str, ...] = ()
     frozen_norm: Share = 1.0
@@ -100,15 +104,21 @@ class Stage(Section):
             raise ValueError(f"batch {self.batch} is no multiple of photos_per_style {self.photos_per_style}")
         return self
 
+    @model_validator(mode="after")
+    def _sweep(self) -> Self:
+        if self.losses.rise and not self.sweep:
+            raise ValueError("the loss 'rise' compares successive alphas: it needs sweep = true")
+        return self
+
     @property
     def needs_vgg(self) -> bool:
         """Whether a loss looks at VGG features or statistics."""
-        return max(self.losses.perceptual, self.losses.style, self.losses.code) > 0
+        return max(self.losses.perceptual, self.losses.style, self.losses.rise, self.losses.code) > 0
 
     @property
     def draws(self) -> bool:
         """Whether the stylizer runs at all; without it only the style encoder learns."""
-        return max(self.losses.l1, self.losses.perceptual, self.losses.style) > 0
+        return max(self.losses.l1, self.losses.perceptual, self.losses.style, self.losses.rise) > 0
 
 
 class RunSettings(Section):

@@ -10,14 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..model.content_encoder import ContentFeatures
 from ..model.network import InstantStyle
 from .codes import target_codes
 from .images import to_tensor
-from .losses import relative_distance
+from .losses import relative_distance, relative_distances, rise
 from .pairs import PairCache, Say, fill
 from .perceptual import STATISTICS, PerceptualNetwork, style_statistics
 from .recipe import Stage, TrainingRecipe
-from .sizes import CONTENT_SIZE
+from .sizes import ALPHAS, CONTENT_SIZE
 from .state import load_state, save_state
 
 FINAL_RATE = 0.02
@@ -45,7 +46,7 @@ class Batch:
 
     Attributes:
         photo, target: (N, 3, crop, crop) in [-1, 1]; empty where the stage draws nothing.
-        alpha: (N, 1) in [0, 1]; the target is mixed with the photo accordingly.
+        alpha: (N, A) in [0, 1]: every photo is painted at A alphas.
         styles: (N / photos_per_style,) rows of the cache's styles.
         flip: whether photos and style images are mirrored.
     """
@@ -218,14 +219,14 @@ class Trainer:
             [random.choice(self.pairs_of_style[s], repeat, replace=repeat > len(self.pairs_of_style[s])) for s in styles]
         )
         alpha = np.where(random.random(len(pairs)) < stage.partial_alpha, random.choice(PARTIAL_ALPHAS, len(pairs)), 1.0)
-        weight = torch.from_numpy(alpha).float().to(self.device)[:, None]
+        alphas = np.tile(ALPHAS, (len(pairs), 1)) if stage.sweep else alpha[:, None]
         photo, target = (
             to_tensor(np.stack([images[index][window] for index in rows])).to(self.device)
             for images, rows in ((cache.contents, cache.content_of[pairs]), (cache.targets, pairs))
         )
         if flip:
             photo, target = photo.flip(3), target.flip(3)
-        return Batch(photo, photo + weight[:, :, None, None] * (target - photo), weight, styles, flip)
+        return Batch(photo, target, torch.from_numpy(alphas).float().to(self.device), styles, flip)
 
     def _encode(self, batch: Batch) -> Tensor:
         fixed = self._fixed_codes()
@@ -246,22 +247,43 @@ class Trainer:
         if stage.codes == "target":
             assert self.target_codes is not None
             code = self.target_codes[batch.styles]
-        output = self.network.stylizer(batch.photo, code.repeat_interleave(stage.photos_per_style, dim=0), batch.alpha).float()
+        return losses | self._picture_losses(batch, code.repeat_interleave(stage.photos_per_style, dim=0))
+
+    def _picture_losses(self, batch: Batch, codes: Tensor) -> dict[str, Tensor]:
+        """Losses of the painted pictures; ``codes`` is (N, style_dim)."""
+        weights, repeat = self.stage.losses, batch.alpha.shape[1]
+        alpha = batch.alpha.reshape(-1, 1)
+        content = ContentFeatures(
+            *(feature.repeat_interleave(repeat, dim=0) for feature in self.network.stylizer.content_encoder(batch.photo))
+        )
+        output = self.network.stylizer.decoder(content, codes.repeat_interleave(repeat, dim=0), alpha).float()
+        # Of a sweep only the ends have a picture to be compared with.
+        judged = torch.arange(len(output), device=self.device)
+        if self.stage.sweep:
+            judged = judged[((alpha == 0) | (alpha == 1))[:, 0]]
+        photo, target = (images[judged // repeat] for images in (batch.photo, batch.target))
+        wanted = photo + alpha[judged, :, None, None] * (target - photo)
         # Half, because the losses speak of images in [0, 1].
-        losses["l1"] = functional.l1_loss(output, batch.target) / 2
-        if self.perceptual is not None and (weights.perceptual or weights.style):
-            looked_at = slice(0, max(1, round(stage.perceptual_share * len(output))))
-            features = self.perceptual(output[looked_at])
-            if weights.perceptual:
-                with torch.no_grad():
-                    wanted_features = self.perceptual(batch.target[looked_at])
-                losses["perceptual"] = relative_distance(features, wanted_features)
-            full = (batch.alpha[looked_at, 0] == 1).nonzero()[:, 0]
+        losses = {"l1": functional.l1_loss(output[judged], wanted) / 2}
+        if self.perceptual is None or not max(weights.perceptual, weights.style, weights.rise):
+            return losses
+        looked_at = repeat * max(1, round(self.stage.perceptual_share * len(batch.photo)))
+        features = self.perceptual(output[:looked_at])
+        if weights.perceptual:
+            seen = judged[judged < looked_at]
+            with torch.no_grad():
+                wanted_features = self.perceptual(wanted[: len(seen)])
+            losses["perceptual"] = relative_distance([layer[seen] for layer in features], wanted_features)
+        if weights.style or weights.rise:
+            assert self.statistics is not None
+            statistics = style_statistics(features)
+            rows = np.repeat(batch.styles, self.stage.photos_per_style * repeat)[:looked_at]
+            of_style = list(self.statistics[rows].to(self.device).split([layer.shape[1] for layer in statistics], dim=1))
+            full = (alpha[:looked_at, 0] == 1).nonzero()[:, 0]
             if weights.style and len(full):
-                assert self.statistics is not None
-                statistics = [layer[full] for layer in style_statistics(features)]
-                rows = self.statistics[np.repeat(batch.styles, stage.photos_per_style)[looked_at]].to(self.device)[full]
-                losses["style"] = relative_distance(statistics, list(rows.split([layer.shape[1] for layer in statistics], dim=1)))
+                losses["style"] = relative_distance([layer[full] for layer in statistics], [layer[full] for layer in of_style])
+            if weights.rise:
+                losses["rise"] = rise(relative_distances(statistics, of_style).view(-1, repeat))
         return losses
 
     def train_step(self) -> dict[str, float]:

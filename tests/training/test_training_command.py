@@ -27,7 +27,7 @@ def test_published_recipe_is_what_was_published() -> None:
     recipe = load_training_recipe(ROOT / "recipes/train.toml")
     (stage,) = recipe.stages
     assert (stage.epochs, stage.learning_rate, stage.warmup, stage.schedule) == (100, 1e-4, 0.05, "constant")
-    assert stage.losses.model_dump() == {"l1": 1.0, "perceptual": 0.0, "style": 0.0, "code": 0.0}
+    assert stage.losses.model_dump() == {"l1": 1.0, "perceptual": 0.0, "style": 0.0, "rise": 0.0, "code": 0.0}
 
 
 def test_recipe_of_the_shipped_checkpoint_loads() -> None:

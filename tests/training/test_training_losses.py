@@ -5,7 +5,7 @@ from skimage.metrics import structural_similarity
 
 from instantstyle.model.network import InstantStyle
 from instantstyle.training.codes import SMALLEST_DEVIATION, components, target_codes
-from instantstyle.training.losses import relative_distance
+from instantstyle.training.losses import relative_distance, relative_distances, rise
 from instantstyle.training.perceptual import STATISTICS, PerceptualNetwork, style_statistics
 
 
@@ -140,3 +140,29 @@ def test_evaluation_against_its_definition() -> None:
     assert result.identity_ssim == pytest.approx(np.mean(identity), abs=2e-3)
     assert result.monotonic_share == np.mean(falls)
     assert result.diversity == pytest.approx(np.mean(ratios), rel=1e-3)
+
+
+def test_distances_of_single_images_are_those_of_batches_of_one() -> None:
+    torch.manual_seed(0)
+    features, targets = ([torch.randn(3, 4, 5), torch.randn(3, 7)] for _ in range(2))
+    got = relative_distances(features, targets)
+    for row in range(3):
+        wanted = sum(
+            ((f[row].double() - t[row].double()).square().mean() / (t[row].double().square().mean() + 1e-3)).item()
+            for f, t in zip(features, targets, strict=True)
+        )
+        assert got[row].item() == pytest.approx(wanted, rel=1e-5)
+        assert relative_distance([f[row : row + 1] for f in features], [t[row : row + 1] for t in targets]).item() == pytest.approx(wanted)
+    assert torch.equal(relative_distances(features, [t[:1] for t in targets])[0], got[0])
+
+
+def test_rise_is_nothing_where_every_step_falls_and_pushes_a_step_that_does_not() -> None:
+    falling = torch.tensor([[2.0, 1.5, 1.0, 0.5, 0.4]])
+    assert rise(falling).item() == 0
+    # The third step rises by 0.25 of 2, the last falls by 0.01 of 2, which is 0.01 less than it should.
+    uneven = torch.tensor([[2.0, 1.5, 1.0, 1.25, 1.23]], dtype=torch.float64, requires_grad=True)
+    loss = rise(uneven)
+    assert loss.item() == pytest.approx((0.125 + 0.02 + 0.01) / 4)
+    loss.backward()
+    assert uneven.grad is not None
+    assert (uneven.grad[0].sign() == torch.tensor([0, 0, -1, 0, 1])).all()

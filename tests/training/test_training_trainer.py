@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.nn import functional
 from training_nets import tiny_network
 
+from instantstyle.model.content_encoder import ContentFeatures
 from instantstyle.model.errors import RecipeError
 from instantstyle.model.network import InstantStyle
 from instantstyle.training.images import split_data
@@ -93,10 +95,37 @@ def test_batch_is_photo_and_teacher_at_the_same_place(recipe: TrainingRecipe, ca
         batch = trainer._batch()
         tints = torch.from_numpy(cache.vectors[np.repeat(batch.styles, 2), :3])[:, :, None, None] * 2 - 1
         painted = batch.photo * 0.5 + 0.5 * tints  # what the fake teacher does, in [-1, 1]
-        wanted = batch.photo + batch.alpha[:, :, None, None] * (painted - batch.photo)
-        assert (batch.target - wanted).abs().max() < 0.03
+        assert (batch.target - painted).abs().max() < 0.03
         alphas |= set(batch.alpha.flatten().tolist())
     assert alphas == {0.0, 0.25, 0.5, 0.75}
+
+
+class Black(nn.Module):
+    """A decoder that paints black and remembers the alphas that it was asked for."""
+
+    def forward(self, content: ContentFeatures, code: Tensor, alpha: Tensor) -> Tensor:
+        self.alpha = alpha[:, 0].tolist()
+        height, width = content.half.shape[2:]
+        return torch.full((len(alpha), 3, 2 * height, 2 * width), -1.0)
+
+
+@pytest.mark.parametrize("sweep", [False, True])
+def test_alpha_0_should_give_the_photo_and_alpha_1_the_target(
+    recipe: TrainingRecipe, cache: PairCache, tmp_path: Path, sweep: bool
+) -> None:
+    stage = recipe.stages[1].model_copy(update={"partial_alpha": 1.0, "sweep": sweep})
+    trainer = trainer_in(tmp_path / "run", recipe.model_copy(update={"stages": (stage,)}), cache)
+    trainer.network.stylizer.decoder = decoder = Black()  # type: ignore[assignment]
+    batch = trainer._batch()
+    loss = trainer._losses(batch)["l1"].item()
+    photo, target = (images.double().numpy() / 2 + 0.5 for images in (batch.photo, batch.target))
+    if sweep:
+        assert decoder.alpha == [0, 0.25, 0.5, 0.75, 1] * len(photo)
+        assert loss == pytest.approx((photo.mean() + target.mean()) / 2, rel=1e-5)
+    else:
+        weight = batch.alpha.double().numpy()[:, :, None, None]
+        assert decoder.alpha == batch.alpha[:, 0].tolist()
+        assert loss == pytest.approx(((1 - weight) * photo + weight * target).mean(), rel=1e-5)
 
 
 def test_frozen_style_encoder_stays_bit_for_bit(recipe: TrainingRecipe, cache: PairCache, tmp_path: Path) -> None:
