@@ -12,6 +12,7 @@ import typer
 from ..model.errors import InstantStyleError
 
 INTERRUPTED = 130
+CHECKPOINT = Path("checkpoints/instantstyle-12m.safetensors")
 
 app = typer.Typer(
     help="Exports style-transfer and other image-to-image PyTorch models to phones and edge devices, and proves that they still work.",
@@ -128,10 +129,34 @@ def train(
 
 
 @app.command()
+def stylize(
+    photos: Annotated[list[str], typer.Argument(help="Photos: files, folders or globs.", metavar="PHOTO...")],
+    style: Annotated[list[Path], typer.Option("--style", metavar="ART", help="The artwork; several are mixed.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The picture to write, or the folder for pictures.")],
+    weights: Annotated[str | None, typer.Option("--weights", help="Shares of several styles, e.g. 0.3,0.7. Default: even.")] = None,
+    alpha: Annotated[float, typer.Option("--alpha", help="Strength of the style, from 0 (the photo) to 1.")] = 1.0,
+    size: Annotated[int | None, typer.Option("--size", min=8, help="Longer side in pixels. Default: as the photo.")] = None,
+    artifact: Annotated[
+        Path | None,
+        typer.Option("--artifact", metavar="FOLDER", help="Paint with an artifact that release built, e.g. dist/android/int8-512x512."),
+    ] = None,
+    checkpoint: Annotated[Path, typer.Option("--checkpoint", help="Paint with this checkpoint in PyTorch.")] = CHECKPOINT,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads. Default: all.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace pictures of the folder that are there already.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Paint photos in the style of an artwork. Exit code 1 if some of several photos could not be read."""
+    from ..stylize.command import StylizeOptions, parse_weights
+    from ..stylize.command import stylize as run
+
+    shares = parse_weights(weights)
+    options = StylizeOptions(tuple(photos), tuple(style), out, checkpoint, shares, alpha, size, artifact, threads, force, as_json)
+    raise typer.Exit(run(options))
+
+
+@app.command()
 def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of the reference network.")] = Path(
-        "checkpoints/instantstyle-12m.safetensors"
-    ),
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of the reference network.")] = CHECKPOINT,
     recipe: Annotated[
         Path | None, typer.Option("--recipe", help="A training recipe: judge on the images that it holds out of the photos and artworks.")
     ] = None,

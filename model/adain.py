@@ -49,9 +49,14 @@ class AdaIN(nn.Module):
 
     def forward(self, features: Tensor, code: Tensor, alpha: Tensor) -> Tensor:
         """(N, C, H, W), (N, style_dim), (N, 1) in [0, 1] -> (N, C, H, W)."""
+        statistics = channel_statistics(features[:, :, ::STATISTICS_STRIDE, ::STATISTICS_STRIDE])
+        return self.restyle(features, statistics, code, alpha)
+
+    def restyle(self, features: Tensor, statistics: tuple[Tensor, Tensor], code: Tensor, alpha: Tensor) -> Tensor:
+        """As ``forward``, with the content's mean and deviation, each (N, C, 1, 1), given."""
         style = self.affine(code)[:, :, None, None]
         style_deviation, style_mean = style[:, : self.channels], style[:, self.channels :]
-        mean, deviation = channel_statistics(features[:, :, ::STATISTICS_STRIDE, ::STATISTICS_STRIDE])
+        mean, deviation = statistics
         weight = alpha[:, :, None, None]
         new_deviation = deviation + weight * (style_deviation - deviation)
         new_mean = mean + weight * (style_mean - mean)

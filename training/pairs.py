@@ -67,12 +67,14 @@ class PairCache:
 Say = Callable[[str, int, int], None]
 
 
-def fill(path: Path, shape: tuple[int, ...], dtype: type, make: Callable[[int], np.ndarray], say: Say) -> np.ndarray:
-    """Fills an array row by row; a killed run goes on at the last row that is known to be on disk."""
-    count, mark = shape[0], path.with_suffix(".done")
+def fill(
+    path: Path, shape: tuple[int, ...], dtype: type, make: Callable[[int], np.ndarray], say: Say, rows: int | None = None
+) -> np.ndarray:
+    """Fills an array row by row, or its first ``rows``; a killed run goes on at the last row that is known to be on disk."""
+    count, mark = shape[0] if rows is None else rows, path.with_suffix(".done")
     if not path.exists():
         mark.unlink(missing_ok=True)
-    if count == 0:
+    if shape[0] == 0:
         return np.empty(shape, dtype)
     done = int(mark.read_text()) if mark.exists() else 0
     array = np.lib.format.open_memmap(path, mode="r+" if done else "w+", dtype=dtype, shape=None if done else shape)

