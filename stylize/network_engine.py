@@ -25,6 +25,8 @@ GRID = STATISTICS_STRIDE * SIZE_MULTIPLE
 CORE = 1024
 # At least half of the receptive field of an output pixel, on the grid.
 MARGIN = 96
+# Photos of no more are painted in one piece.
+WHOLE_PIXELS = (CORE + 2 * MARGIN) ** 2
 
 
 class _StatisticsWantedError(Exception):
@@ -78,8 +80,7 @@ class NetworkEngine(Engine):
         network: in eval mode; it is not changed.
         name: for people.
         identity: changes with the weights.
-        core: side of a tile without its context, in pixels, a multiple of 16. A photo of no more pixels
-            than a tile with context is painted in one piece.
+        core: side of a tile without its context, in pixels, a multiple of 16.
     """
 
     def __init__(self, network: InstantStyle, name: str, identity: str, core: int = CORE) -> None:
@@ -108,7 +109,7 @@ class NetworkEngine(Engine):
         padded = torch.from_numpy(pad(photo, *(-(-length // SIZE_MULTIPLE) * SIZE_MULTIPLE for length in (height, width))))
         style = (torch.from_numpy(code), torch.tensor([[alpha]], dtype=torch.float32))
         with torch.inference_mode():
-            if height * width <= (self.core + 2 * MARGIN) ** 2:
+            if height * width <= WHOLE_PIXELS:
                 painted = self.network.stylizer(padded, *style)
                 say(1, 1)
             else:
