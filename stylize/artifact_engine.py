@@ -1,8 +1,8 @@
 """Painting with an artifact, whose photo has one fixed size: smaller photos are padded, larger ones go through in tiles.
 
-A tile's AdaIN sees the statistics of that tile alone, so neighbours come out in different tones. Two things make one picture of
-them: they overlap and fade into each other, and the whole photo, reduced to the artifact's size, is painted first and gives the
-tone of every place.
+A tile's AdaIN sees the statistics of that tile alone, so neighbours come out in different tones, and the noise of a tile full of
+sky in the contrast of a whole picture. Two things make one picture of them: they overlap and fade into each other, and the whole
+photo, reduced to the artifact's size, is painted too and gives the tone of every place, and the most contrast that it may have.
 """
 
 from contextlib import ExitStack
@@ -24,7 +24,8 @@ from .engine import Engine, Say, pad
 from .tiles import faded_windows
 
 OVERLAP = 1 / 4  # of the artifact's size
-TONE_CELLS = 8  # cells along a tile within which the tone is that of the reduced photo
+TONE_CELLS = 8  # cells along a tile, within which tone and contrast are those of the reduced photo
+LEAST_GAIN = 0.1
 
 
 class ArtifactEngine(Engine):
@@ -105,13 +106,24 @@ def _resized(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def toned(painted: Tensor, guide: Tensor, cells: tuple[int, int]) -> Tensor:
-    """``painted`` with the tone of ``guide``: their means over each of ``cells`` become the same, smoothly between.
+    """``painted`` with the tone of ``guide``, and no more contrast: means and deviations over ``cells``, smoothly between them.
 
     Args:
         painted: (1, 3, H, W) in [-1, 1].
-        guide: the same picture at another size.
+        guide: the same picture at another size, at which contrast is compared.
         cells: vertically and horizontally.
     """
-    of_guide, of_painted = (functional.interpolate(image, cells, mode="area") for image in (guide, painted))
-    shift = functional.interpolate(of_guide - of_painted, painted.shape[2:], mode="bicubic", align_corners=False)
-    return (painted + shift).clamp(-1, 1)
+
+    def per_cell(image: Tensor) -> tuple[Tensor, Tensor]:
+        mean = functional.interpolate(image, cells, mode="area")
+        # One deviation for the three channels, so that no colour fades alone.
+        square = functional.interpolate(image.square(), cells, mode="area") - mean.square()
+        return mean, square.mean(dim=1, keepdim=True).clamp(min=1e-6).sqrt()
+
+    def spread(image: Tensor) -> Tensor:
+        return functional.interpolate(image, painted.shape[2:], mode="bicubic", align_corners=False)
+
+    tone, contrast = per_cell(guide)
+    painted_tone, painted_contrast = per_cell(_resized(painted, (guide.shape[2], guide.shape[3])))
+    gain = spread((contrast / painted_contrast).clamp(LEAST_GAIN, 1)).clamp(LEAST_GAIN, 1)
+    return (spread(tone) + (painted - spread(painted_tone)) * gain).clamp(-1, 1)

@@ -3,13 +3,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import zoom
 from skimage.filters import gaussian
 from skimage.metrics import structural_similarity
 from stylize_files import CHECKPOINT, STYLE
 
 from instantstyle.calibration.images import load_image
 from instantstyle.model.checkpoint import load_checkpoint
-from instantstyle.stylize.artifact_engine import ArtifactEngine
+from instantstyle.stylize.artifact_engine import ArtifactEngine, toned
 from instantstyle.stylize.network_engine import MARGIN, NetworkEngine
 
 
@@ -113,3 +114,14 @@ def test_tiles_of_an_artifact_leave_no_seam(artifact: Path, code: np.ndarray) ->
     assert whole_picture[188:192].max() < 1.2 * steps(right)[184 - 118 : 196 - 118].max()
     cut = np.abs(left[0, :, :, 152] - right[0, :, :, 156 - 118]).mean()
     assert cut > 2 * whole_picture[148:160].max()
+
+
+def test_contrast_of_a_tile_is_at_most_that_of_the_reduced_photo() -> None:
+    """Where a tile came out in four times the contrast it gets the reduced photo's, where in half of it keeps its own."""
+    noise = gaussian(np.random.default_rng(0).standard_normal((3, 96, 96)), sigma=2, channel_axis=0)
+    detail = 0.1 * (noise - noise.mean()) / noise.std()
+    guide, large = (torch.from_numpy(image[None]) for image in (detail + 0.15, zoom(detail, (1, 2, 2), order=1)))
+    for factor, wanted in ((4.0, 1.0), (0.5, 0.5)):
+        out = toned(factor * large - 0.1, guide, (3, 3))
+        assert out.mean().item() == pytest.approx(0.15, abs=0.01)
+        assert out.std().item() == pytest.approx(wanted * large.std().item(), rel=0.1)
