@@ -70,8 +70,8 @@ typecheck: $(STAMP) ## basedpyright
 bench: $(STAMP) ## measure what is in OUT and print the numbers against limits and aims (RELEASE=yes: time a release, too)
 	$(BIN)/python benchmarks/bench.py $(OUT) --recipe $(RECIPE) $(if $(RELEASE),--release)
 
-pictures: $(STAMP) ## draw docs/samples.jpg with the Android artifact in OUT
-	$(BIN)/python benchmarks/pictures.py $(OUT)/android/int8-512x512
+pictures: $(STAMP) ## draw docs/samples.jpg with the checkpoint, and docs/teacher.jpg with its teacher
+	$(BIN)/python benchmarks/pictures.py
 
 artworks: $(STAMP) ## paint the generated artworks of samples/ again
 	$(BIN)/python samples/make_artworks.py

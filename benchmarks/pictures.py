@@ -1,53 +1,66 @@
-"""``make pictures``: docs/samples.jpg, the validation photos in the validation styles, by the Android artifact in ``dist``.
+"""``make pictures``: docs/samples.jpg, the validation photos in the validation styles, and docs/teacher.jpg, the same by the teacher.
 
-Top row: the artworks. Each further row: a photo, and what the ``.ort`` files make of it in each style.
+Top row: the artworks. Each further row: a photo, and what becomes of it in each style at 512x512 (the teacher: at its 384x384).
 """
 
 import argparse
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from instantstyle.calibration.images import load_image, to_array, to_image
-from instantstyle.model.reference import STYLE_ENCODER, STYLIZER, scenario
-from instantstyle.targets.artifact import read_manifest, verify
-from instantstyle.targets.registry import get_target
+from instantstyle.stylize.network_engine import NetworkEngine
+from instantstyle.training.images import load_square
+from instantstyle.training.sizes import CONTENT_SIZE, STYLE_SIZE
+from instantstyle.training.teacher import Teacher
 
 PHOTOS = ("sk_astronaut", "gc_mon_neuschwansteinCastle", "sk_chelsea", "gc_ani_giraffe", "es_mountain1")
+SAMPLES = Path("samples/validation")
 # Besides the styles of samples/validation: an artwork that the checkpoint's training held out as well.
 FIFTH_STYLE = Path("samples/calibration/styles/gc_Eglise_dAuvers-sur-Oise.jpg")
-CELL = 192
+SIZE, CELL = (512, 512), 192
 
 
 def main() -> None:
     """Exit code 2 through ``InstantStyleError`` is left to the commands; here a traceback serves."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("artifact", type=Path, nargs="?", default=Path("dist/android/int8-512x512"))
-    parser.add_argument("--samples", type=Path, default=Path("samples/validation"))
-    parser.add_argument("--out", type=Path, default=Path("docs/samples.jpg"))
+    parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/instantstyle-12m.safetensors"))
+    parser.add_argument("--out", type=Path, default=Path("docs"))
     options = parser.parse_args()
-    artifact = read_manifest(options.artifact)
-    verify(artifact, options.artifact)
-    styles = [to_array(load_image(path), artifact.size) for path in (FIFTH_STYLE, *sorted((options.samples / "styles").glob("*.jpg")))]
-    photos = [to_array(load_image(options.samples / "photos" / f"{name}.jpg"), artifact.size) for name in PHOTOS]
-    blank = np.ones_like(photos[0])
-    rows = [[blank, *styles]]
-    with ExitStack() as stack:
-        target = get_target(artifact.target)
-        runs = {
-            graph: stack.enter_context(target.open(artifact, options.artifact, graph, threads=2)).run for graph in (STYLE_ENCODER, STYLIZER)
-        }
-        full = np.ones((1, 1), np.float32)
-        for photo in photos:
-            rows.append([photo, *(scenario(runs, {"photo": photo, "style": style, "alpha": full}) for style in styles)])
-    sheet = Image.new("RGB", (CELL * len(rows[0]), CELL * len(rows)), "white")
-    for top, row in enumerate(rows):
-        for left, picture in enumerate(row):
-            sheet.paste(to_image(picture).resize((CELL, CELL), Image.Resampling.LANCZOS), (left * CELL, top * CELL))
-    sheet.save(options.out, quality=82, optimize=True)
-    print(f"{options.out}: {len(photos)} photos x {len(styles)} styles by {artifact.name}")
+    styles = [FIFTH_STYLE, *sorted((SAMPLES / "styles").glob("*.jpg"))]
+    photos = [SAMPLES / "photos" / f"{name}.jpg" for name in PHOTOS]
+    sheet(options.out / "samples.jpg", photos, styles, by_network(options.checkpoint, photos, styles))
+    sheet(options.out / "teacher.jpg", photos, styles, by_teacher(photos, styles))
+
+
+def by_network(checkpoint: Path, photos: list[Path], styles: list[Path]) -> list[list[Image.Image]]:
+    """A row for each photo."""
+    engine = NetworkEngine.load(checkpoint)
+    codes = [engine.code(load_image(style)) for style in styles]
+    arrays = [to_array(load_image(photo), SIZE) for photo in photos]
+    return [[to_image(engine.paint(array, code, 1.0, lambda *_: None)) for code in codes] for array in arrays]
+
+
+def by_teacher(photos: list[Path], styles: list[Path]) -> list[list[Image.Image]]:
+    """A row for each photo."""
+    teacher = Teacher()
+    vectors = [teacher.style_vector(load_square(style, STYLE_SIZE)) for style in styles]
+    squares = [load_square(photo, CONTENT_SIZE) for photo in photos]
+    return [[Image.fromarray(teacher.stylize(square, vector)) for vector in vectors] for square in squares]
+
+
+def sheet(out: Path, photos: list[Path], styles: list[Path], painted: list[list[Image.Image]]) -> None:
+    """Writes one picture of everything."""
+    blank = Image.fromarray(np.full((*SIZE, 3), 255, np.uint8))
+    top = [blank, *(to_image(to_array(load_image(style), SIZE)) for style in styles)]
+    rows = [top, *([to_image(to_array(load_image(photo), SIZE)), *row] for photo, row in zip(photos, painted, strict=True))]
+    picture = Image.new("RGB", (CELL * len(top), CELL * len(rows)), "white")
+    for y, row in enumerate(rows):
+        for x, cell in enumerate(row):
+            picture.paste(cell.resize((CELL, CELL), Image.Resampling.LANCZOS), (x * CELL, y * CELL))
+    picture.save(out, quality=82, optimize=True)
+    print(f"{out}: {len(photos)} photos x {len(styles)} styles")
 
 
 if __name__ == "__main__":

@@ -80,17 +80,18 @@ def test_artifact_gives_the_network_s_picture_at_its_own_size(engine: NetworkEng
 
 
 def test_tiles_of_an_artifact_share_one_tone(engine: NetworkEngine, artifact: Path, photo: np.ndarray, code: np.ndarray) -> None:
-    """Against the network on the whole photo: nearer than the faded tiles alone are, and near."""
+    """Against the network on the whole photo: nearer than the faded tiles alone are, and near. One half of the photo is bright and dull."""
+    photo = np.concatenate((photo, 0.2 * photo + np.float32(0.6)), axis=2)
     runs = ArtifactEngine(artifact, 1)
     painted, plain = runs.paint(photo, code, 1.0, ignore), runs._paint_windows(photo, code, 1.0, ignore)
     runs.close()
     wanted = whole(engine, photo, code)
     tones = [gaussian(image[0], sigma=12, channel_axis=0) for image in (painted, plain, wanted)]
     off, plainly_off = (float(np.abs(tone - tones[2]).mean()) for tone in tones[:2])
-    assert off < 0.06 and off < 0.75 * plainly_off
+    assert off < 0.1 and off < 0.85 * plainly_off
     settings = {"channel_axis": 0, "data_range": 2, "gaussian_weights": True}
     similar, plainly_similar = (float(np.mean(structural_similarity(image[0], wanted[0], **settings))) for image in (painted, plain))
-    assert similar > plainly_similar and similar > 0.8
+    assert similar > plainly_similar
 
 
 def test_tiles_of_an_artifact_leave_no_seam(artifact: Path, code: np.ndarray) -> None:

@@ -32,8 +32,8 @@ def test_published_recipe_is_what_was_published() -> None:
 
 def test_recipe_of_the_shipped_checkpoint_loads() -> None:
     recipe = load_training_recipe(ROOT / "recipes/train-12m.toml")
-    assert [stage.name for stage in recipe.stages] == ["style encoder", "stylizer", "joint"]
-    assert sum(steps_of(stage, 1) for stage in recipe.stages) == 7400
+    assert [stage.name for stage in recipe.stages] == ["style encoder", "stylizer", "joint", "alpha"]
+    assert sum(steps_of(stage, 1) for stage in recipe.stages) == 8100
 
 
 @pytest.mark.parametrize(
