@@ -16,7 +16,7 @@ TESTS ?= tests
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PACKAGES := model training export calibration targets validation stylize
+PACKAGES := model training export calibration targets validation stylize pruning
 
 .PHONY: help setup release android validate test test-slow lint format typecheck bench pictures artworks clean
 

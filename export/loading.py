@@ -6,7 +6,7 @@ from types import ModuleType
 
 from torch import nn
 
-from ..model.checkpoint import load_tensors, read_tensors
+from ..model.checkpoint import fit, load_tensors, read_tensors
 from ..model.errors import CheckpointError, RecipeError
 from ..model.graph import Model, Size, TensorKind
 from .factory import call_factory, import_factory
@@ -54,6 +54,7 @@ def _to_model(returned: object, settings: ModelSettings, took_checkpoint: bool, 
     checkpoint = None if took_checkpoint else settings.checkpoint
     if isinstance(returned, nn.Module):
         if checkpoint is not None:
+            fit(returned, checkpoint)
             load_tensors(returned, read_tensors(checkpoint), checkpoint)
         return as_model(returned.eval(), name, settings.sizes)
     if not isinstance(returned, Model):
@@ -64,6 +65,7 @@ def _to_model(returned: object, settings: ModelSettings, took_checkpoint: bool, 
     for graph in returned.graphs:
         graph.module.eval()
     if checkpoint is not None:
+        fit(all_modules(returned), checkpoint)
         load_tensors(all_modules(returned), read_tensors(checkpoint), checkpoint)
     return returned
 

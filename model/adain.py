@@ -41,11 +41,15 @@ class AdaIN(nn.Module):
 
     def __init__(self, channels: int, style_dim: int) -> None:
         super().__init__()
-        self.channels = channels
         self.affine = nn.Linear(style_dim, 2 * channels)
         with torch.no_grad():
             self.affine.bias[:channels] = 1.0
             self.affine.bias[channels:] = 0.0
+
+    @property
+    def channels(self) -> int:
+        """C of the features: fewer after pruning."""
+        return self.affine.out_features // 2
 
     def forward(self, features: Tensor, code: Tensor, alpha: Tensor) -> Tensor:
         """(N, C, H, W), (N, style_dim), (N, 1) in [0, 1] -> (N, C, H, W)."""

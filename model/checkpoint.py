@@ -1,7 +1,8 @@
 """Checkpoints: safetensors files that rebuild their own network, and state dicts of anybody's module.
 
-A checkpoint of InstantStyle carries its ``NetworkConfig`` as JSON in the file's metadata, so that a pruned or a narrower
-network comes back in its own widths. Nothing here ever unpickles code.
+A checkpoint of InstantStyle carries its ``NetworkConfig`` as JSON in the file's metadata, so that a narrower network comes back
+in its own widths. A pruned checkpoint, of InstantStyle or of anybody's module, says so in its metadata: the shapes of its tensors
+are then the widths. Nothing here ever unpickles code.
 """
 
 import json
@@ -19,8 +20,10 @@ from torch import Tensor, nn
 from .errors import CheckpointError
 from .files import write_atomically
 from .network import InstantStyle, NetworkConfig
+from .resize import resize
 
 FORMAT = "instantstyle"
+PRUNED = "pruned"
 PICKLE_SUFFIXES = (".pt", ".pth")
 NAMES_SHOWN = 5
 
@@ -32,10 +35,17 @@ def save_checkpoint(network: InstantStyle, path: Path, half: bool = False) -> No
         half: weights of convolutions and linear layers as float16, half the bytes. Vectors (biases, normalisation
             statistics) stay float32: they are few, and a variance can be too small for float16.
     """
-    tensors = {name: _stored(value, half) for name, value in network.state_dict().items()}
-    metadata = {"format": FORMAT, "config": json.dumps(_plain(network.config))}
+    whole = InstantStyle(network.config).state_dict()
+    tensors = network.state_dict()
+    pruned = any(whole[name].shape != value.shape for name, value in tensors.items())
+    metadata = {"format": FORMAT, "config": json.dumps(_plain(network.config))} | ({PRUNED: "true"} if pruned else {})
+    save_tensors(tensors, path, metadata, half)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str], half: bool = False) -> None:
+    """Writes named tensors and metadata, atomically."""
     # Through memory: the library's own writer makes files that only their owner can read.
-    write_atomically(path, save(tensors, metadata))
+    write_atomically(path, save({name: _stored(value, half) for name, value in tensors.items()}, metadata))
 
 
 def load_checkpoint(path: Path) -> InstantStyle:
@@ -45,6 +55,7 @@ def load_checkpoint(path: Path) -> InstantStyle:
         CheckpointError: missing, truncated, no safetensors, not a checkpoint of InstantStyle, or tensors that do not fit.
     """
     network = InstantStyle(_read_config(path))
+    fit(network, path)
     load_tensors(network, read_tensors(path), path)
     return network.eval()
 
@@ -62,6 +73,22 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(_explain(path, error)) from error
+
+
+def fit(module: nn.Module, path: Path) -> None:
+    """Gives ``module`` the widths of the checkpoint ``path`` if that says that it is pruned.
+
+    Raises:
+        CheckpointError: truncated or no safetensors.
+    """
+    if path.suffix in PICKLE_SUFFIXES:
+        return
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            if PRUNED in (file.metadata() or {}):
+                resize(module, {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()})  # noqa: SIM118 - not a mapping
     except safetensors.SafetensorError as error:
         raise CheckpointError(_explain(path, error)) from error
 

@@ -25,6 +25,10 @@ class CaptureError(InstantStyleError):
     """A model cannot be captured by ``torch.export`` or quantised; names the line of the model."""
 
 
+class PruneError(InstantStyleError):
+    """A model cannot be pruned as asked for; names the layers."""
+
+
 class ArtifactError(InstantStyleError):
     """An artifact is missing, altered or not what its manifest says."""
 

@@ -5,9 +5,11 @@ int8 kernels, channel pruning and phone accelerators take them without a reshape
 token magnitude, which would erase the statistics that carry the style.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -37,13 +39,32 @@ class GridAttention(nn.Module):
 
     def __init__(self, channels: int, heads: int, head_dim: int) -> None:
         super().__init__()
-        self.heads = heads
         self.head_dim = head_dim
         self.query = nn.Conv2d(channels, heads * head_dim, 1)
         self.key = nn.Conv2d(channels, heads * head_dim, 1)
         self.value = nn.Conv2d(channels, heads * head_dim, 1)
         self.out = nn.Conv2d(heads * head_dim, channels, 1)
         nn.init.normal_(self.out.weight, std=0.2 * (heads * head_dim) ** -0.5)
+
+    @property
+    def heads(self) -> int:
+        """Number of heads: fewer after pruning."""
+        return self.query.out_channels // self.head_dim
+
+    @property
+    def reader(self) -> str:
+        """Name of the layer that reads the heads' outputs."""
+        return "out"
+
+    def keep_heads(self, indices: Sequence[int]) -> None:
+        """Removes the other heads' weights for good."""
+        channels = torch.cat([torch.arange(index * self.head_dim, (index + 1) * self.head_dim) for index in indices])
+        for part in (self.query, self.key, self.value):
+            assert part.bias is not None
+            part.weight, part.bias = nn.Parameter(part.weight.detach()[channels]), nn.Parameter(part.bias.detach()[channels])
+            part.out_channels = len(channels)
+        self.out.weight = nn.Parameter(self.out.weight.detach()[:, channels])
+        self.out.in_channels = len(channels)
 
     def forward(self, grid: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W), the input included (residual)."""

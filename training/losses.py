@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn import functional
 
-FALL = 0.02
+FALL = 0.05
 
 
 def relative_distance(features: list[Tensor], targets: list[Tensor]) -> Tensor:

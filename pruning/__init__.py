@@ -1,0 +1,1 @@
+"""Structured pruning: which channels and heads matter, and a network without the others."""
