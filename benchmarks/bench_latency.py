@@ -6,7 +6,6 @@ from pathlib import Path
 from instantstyle.calibration.imageset import ImageSet
 from instantstyle.calibration.samples import make_samples
 from instantstyle.export.loading import load_model
-from instantstyle.export.prune import prune
 from instantstyle.export.recipe import LatencySettings, Recipe
 from instantstyle.model.errors import InstantStyleError
 from instantstyle.model.graph import Model, Size
@@ -36,7 +35,7 @@ def remeasure(dist: Path, bundle: Bundle, recipe: Recipe) -> tuple[Remeasured, .
     Raises:
         InstantStyleError: the bundle has no ONNX float artifact to compare with, or a file was altered.
     """
-    model = prune(load_model(recipe).model, recipe.prune)
+    model = load_model(recipe).model
     found: list[Remeasured] = []
     for size in bundle.sizes:
         at_size = [artifact for artifact in bundle.artifacts if artifact.size == size and artifact.measurements is not None]

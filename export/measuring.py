@@ -42,7 +42,7 @@ class Bench:
             images = self.source.validation
             samples = _sharing_arrays(make_samples(self.source.model, size, images.sets, images.settings.pairing))
             hard = hard_samples(self.source.model, size, samples[0])
-            self._sizes[size] = samples, hard, self._open.enter_context(Reference(self.source.model, size))
+            self._sizes[size] = samples, hard, self._open.enter_context(Reference(self.source.reference, size))
         return self._sizes[size]
 
     def __enter__(self) -> Self:
@@ -69,11 +69,12 @@ def measure_artifact(pipeline: Pipeline, bench: Bench, emitted: Emitted, baselin
         samples, hard, reference = bench.at(size)
         built = Built(emitted.artifact, emitted.folder, target)
         ort_float = Built(baseline.artifact, baseline.folder, get_target(baseline.job.target))
-        found = measure(source.model, size, samples, hard, reference, built, ort_float, source.recipe.latency, report)
+        found = measure(source.reference, size, samples, hard, reference, built, ort_float, source.recipe.latency, report)
         atomic_write(workspace.output / FILE, encode(found))
 
     inputs = {
         "model": source.fingerprint,
+        "reference": source.reference_fingerprint,
         "artifact": emitted.entry.digest,
         "baseline": baseline.entry.digest,
         "latency": source.recipe.latency.model_dump(),

@@ -59,7 +59,7 @@ class Pipeline:
 
     @staticmethod
     def _code(stage: str) -> list[str]:
-        code = [product_sources("export", ARRANGING), product_sources("calibration")]
+        code = [product_sources("export", ARRANGING), product_sources("calibration"), product_sources("pruning")]
         if stage in ("emit", "validate"):
             code.append(product_sources("targets"))
         if stage == "validate":

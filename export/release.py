@@ -27,7 +27,7 @@ from .pipeline import Pipeline
 from .progress import JsonDisplay, PlainDisplay, make_display
 from .recipe import Recipe, load_recipe
 from .recipe_errors import suggestion
-from .stages import Source, calibrate, capture, load, table_path, tune
+from .stages import Source, calibrate, capture, load, prune, table_path, tune
 from .store import Entry, Store
 from .swap import check_replaceable, recover
 
@@ -83,7 +83,7 @@ def export_calibration(recipe_path: Path, output: Path, cache: Path | None) -> N
         raise RecipeError(f"{recipe.path}: quantize.method: found 'off', so there is nothing to calibrate; allowed: qat, ptq")
     root = cache_folder(recipe, cache)
     with explained_disk_errors(root, output), _session(root, ReleaseOptions(recipe_path, output)) as pipeline:
-        source = load(pipeline, recipe)
+        source = prune(pipeline, load(pipeline, recipe))
         table = calibrate(pipeline, source, tune(pipeline, source))
         output.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(output, table_path(table).read_bytes())
@@ -124,7 +124,7 @@ def _session(root: Path, options: ReleaseOptions) -> Iterator[Pipeline]:
 
 
 def _build(pipeline: Pipeline, recipe: Recipe, dist: Path) -> tuple[Bundle, bool]:
-    source = load(pipeline, recipe)
+    source = prune(pipeline, load(pipeline, recipe))
     wants_int8 = any(Precision.INT8 in precisions for precisions in recipe.targets.build.values())
     tuned = tune(pipeline, source) if wants_int8 else None
     table = calibrate(pipeline, source, tuned) if wants_int8 else None

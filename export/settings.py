@@ -77,10 +77,35 @@ class ImageSettings(Section):
     validation: ImageSetSettings
 
 
-class PruneSettings(Section):
-    """Structured pruning; ``off`` passes the model on unchanged."""
+Share = Annotated[float, Field(ge=0, lt=1)]
 
-    method: Literal["off"] = "off"
+
+class RecoverSettings(Section):
+    """Fine-tuning after pruning, each graph distilled from its whole self; 0 ``steps`` for none. ``crop`` in pixels."""
+
+    steps: Annotated[int, Field(ge=0)] = 0
+    batch: Annotated[int, Field(ge=1)] = 2
+    crop: Annotated[int, Field(ge=32)] = 256
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-4
+    seed: int = 0
+
+
+class PruneSettings(Section):
+    """Structured pruning; ``off`` passes the model on unchanged.
+
+    Attributes:
+        channels, heads: share to remove by pattern of ``<graph>.<module path>`` (``*`` stands for anything); the first pattern that
+            matches counts.
+        multiple: widths stay multiples of it.
+        samples: calibration images that importance is measured on.
+    """
+
+    method: Literal["off", "structured"] = "off"
+    channels: dict[str, Share] = {}
+    heads: dict[str, Share] = {}
+    multiple: Annotated[int, Field(ge=1)] = 8
+    samples: Annotated[int, Field(ge=1)] = 8
+    recover: RecoverSettings = RecoverSettings()
 
 
 class QuantizeSettings(Section):

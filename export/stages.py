@@ -1,10 +1,13 @@
 """The stages that turn a recipe into captured programs: load, images, prune, qat, calibrate, capture."""
 
+import copy
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+import torch
+from pydantic import TypeAdapter
 from safetensors.torch import save
 from torch import Tensor
 
@@ -13,18 +16,19 @@ from ..calibration.samples import count_samples, make_samples
 from ..calibration.table import CalibrationTable
 from ..model.checkpoint import read_tensors
 from ..model.graph import Model, Size, TensorKind
+from ..model.resize import resize
+from ..pruning.prune import Pruned
 from .disk import atomic_write
-from .fingerprint import file_sha256, model_fingerprint
-from .loading import load_model
+from .fingerprint import digest, file_sha256, model_fingerprint
+from .loading import all_modules, load_model
 from .pipeline import Pipeline
 from .program import FloatIsland, Program
 from .progress import Report
-from .prune import prune
 from .recipe import Recipe
 from .settings import ImageSetSettings
 from .store import Entry, Workspace
 
-WEIGHTS, TABLE, ISLANDS = "weights.safetensors", "calibration.json", "islands.json"
+WEIGHTS, TABLE, ISLANDS, PRUNING = "weights.safetensors", "calibration.json", "islands.json", "pruning.json"
 MINIMUM_VALIDATION_IMAGES = 1
 
 
@@ -46,15 +50,21 @@ class Source:
     """The loaded model and its images: what every later stage starts from.
 
     Attributes:
-        model: float, pruned, in eval mode; nobody changes it.
-        fingerprint: hash of weights, structure and code.
+        model: float, perhaps pruned, in eval mode; nobody changes it.
+        reference: the model before pruning, which everything is compared with; ``model`` itself without pruning.
+        fingerprint: hash of the model's weights, structure and code.
+        reference_fingerprint: the same of the reference.
+        pruning: what was removed from the model.
     """
 
     recipe: Recipe
     model: Model
+    reference: Model
     fingerprint: str
+    reference_fingerprint: str
     calibration: ImageSets
     validation: ImageSets
+    pruning: tuple[Pruned, ...] = ()
 
 
 def load(pipeline: Pipeline, recipe: Recipe) -> Source:
@@ -69,10 +79,70 @@ def load(pipeline: Pipeline, recipe: Recipe) -> Source:
         ("validation", validation, MINIMUM_VALIDATION_IMAGES),
     ):
         _check_images(pipeline, purpose, images, minimum)
-    model = prune(loaded.model, recipe.prune)
-    if recipe.prune.method == "off":
+    return Source(recipe, loaded.model, loaded.model, fingerprint, fingerprint, calibration, validation)
+
+
+def prune(pipeline: Pipeline, source: Source) -> Source:
+    """The source with a pruned model, recovered if the recipe says so.
+
+    Raises:
+        RecipeError: a pattern matches nothing.
+        PruneError: the model cannot be pruned so.
+    """
+    settings, model = source.recipe.prune, source.model
+    if settings.method == "off":
         pipeline.pass_over("prune", "", "off")
-    return Source(recipe, model, fingerprint, calibration, validation)
+        return source
+    images, inputs = source.calibration, {"model": source.fingerprint, **source.calibration.key}
+
+    def cut(workspace: Workspace, report: Report) -> None:
+        from ..pruning.stage import prune_model
+
+        samples = list(islice(make_samples(model, source.recipe.model.sizes[0], images.sets, images.settings.pairing), settings.samples))
+        pruned, rows = prune_model(model, samples, settings, source.recipe.path, report)
+        atomic_write(workspace.output / WEIGHTS, save(_tensors(pruned)))
+        atomic_write(workspace.output / PRUNING, json.dumps([asdict(row) for row in rows], indent=1))
+
+    key = {**inputs, "settings": settings.model_dump(mode="json", exclude={"recover"}), "size": source.recipe.model.sizes[0]}
+    entry = pipeline.run("prune", "", key, cut)
+    rows = TypeAdapter(tuple[Pruned, ...]).validate_json((entry.folder / PRUNING).read_bytes())
+
+    def learn(workspace: Workspace, report: Report) -> None:
+        from ..pruning.recover import recover
+
+        side = settings.recover.crop
+        student = _rebuilt(model, entry)
+        samples = list(make_samples(model, (side, side), images.sets, images.settings.pairing))
+        recover(student, model, samples, settings.recover, workspace.state / "recover.pt", report)
+        atomic_write(workspace.output / WEIGHTS, save(_tensors(student)))
+
+    if settings.recover.steps:
+        entry = pipeline.run("recover", "", {**inputs, "pruned": entry.digest, "settings": settings.recover.model_dump(mode="json")}, learn)
+    else:
+        pipeline.pass_over("recover", "", "off")
+    fingerprint = digest({"model": source.fingerprint, "pruned": entry.digest})
+    return replace(source, model=_rebuilt(model, entry), fingerprint=fingerprint, pruning=rows)
+
+
+def _tensors(model: Model) -> dict[str, Tensor]:
+    return {name: value.detach().contiguous().clone() for name, value in all_modules(model).state_dict().items()}
+
+
+def _rebuilt(model: Model, entry: Entry) -> Model:
+    """The pruned model of an entry. Graphs that it left whole are those of ``model``, bit for bit."""
+    tensors = read_tensors(entry.folder / WEIGHTS)
+    graphs = []
+    for graph in model.graphs:
+        own = {name.removeprefix(f"{graph.name}."): value for name, value in tensors.items() if name.startswith(f"{graph.name}.")}
+        state = graph.module.state_dict()
+        if state.keys() == own.keys() and all(torch.equal(state[name], value) for name, value in own.items()):
+            graphs.append(graph)
+            continue
+        module = copy.deepcopy(graph.module)
+        resize(module, {name: value.shape for name, value in own.items()})
+        module.load_state_dict(own)
+        graphs.append(replace(graph, module=module.eval()))
+    return replace(model, graphs=tuple(graphs))
 
 
 def tune(pipeline: Pipeline, source: Source) -> Entry | None:
@@ -87,11 +157,12 @@ def tune(pipeline: Pipeline, source: Source) -> Entry | None:
 
         model, images, side = source.model, source.calibration, settings.crop
         samples = list(make_samples(model, (side, side), images.sets, images.settings.pairing))
-        tuned = train(model, samples, settings, workspace.state / "qat.pt", report)
+        tuned = train(model, source.reference, samples, settings, workspace.state / "qat.pt", report)
         tensors = {f"{graph}.{name}": value.detach().clone() for graph, weights in tuned.items() for name, value in weights.items()}
         atomic_write(workspace.output / WEIGHTS, save(tensors))
 
-    return pipeline.run("qat", "", {"model": source.fingerprint, **_quantization_key(source)}, make)
+    inputs = {"model": source.fingerprint, "reference": source.reference_fingerprint, **_quantization_key(source)}
+    return pipeline.run("qat", "", inputs, make)
 
 
 def calibrate(pipeline: Pipeline, source: Source, tuned: Entry | None) -> Entry:

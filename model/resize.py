@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from .slim_attention import SlimAttention
+
 
 def resize(module: nn.Module, shapes: Mapping[str, torch.Size]) -> None:
     """Gives every layer of ``module`` the widths that ``shapes`` says, by tensor name; what the tensors hold is then undefined.
@@ -12,6 +14,9 @@ def resize(module: nn.Module, shapes: Mapping[str, torch.Size]) -> None:
     Only channels of convolutions, linear layers and normalisations change. What does not fit otherwise stays as it is, for
     ``load_tensors`` to name.
     """
+    for path, layer in list(module.named_modules()):
+        if isinstance(layer, nn.MultiheadAttention) and f"{path}.query.weight" in shapes:
+            module.set_submodule(path, SlimAttention(layer))
     for path, layer in module.named_modules():
         prefix = f"{path}." if path else ""
         weight = shapes.get(f"{prefix}weight")

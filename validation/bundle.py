@@ -13,6 +13,7 @@ from ..export.disk import atomic_write
 from ..export.program import FloatIsland
 from ..model.errors import ArtifactError, InstantStyleError
 from ..model.graph import Size
+from ..pruning.prune import Pruned
 from ..targets.base import ArtifactFile, Precision
 from .codec import STRICT, decode, encode, schema
 from .limits import Failure, Limits
@@ -84,6 +85,34 @@ class Island:
 
 
 @dataclass(frozen=True)
+class PrunedGroup:
+    """Channels that go together, or the heads of one module, and how many of them were removed.
+
+    Attributes:
+        name: graph and module path of the heads, or of the first layer that makes the channels.
+        kind: ``heads`` or ``channels``.
+        asked: share that the recipe wants removed.
+        reached: share that was removed.
+        width: number before.
+        kept: number after.
+        obstacle: why nothing was removed, or empty.
+    """
+
+    name: str
+    kind: str
+    asked: float
+    reached: float
+    width: int
+    kept: int
+    obstacle: str
+
+    @classmethod
+    def of(cls, row: Pruned) -> "PrunedGroup":
+        """Of what pruning says."""
+        return cls(row.name, row.kind, row.asked, row.reached, row.width, row.kept, row.obstacle)
+
+
+@dataclass(frozen=True)
 class BundleArtifact:
     """One artifact that the recipe asked for, whether it could be made or not.
 
@@ -137,6 +166,7 @@ class Bundle:
         libraries: that the build ran with.
         machine: that the build ran on.
         pipeline_peak_memory_bytes: highest resident memory of any one process of the build; 0 if nothing was run.
+        pruning: what was removed from the model before everything else.
     """
 
     format: int
@@ -150,6 +180,7 @@ class Bundle:
     libraries: tuple[Library, ...]
     machine: Machine
     pipeline_peak_memory_bytes: int
+    pruning: tuple[PrunedGroup, ...] = ()
 
 
 def libraries(versions: Mapping[str, str]) -> tuple[Library, ...]:

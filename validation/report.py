@@ -25,6 +25,7 @@ GRAPH_COLUMNS = (
     ("Artifact", "Graph", "alone, mean / worst", "p50 ms", "ORT float ms", "PyTorch ms", "vs ORT float", "vs PyTorch", "runs")
     + ("int8 convolutions",)
 )  # fmt: skip
+PRUNED_COLUMNS = ("Group", "What", "asked", "removed", "kept", "why not")
 
 
 def write_reports(bundle: Bundle, folder: Path) -> None:
@@ -48,6 +49,10 @@ def markdown(bundle: Bundle) -> str:
     parts += _section("Hard samples", _table(("Artifact", "Sample", "SSIM", "PSNR dB", "max abs"), _hard_rows(bundle.artifacts)))
     islands = [f"`{island.graph}.{island.module_path}`: {', '.join(island.operators)} ({island.reason})" for island in bundle.float_islands]
     parts += _section("Left in float", _list(islands))
+    pruned = (
+        (row.name, row.kind, f"{row.asked:.0%}", f"{row.reached:.0%}", f"{row.kept} of {row.width}", row.obstacle) for row in bundle.pruning
+    )
+    parts += _section("Pruned", _table(PRUNED_COLUMNS, pruned))
     notes = [f"{artifact.name}: {note}" for artifact in bundle.artifacts for note in artifact.notes]
     parts += _section("Notes", _list(notes))
     parts += _section("Machine", _list(_machine(bundle)))

@@ -117,7 +117,8 @@ def test_weights_of_the_int8_program_are_stored_as_int8() -> None:
 
 def tune_for(steps: int, state: Path, report: Report = lambda *_: None, net: type[nn.Module] = SmallNet) -> dict[str, dict[str, Tensor]]:
     settings = QuantizeSettings(steps=steps, batch=2, crop=32, learning_rate=1e-4, observer="min_max")
-    return qat.tune(make_model(net), make_inputs(16), settings, state, report)
+    model = make_model(net)
+    return qat.tune(model, model, make_inputs(16), settings, state, report)
 
 
 def distance(tuned: dict[str, dict[str, Tensor]]) -> float:
@@ -156,7 +157,7 @@ def test_the_model_itself_is_never_changed(tmp_path: Path) -> None:
     model = make_model(SmallNet)
     before = {name: value.clone() for name, value in model.graphs[0].module.state_dict().items()}
     settings = QuantizeSettings(steps=5, batch=2, crop=32)
-    tuned = qat.tune(model, make_inputs(4), settings, tmp_path / "state.pt", lambda *_: None)
+    tuned = qat.tune(model, model, make_inputs(4), settings, tmp_path / "state.pt", lambda *_: None)
     capture(model, SIZE, make_table(model, settings, tuned), tuned, settings)
     assert all(torch.equal(value, before[name]) for name, value in model.graphs[0].module.state_dict().items())
 

@@ -5,8 +5,9 @@ from torch import Tensor, nn
 
 from instantstyle.model.errors import PruneError
 from instantstyle.model.graph import Graph, TensorKind, TensorSpec, single_graph
+from instantstyle.model.slim_attention import SlimAttention
 from instantstyle.model.style_encoder import GridAttention, HeadCounts, StyleEncoder
-from instantstyle.pruning.heads import SlimAttention, expose_heads
+from instantstyle.pruning.heads import expose_heads
 from instantstyle.pruning.prune import prune_graph
 
 

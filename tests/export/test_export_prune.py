@@ -1,0 +1,121 @@
+"""Pruning and recovery as stages of a release."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from export_helpers import MODELS, change, outcomes, release, write_recipe
+
+from instantstyle.calibration.samples import Sample
+from instantstyle.export.factory import import_factory
+from instantstyle.export.settings import PruneSettings, RecoverSettings
+from instantstyle.model.errors import RecipeError
+from instantstyle.model.graph import Model, single_graph
+from instantstyle.pruning.recover import recover
+from instantstyle.pruning.stage import prune_model
+from instantstyle.validation.bundle import read_bundle
+
+PRUNE = """
+[prune]
+method = "structured"
+channels = { "model.*" = 0.5 }
+multiple = 4
+samples = 2
+recover = { steps = 4, batch = 2, crop = 64, learning_rate = 1e-3 }
+
+[targets]
+"""
+
+
+def ignore(done: int, total: int, note: str) -> None:
+    pass
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_recipe(
+        tmp_path, "unet.py:make", "ptq", (("\n[targets]\n", PRUNE), ('android = ["int8"]', 'onnx = ["float32"]'), ('"android"', '"onnx"'))
+    )
+    return tmp_path
+
+
+def test_release_of_a_pruned_net(folder: Path) -> None:
+    _, events = release(folder)
+    assert {stage: outcomes(events)[stage] for stage in ("prune", "recover")} == {"prune": "done", "recover": "done"}
+    bundle = read_bundle(folder / "dist")
+    rows = {row.name: row for row in bundle.pruning}
+    assert (rows["model.bottom.0"].width, rows["model.bottom.0"].kept, rows["model.bottom.0"].reached) == (32, 16, 0.5)
+    assert rows["model.out"].obstacle and rows["model.out"].reached == 0
+    assert "| model.bottom.0 | channels | 50% | 50% | 16 of 32 |" in (folder / "dist/summary.md").read_text()
+    # The file is the pruned net, and is compared with the whole one.
+    (artifact,) = bundle.artifacts
+    path = next((folder / "dist" / artifact.folder).glob("*.onnx"))
+    whole = import_factory("unet.py:make", MODELS)[0]().eval()
+    assert path.stat().st_size < 0.5 * 4 * sum(parameter.numel() for parameter in whole.parameters())
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 3, 64, 64)).astype(np.float32)
+    with torch.no_grad():
+        wanted = whole(torch.from_numpy(image)).numpy()
+    got = np.asarray(onnxruntime.InferenceSession(path).run(None, {"image": image})[0])
+    assert 1e-4 < np.abs(got - wanted).mean() < 0.1
+    assert artifact.measurements is not None
+    (score, *_) = artifact.measurements.end_to_end.scores
+    assert score.ssim is not None and score.ssim < 1 - 1e-6
+    # Nothing is done twice; another ratio prunes again.
+    _, events = release(folder)
+    assert outcomes(events)["recover"] == "reused"
+    change(folder / "recipe.toml", ('"model.*" = 0.5', '"model.*" = 0.25'))
+    _, events = release(folder)
+    assert outcomes(events)["prune"] == outcomes(events)["recover"] == "done"
+
+
+def test_ratio_0_is_the_model_itself(folder: Path) -> None:
+    change(
+        folder / "recipe.toml", ('"model.*" = 0.5', '"model.*" = 0.0'), ("steps = 4, batch = 2, crop = 64, learning", "steps = 0, learning")
+    )
+    release(folder)
+    pruned = next((folder / "dist").rglob("*.onnx")).read_bytes()
+    change(folder / "recipe.toml", ('method = "structured"', 'method = "off"'))
+    release(folder)
+    assert next((folder / "dist").rglob("*.onnx")).read_bytes() == pruned
+
+
+def test_pattern_that_matches_nothing_is_named(folder: Path) -> None:
+    change(folder / "recipe.toml", ('"model.*" = 0.5', '"model.botom*" = 0.5'))
+    with pytest.raises(RecipeError, match=r"prune\.channels: 'model\.botom\*' matches no module"):
+        release(folder)
+    assert not (folder / "dist").exists()
+
+
+def samples() -> list[Sample]:
+    coarse = np.random.default_rng(0).uniform(-1, 1, (4, 1, 3, 8, 8))
+    return [Sample(str(i), {"image": image.repeat(4, axis=2).repeat(4, axis=3).astype(np.float32)}) for i, image in enumerate(coarse)]
+
+
+def pruned_pair() -> tuple[Model, Model]:
+    whole = single_graph(import_factory("unet.py:make", MODELS)[0]().eval())
+    return prune_model(whole, samples(), PruneSettings(channels={"*": 0.5}, multiple=4), Path("recipe.toml"), ignore)[0], whole
+
+
+def test_recovery_comes_closer_and_survives_a_kill(tmp_path: Path) -> None:
+    settings = RecoverSettings(steps=60, batch=2, crop=32, learning_rate=3e-3)
+    pruned, whole = pruned_pair()
+    image = torch.from_numpy(samples()[0].inputs["image"])
+
+    def off(model: Model) -> float:
+        with torch.no_grad():
+            return (model.graphs[0].module(image) - whole.graphs[0].module(image)).abs().mean().item()
+
+    before = off(pruned)
+    weights = recover(pruned, whole, samples(), settings, tmp_path / "a.pt", ignore)
+    assert off(pruned) < 0.7 * before
+
+    def kill(done: int, total: int, note: str) -> None:
+        if done == 33:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        recover(pruned_pair()[0], whole, samples(), settings, tmp_path / "b.pt", kill)
+    again = recover(pruned_pair()[0], whole, samples(), settings, tmp_path / "b.pt", ignore)
+    assert all(torch.equal(value, again["model"][name]) for name, value in weights["model"].items())
