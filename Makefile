@@ -9,6 +9,7 @@ RECIPE ?= recipes/mobile.toml
 OUT ?= dist
 LIMITS ?=
 RELEASE ?=
+FROM ?=
 # pytest-xdist workers; each runs its arithmetic on one thread.
 JOBS ?= 2
 TESTS ?= tests
@@ -41,8 +42,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@for package in $(PACKAGES); do ln -sfn "../../../$$package" "$(VENV)/typing/instantstyle/$$package"; done
 	@touch $@
 
-release: $(STAMP) ## build every target of RECIPE into OUT and gate it
-	$(BIN)/instantstyle release $(RECIPE) --out $(OUT)
+release: $(STAMP) ## build every target of RECIPE into OUT and gate it (FROM=instantstyle-12m: prune again)
+	$(BIN)/instantstyle release $(RECIPE) --out $(OUT) $(if $(FROM),--from $(FROM))
 
 android: $(STAMP) ## the same for the Android target alone
 	$(BIN)/instantstyle release $(RECIPE) --out $(OUT) --only android

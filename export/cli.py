@@ -69,6 +69,10 @@ def release(
         str | None, typer.Option("--only", metavar="TARGET", help="Build this target of the recipe only; it is then the required one.")
     ] = None,
     cache: CacheFolder = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="CHECKPOINT", help="Start from this checkpoint of the recipe; the whole model's prunes again."),
+    ] = None,
     remeasure: Annotated[bool, typer.Option("--remeasure", help="Measure quality and latency again, even if nothing changed.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -76,7 +80,19 @@ def release(
     from .release import ReleaseOptions
     from .release import release as run
 
-    raise typer.Exit(run(ReleaseOptions(recipe, out, only, cache, remeasure, as_json)))
+    raise typer.Exit(run(ReleaseOptions(recipe, out, only, cache, remeasure, as_json, start)))
+
+
+@app.command()
+def prune(
+    recipe: RecipeFile,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The checkpoint to write, .safetensors.")],
+    cache: CacheFolder = None,
+) -> None:
+    """Prune and recover the model as [prune] of a recipe says, and write the checkpoint. A run that was killed goes on."""
+    from .release import export_pruned
+
+    export_pruned(recipe, output, cache)
 
 
 @app.command()

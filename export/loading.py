@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 from torch import nn
@@ -17,10 +18,11 @@ from .settings import ModelSettings
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model and the module whose sources it came from."""
+    """A model and the module whose sources it came from. ``bare``: the factory returned an ``nn.Module``, whose tensors have no prefix."""
 
     model: Model
     source: ModuleType
+    bare: bool = False
 
 
 def load_model(recipe: Recipe) -> LoadedModel:
@@ -47,15 +49,14 @@ def load_model(recipe: Recipe) -> LoadedModel:
             _check_sizes(model, "quantize.crop", ((recipe.quantize.crop, recipe.quantize.crop),))
     except RecipeError as error:
         raise RecipeError(f"{recipe.path}: {error}") from error
-    return LoadedModel(model, source)
+    return LoadedModel(model, source, isinstance(returned, nn.Module))
 
 
 def _to_model(returned: object, settings: ModelSettings, took_checkpoint: bool, name: str) -> Model:
     checkpoint = None if took_checkpoint else settings.checkpoint
     if isinstance(returned, nn.Module):
         if checkpoint is not None:
-            fit(returned, checkpoint)
-            load_tensors(returned, read_tensors(checkpoint), checkpoint)
+            _load(returned, checkpoint)
         return as_model(returned.eval(), name, settings.sizes)
     if not isinstance(returned, Model):
         raise RecipeError(
@@ -65,9 +66,14 @@ def _to_model(returned: object, settings: ModelSettings, took_checkpoint: bool, 
     for graph in returned.graphs:
         graph.module.eval()
     if checkpoint is not None:
-        fit(all_modules(returned), checkpoint)
-        load_tensors(all_modules(returned), read_tensors(checkpoint), checkpoint)
+        _load(all_modules(returned), checkpoint)
     return returned
+
+
+def _load(module: nn.Module, checkpoint: Path) -> None:
+    tensors = read_tensors(checkpoint)
+    fit(module, tensors, checkpoint)
+    load_tensors(module, tensors, checkpoint)
 
 
 def all_modules(model: Model) -> nn.ModuleDict:

@@ -5,13 +5,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
+from ..model.checkpoint import read_metadata
 from ..model.errors import RecipeError
 from ..model.graph import Size
+from ..pruning.checkpoint import write_pruned
+from ..pruning.prune import parameter_count
 from ..targets.base import Precision
 from ..validation.bundle import Bundle
 from ..validation.gate import exit_code, names, problems
@@ -38,7 +41,7 @@ LOG_COLUMNS = 140
 
 @dataclass(frozen=True)
 class ReleaseOptions:
-    """The command line of ``instantstyle release``."""
+    """The command line of ``instantstyle release``. ``start`` names the checkpoint to start from: the model's, or the pruned one."""
 
     recipe: Path
     out: Path
@@ -46,6 +49,7 @@ class ReleaseOptions:
     cache: Path | None = None
     remeasure: bool = False
     as_json: bool = False
+    start: str | None = None
 
 
 def release(options: ReleaseOptions) -> int:
@@ -55,7 +59,7 @@ def release(options: ReleaseOptions) -> int:
         InstantStyleError: wrong input; the dist folder is then as it was.
     """
     start = time.monotonic()
-    recipe = select(load_recipe(options.recipe), options.only)
+    recipe = from_checkpoint(select(load_recipe(options.recipe), options.only), options.start)
     dist = options.out.resolve()
     root = cache_folder(recipe, options.cache)
     with explained_disk_errors(root, dist):
@@ -88,6 +92,44 @@ def export_calibration(recipe_path: Path, output: Path, cache: Path | None) -> N
         output.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(output, table_path(table).read_bytes())
         pipeline.display.notice(f"{output}: written")
+
+
+def export_pruned(recipe_path: Path, output: Path, cache: Path | None) -> None:
+    """Prunes and recovers as the recipe says, from the whole model, and writes the checkpoint ``output`` (matrices in half precision).
+
+    Raises:
+        InstantStyleError: wrong input, or a recipe that does not prune.
+    """
+    recipe = load_recipe(recipe_path)
+    if recipe.prune.method == "off":
+        raise RecipeError(f"{recipe.path}: prune.method: found 'off', so there is nothing to prune; allowed: structured")
+    if output.suffix != ".safetensors":
+        raise RecipeError(f"{output}: a checkpoint is written as .safetensors; name it {output.with_suffix('.safetensors')}")
+    root = cache_folder(recipe, cache)
+    whole = recipe.model_copy(update={"prune": recipe.prune.model_copy(update={"result": None})})
+    with explained_disk_errors(root, output), _session(root, ReleaseOptions(recipe_path, output)) as pipeline:
+        source = prune(pipeline, load(pipeline, whole))
+        rows = tuple(replace(row, importance=()) for row in source.pruning)
+        checkpoint = recipe.model.checkpoint
+        write_pruned(source.model, rows, output, source.bare, read_metadata(checkpoint) if checkpoint else {}, half=True)
+        before, after = (sum(parameter_count(graph.module) for graph in model.graphs) for model in (source.reference, source.model))
+        pipeline.display.notice(f"{output}: {after:,} of {before:,} parameters")
+
+
+def from_checkpoint(recipe: Recipe, start: str | None) -> Recipe:
+    """The recipe that starts from the whole model's checkpoint, if ``start`` is its name, and prunes and recovers again.
+
+    Raises:
+        RecipeError: the recipe has no checkpoint of that name.
+    """
+    checkpoints = {path.stem: path for path in (recipe.prune.result, recipe.model.checkpoint) if path is not None}
+    if start is None:
+        return recipe
+    if start not in checkpoints:
+        raise RecipeError(f"{recipe.path}: --from {start}: the recipe's checkpoints are {', '.join(checkpoints) or 'none'}")
+    if checkpoints[start] == recipe.prune.result:
+        return recipe
+    return recipe.model_copy(update={"prune": recipe.prune.model_copy(update={"result": None})})
 
 
 def select(recipe: Recipe, only: str | None) -> Recipe:

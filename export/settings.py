@@ -98,6 +98,7 @@ class PruneSettings(Section):
             matches counts.
         multiple: widths stay multiples of it.
         samples: calibration images that importance is measured on.
+        result: checkpoint that ``instantstyle prune`` made of this section; it is taken instead of doing it all again.
     """
 
     method: Literal["off", "structured"] = "off"
@@ -106,6 +107,7 @@ class PruneSettings(Section):
     multiple: Annotated[int, Field(ge=1)] = 8
     samples: Annotated[int, Field(ge=1)] = 8
     recover: RecoverSettings = RecoverSettings()
+    result: RecipePath | None = None
 
 
 class QuantizeSettings(Section):

@@ -1,13 +1,10 @@
 """The stages that turn a recipe into captured programs: load, images, prune, qat, calibrate, capture."""
 
-import copy
 import json
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-import torch
-from pydantic import TypeAdapter
 from safetensors.torch import save
 from torch import Tensor
 
@@ -16,11 +13,11 @@ from ..calibration.samples import count_samples, make_samples
 from ..calibration.table import CalibrationTable
 from ..model.checkpoint import read_tensors
 from ..model.graph import Model, Size, TensorKind
-from ..model.resize import resize
+from ..pruning.checkpoint import read_pruned, write_pruned
 from ..pruning.prune import Pruned
 from .disk import atomic_write
 from .fingerprint import digest, file_sha256, model_fingerprint
-from .loading import all_modules, load_model
+from .loading import load_model
 from .pipeline import Pipeline
 from .program import FloatIsland, Program
 from .progress import Report
@@ -28,7 +25,7 @@ from .recipe import Recipe
 from .settings import ImageSetSettings
 from .store import Entry, Workspace
 
-WEIGHTS, TABLE, ISLANDS, PRUNING = "weights.safetensors", "calibration.json", "islands.json", "pruning.json"
+WEIGHTS, TABLE, ISLANDS = "weights.safetensors", "calibration.json", "islands.json"
 MINIMUM_VALIDATION_IMAGES = 1
 
 
@@ -54,6 +51,7 @@ class Source:
         reference: the model before pruning, which everything is compared with; ``model`` itself without pruning.
         fingerprint: hash of the model's weights, structure and code.
         reference_fingerprint: the same of the reference.
+        bare: as in ``LoadedModel``.
         pruning: what was removed from the model.
     """
 
@@ -64,6 +62,7 @@ class Source:
     reference_fingerprint: str
     calibration: ImageSets
     validation: ImageSets
+    bare: bool = False
     pruning: tuple[Pruned, ...] = ()
 
 
@@ -79,20 +78,25 @@ def load(pipeline: Pipeline, recipe: Recipe) -> Source:
         ("validation", validation, MINIMUM_VALIDATION_IMAGES),
     ):
         _check_images(pipeline, purpose, images, minimum)
-    return Source(recipe, loaded.model, loaded.model, fingerprint, fingerprint, calibration, validation)
+    return Source(recipe, loaded.model, loaded.model, fingerprint, fingerprint, calibration, validation, loaded.bare)
 
 
 def prune(pipeline: Pipeline, source: Source) -> Source:
-    """The source with a pruned model, recovered if the recipe says so.
+    """The source with a pruned model: the finished one of the recipe, or pruned here and recovered if the recipe says so.
 
     Raises:
         RecipeError: a pattern matches nothing.
         PruneError: the model cannot be pruned so.
+        CheckpointError: the finished one is missing, or does not fit.
     """
     settings, model = source.recipe.prune, source.model
     if settings.method == "off":
         pipeline.pass_over("prune", "", "off")
         return source
+    if settings.result is not None:
+        pipeline.pass_over("prune", "", f"as in {settings.result.name}")
+        pruned, rows = read_pruned(model, settings.result, source.bare)
+        return _pruned(source, pruned, rows, file_sha256(settings.result))
     images, inputs = source.calibration, {"model": source.fingerprint, **source.calibration.key}
 
     def cut(workspace: Workspace, report: Report) -> None:
@@ -100,49 +104,31 @@ def prune(pipeline: Pipeline, source: Source) -> Source:
 
         samples = list(islice(make_samples(model, source.recipe.model.sizes[0], images.sets, images.settings.pairing), settings.samples))
         pruned, rows = prune_model(model, samples, settings, source.recipe.path, report)
-        atomic_write(workspace.output / WEIGHTS, save(_tensors(pruned)))
-        atomic_write(workspace.output / PRUNING, json.dumps([asdict(row) for row in rows], indent=1))
+        write_pruned(pruned, rows, workspace.output / WEIGHTS, source.bare, {})
 
-    key = {**inputs, "settings": settings.model_dump(mode="json", exclude={"recover"}), "size": source.recipe.model.sizes[0]}
+    key = {**inputs, "settings": settings.model_dump(mode="json", exclude={"recover", "result"}), "size": source.recipe.model.sizes[0]}
     entry = pipeline.run("prune", "", key, cut)
-    rows = TypeAdapter(tuple[Pruned, ...]).validate_json((entry.folder / PRUNING).read_bytes())
 
     def learn(workspace: Workspace, report: Report) -> None:
         from ..pruning.recover import recover
 
         side = settings.recover.crop
-        student = _rebuilt(model, entry)
+        student, rows = read_pruned(model, entry.folder / WEIGHTS, source.bare)
         samples = list(make_samples(model, (side, side), images.sets, images.settings.pairing))
         recover(student, model, samples, settings.recover, workspace.state / "recover.pt", report)
-        atomic_write(workspace.output / WEIGHTS, save(_tensors(student)))
+        write_pruned(student, rows, workspace.output / WEIGHTS, source.bare, {})
 
     if settings.recover.steps:
         entry = pipeline.run("recover", "", {**inputs, "pruned": entry.digest, "settings": settings.recover.model_dump(mode="json")}, learn)
     else:
         pipeline.pass_over("recover", "", "off")
-    fingerprint = digest({"model": source.fingerprint, "pruned": entry.digest})
-    return replace(source, model=_rebuilt(model, entry), fingerprint=fingerprint, pruning=rows)
+    pruned, rows = read_pruned(model, entry.folder / WEIGHTS, source.bare)
+    return _pruned(source, pruned, rows, entry.digest)
 
 
-def _tensors(model: Model) -> dict[str, Tensor]:
-    return {name: value.detach().contiguous().clone() for name, value in all_modules(model).state_dict().items()}
-
-
-def _rebuilt(model: Model, entry: Entry) -> Model:
-    """The pruned model of an entry. Graphs that it left whole are those of ``model``, bit for bit."""
-    tensors = read_tensors(entry.folder / WEIGHTS)
-    graphs = []
-    for graph in model.graphs:
-        own = {name.removeprefix(f"{graph.name}."): value for name, value in tensors.items() if name.startswith(f"{graph.name}.")}
-        state = graph.module.state_dict()
-        if state.keys() == own.keys() and all(torch.equal(state[name], value) for name, value in own.items()):
-            graphs.append(graph)
-            continue
-        module = copy.deepcopy(graph.module)
-        resize(module, {name: value.shape for name, value in own.items()})
-        module.load_state_dict(own)
-        graphs.append(replace(graph, module=module.eval()))
-    return replace(model, graphs=tuple(graphs))
+def _pruned(source: Source, model: Model, rows: tuple[Pruned, ...], what: str) -> Source:
+    fingerprint = digest({"model": source.fingerprint, "pruned": what})
+    return replace(source, model=model, fingerprint=fingerprint, pruning=rows)
 
 
 def tune(pipeline: Pipeline, source: Source) -> Entry | None:

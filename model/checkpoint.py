@@ -54,9 +54,9 @@ def load_checkpoint(path: Path) -> InstantStyle:
     Raises:
         CheckpointError: missing, truncated, no safetensors, not a checkpoint of InstantStyle, or tensors that do not fit.
     """
-    network = InstantStyle(_read_config(path))
-    fit(network, path)
-    load_tensors(network, read_tensors(path), path)
+    network, tensors = InstantStyle(_read_config(path)), read_tensors(path)
+    fit(network, tensors, path)
+    load_tensors(network, tensors, path)
     return network.eval()
 
 
@@ -77,20 +77,31 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(_explain(path, error)) from error
 
 
-def fit(module: nn.Module, path: Path) -> None:
-    """Gives ``module`` the widths of the checkpoint ``path`` if that says that it is pruned.
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a ``.safetensors`` file; none of other files.
+
+    Raises:
+        CheckpointError: missing, truncated or no safetensors.
+    """
+    if path.suffix in PICKLE_SUFFIXES:
+        return {}
+    if not path.is_file():
+        raise CheckpointError(f"checkpoint {path}: no such file")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(_explain(path, error)) from error
+
+
+def fit(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Gives ``module`` the widths of the tensors of ``path`` if that says that it is pruned.
 
     Raises:
         CheckpointError: truncated or no safetensors.
     """
-    if path.suffix in PICKLE_SUFFIXES:
-        return
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            if PRUNED in (file.metadata() or {}):
-                resize(module, {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()})  # noqa: SIM118 - not a mapping
-    except safetensors.SafetensorError as error:
-        raise CheckpointError(_explain(path, error)) from error
+    if PRUNED in read_metadata(path):
+        resize(module, {name: value.shape for name, value in tensors.items()})
 
 
 def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -145,13 +156,7 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def _read_config(path: Path) -> NetworkConfig:
-    if not path.is_file():
-        raise CheckpointError(f"checkpoint {path}: no such file")
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except safetensors.SafetensorError as error:
-        raise CheckpointError(_explain(path, error)) from error
+    metadata = read_metadata(path)
     if metadata.get("format") != FORMAT or "config" not in metadata:
         raise CheckpointError(f"checkpoint {path}: no InstantStyle configuration in its metadata; was it written by save_checkpoint?")
     try:

@@ -7,11 +7,15 @@ import onnxruntime
 import pytest
 import torch
 from export_helpers import MODELS, change, outcomes, release, write_recipe
+from torch import nn
+from typer.testing import CliRunner, Result
 
 from instantstyle.calibration.samples import Sample
+from instantstyle.export.cli import app
 from instantstyle.export.factory import import_factory
 from instantstyle.export.settings import PruneSettings, RecoverSettings
-from instantstyle.model.errors import RecipeError
+from instantstyle.model.checkpoint import fit, load_tensors, read_tensors, save_tensors
+from instantstyle.model.errors import CheckpointError, RecipeError
 from instantstyle.model.graph import Model, single_graph
 from instantstyle.pruning.recover import recover
 from instantstyle.pruning.stage import prune_model
@@ -119,3 +123,59 @@ def test_recovery_comes_closer_and_survives_a_kill(tmp_path: Path) -> None:
         recover(pruned_pair()[0], whole, samples(), settings, tmp_path / "b.pt", kill)
     again = recover(pruned_pair()[0], whole, samples(), settings, tmp_path / "b.pt", ignore)
     assert all(torch.equal(value, again["model"][name]) for name, value in weights["model"].items())
+
+
+def test_finished_pruning_is_taken_from_its_checkpoint(folder: Path) -> None:
+    result = CliRunner().invoke(
+        app, ["prune", str(folder / "recipe.toml"), "-o", str(folder / "small.safetensors"), "--cache", str(folder / "cache")]
+    )
+    assert result.exit_code == 0 and "small.safetensors" in result.output
+    whole, small = (sum(value.numel() for value in net.parameters()) for net in (unet(), unet(folder / "small.safetensors")))
+    assert small < 0.4 * whole
+    change(folder / "recipe.toml", ("samples = 2\n", 'samples = 2\nresult = "small.safetensors"\n'))
+    _, events = release(folder)
+    assert outcomes(events)["prune"] == "as in small.safetensors" and "recover" not in outcomes(events)
+    bundle = read_bundle(folder / "dist")
+    assert {row.name: row.kept for row in bundle.pruning}["model.bottom.0"] == 16
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 3, 64, 64)).astype(np.float32)
+    with torch.no_grad():
+        wanted = unet(folder / "small.safetensors")(torch.from_numpy(image)).numpy()
+    got = np.asarray(onnxruntime.InferenceSession(next((folder / "dist").rglob("*.onnx"))).run(None, {"image": image})[0])
+    assert np.abs(got - wanted).max() < 1e-4
+    # The whole model's name prunes again; a name that is no checkpoint's is refused.
+    with pytest.raises(RecipeError, match="--from other: the recipe's checkpoints are small"):
+        release(folder, "--from", "other")
+
+
+def prune(folder: Path) -> Result:
+    arguments = ["prune", str(folder / "recipe.toml"), "-o", str(folder / "small.safetensors"), "--cache", str(folder / "cache")]
+    return CliRunner().invoke(app, arguments)
+
+
+def unet(checkpoint: Path | None = None) -> nn.Module:
+    net = import_factory("unet.py:make", MODELS)[0]().eval()
+    if checkpoint is not None:
+        tensors = read_tensors(checkpoint)
+        fit(net, tensors, checkpoint)
+        load_tensors(net, tensors, checkpoint)
+    return net
+
+
+def test_whole_checkpoint_prunes_again(folder: Path) -> None:
+    torch.save(unet().state_dict(), folder / "whole.pt")
+    change(folder / "recipe.toml", ("sizes = [64]", 'sizes = [64]\ncheckpoint = "whole.pt"'))
+    CliRunner().invoke(
+        app, ["prune", str(folder / "recipe.toml"), "-o", str(folder / "small.safetensors"), "--cache", str(folder / "cache")]
+    )
+    change(folder / "recipe.toml", ("samples = 2\n", 'samples = 2\nresult = "small.safetensors"\n'))
+    _, events = release(folder, "--from", "whole")
+    assert (outcomes(events)["prune"], outcomes(events)["recover"]) == ("reused", "reused")
+
+
+def test_damaged_result_is_refused(folder: Path) -> None:
+    change(folder / "recipe.toml", ("samples = 2\n", 'samples = 2\nresult = "small.safetensors"\n'))
+    with pytest.raises(CheckpointError, match=r"small\.safetensors: no such file"):
+        release(folder)
+    save_tensors(unet().state_dict(), folder / "small.safetensors", {})
+    with pytest.raises(CheckpointError, match="does not say what was pruned"):
+        release(folder)

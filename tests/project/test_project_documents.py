@@ -65,15 +65,18 @@ def test_links_and_paths_exist(document: str) -> None:
 
 
 def test_own_model_example_is_a_valid_recipe(tmp_path: Path) -> None:
-    blocks = {kind: body for kind, body in re.findall(r"^```(python|toml)\n(.*?)```", text("README.md"), re.DOTALL | re.MULTILINE)}
-    ast.parse(blocks["python"])
+    blocks = re.findall(r"^```(python|toml)\n(.*?)```", text("README.md"), re.DOTALL | re.MULTILINE)
+    (python,) = (body for kind, body in blocks if kind == "python")
+    ast.parse(python)
     path = tmp_path / "mynet.toml"
-    path.write_text(blocks["toml"], encoding="utf-8")
+    # The example and, in a section of its own, how it is pruned.
+    path.write_text("\n".join(body for kind, body in blocks if kind == "toml"), encoding="utf-8")
     recipe = load_recipe(path)
-    assert recipe.model.factory == "mynet.py:make" and "def make()" in blocks["python"]
+    assert recipe.model.factory == "mynet.py:make" and "def make()" in python
     assert recipe.model.checkpoint == tmp_path / "mynet.safetensors"
     assert recipe.targets.required == ("android",)
     assert recipe.limits.min_ssim_worst == 0.95
+    assert recipe.prune.heads and recipe.prune.channels and recipe.prune.recover.steps
 
 
 def test_targets_table_names_the_shipped_targets() -> None:

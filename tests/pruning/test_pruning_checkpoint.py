@@ -64,8 +64,9 @@ def test_pruned_checkpoint_of_a_users_net(name: str, tmp_path: Path) -> None:
     path = tmp_path / "pruned.safetensors"
     save_tensors(pruned.state_dict(), path, {PRUNED: "true"})
     again = make().eval()
-    fit(again, path)
-    load_tensors(again, read_tensors(path), path)
+    tensors = read_tensors(path)
+    fit(again, tensors, path)
+    load_tensors(again, tensors, path)
     with torch.no_grad():
         assert torch.equal(again(torch.from_numpy(image)), pruned(torch.from_numpy(image)))
 
@@ -77,6 +78,6 @@ def test_shapes_count_only_where_a_checkpoint_says_that_it_is_pruned(tmp_path: P
     path = tmp_path / "plain.safetensors"
     save_tensors(pruned.state_dict(), path, {})
     again = make().eval()
-    fit(again, path)
+    fit(again, read_tensors(path), path)
     with pytest.raises(CheckpointError, match="of another shape"):
         load_tensors(again, read_tensors(path), path)
