@@ -44,7 +44,7 @@ def make_samples(model: Model, size: Size, image_sets: Sequence[ImageSet], pairi
         RecipeError: at once, if an IMAGE input has no image set or is not RGB.
         ImageError: while iterating, for an image that cannot be read.
     """
-    specs = _image_inputs(model, image_sets)
+    specs = image_inputs(model, image_sets)
     sets = image_sets[: len(specs)]
     labels = [_labels(images.files) for images in sets]
 
@@ -60,11 +60,12 @@ def make_samples(model: Model, size: Size, image_sets: Sequence[ImageSet], pairi
 
 def count_samples(model: Model, image_sets: Sequence[ImageSet], pairing: Pairing) -> int:
     """How many samples ``make_samples`` yields. The same RecipeErrors."""
-    counts = [len(images) for images in image_sets[: len(_image_inputs(model, image_sets))]]
+    counts = [len(images) for images in image_sets[: len(image_inputs(model, image_sets))]]
     return prod(counts) if pairing == "all" else counts[0]
 
 
-def _image_inputs(model: Model, image_sets: Sequence[ImageSet]) -> list[TensorSpec]:
+def image_inputs(model: Model, image_sets: Sequence[ImageSet]) -> list[TensorSpec]:
+    """The IMAGE inputs of ``model``, each of which has its image set. RecipeError if one has not, or is not RGB."""
     specs = [spec for spec in model.sample_inputs if spec.kind is TensorKind.IMAGE]
     if not specs:
         raise RecipeError(f"model '{model.name}' has no image among its sample inputs, so images cannot make samples of it")
@@ -87,7 +88,11 @@ def _pairs(counts: Sequence[int], pairing: Pairing) -> Iterator[tuple[int, ...]]
 
 def _load(spec: TensorSpec, size: Size, images: ImageSet, index: int) -> np.ndarray:
     height, width = spec.shape(size)[2:]
-    array = images.load(index, (height, width))
+    return from_unit(spec, images.load(index, (height, width)))
+
+
+def from_unit(spec: TensorSpec, array: np.ndarray) -> np.ndarray:
+    """An image in [-1, 1] in the range of an input."""
     if (spec.minimum, spec.maximum) == (-1, 1):
         return array
     return ((array + 1) * ((spec.maximum - spec.minimum) / 2) + spec.minimum).astype(np.float32)

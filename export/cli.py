@@ -87,12 +87,16 @@ def release(
 def prune(
     recipe: RecipeFile,
     output: Annotated[Path, typer.Option("--output", "-o", help="The checkpoint to write, .safetensors.")],
+    photos: Annotated[
+        list[str] | None, typer.Option("--photos", help="Folder, glob or file to recover with, instead of the recipe's; may be repeated.")
+    ] = None,
+    artworks: Annotated[list[str] | None, typer.Option("--artworks", help="The same for artworks.")] = None,
     cache: CacheFolder = None,
 ) -> None:
     """Prune and recover the model as [prune] of a recipe says, and write the checkpoint. A run that was killed goes on."""
     from .release import export_pruned
 
-    export_pruned(recipe, output, cache)
+    export_pruned(recipe, output, tuple(photos or ()), tuple(artworks or ()), cache)
 
 
 @app.command()

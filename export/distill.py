@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..calibration.samples import Sample
-from ..model.graph import Arrays, Graph, Model, TensorKind
+from ..model.graph import Arrays, Graph, Model, TensorKind, TensorSpec
 from .disk import atomic_write
 
 SAVE_EVERY = 20
@@ -19,10 +20,8 @@ CLIP = 1.0
 
 
 class DistillSettings(Protocol):
-    """Length and pace of a fine-tuning."""
+    """Pace of a fine-tuning."""
 
-    @property
-    def steps(self) -> int: ...
     @property
     def batch(self) -> int: ...
     @property
@@ -38,16 +37,29 @@ class Distiller:
         teacher: the graph whose outputs are wanted.
         student: its weights move; it takes the same inputs.
         inputs: of the graph, batch 1.
+        steps: how many there will be.
     """
 
-    def __init__(self, teacher: Graph, student: nn.Module, inputs: Sequence[Arrays], settings: DistillSettings) -> None:
-        self.teacher, self.student, self.inputs, self.settings = teacher, student, inputs, settings
+    def __init__(self, teacher: Graph, student: nn.Module, inputs: Sequence[Arrays], settings: DistillSettings, steps: int) -> None:
+        self.teacher, self.student, self.inputs, self.settings, self.steps = teacher, student, inputs, settings, steps
         self.step = 0
         self.parameters = list(student.parameters())
         self.optimizer = torch.optim.Adam(self.parameters, lr=settings.learning_rate)
 
     def before_step(self) -> None:
         """What has to follow a change of the weights."""
+
+    def arithmetic(self) -> AbstractContextManager[object]:
+        """What teacher and student of the step at hand compute in."""
+        return nullcontext()
+
+    def teach(self, batch: Arrays, inputs: Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
+        """What the teacher makes of a batch, given as arrays and as tensors."""
+        return self.teacher.module(*inputs)
+
+    def loss(self, got: Tensor, wanted: Tensor, spec: TensorSpec) -> Tensor:
+        """The distance of one output from the teacher's."""
+        return functional.l1_loss(got, wanted)
 
     def batch_arrays(self, step: int) -> dict[str, np.ndarray]:
         """The samples of a step, drawn from a generator that depends on seed and step alone, so that a resumed run sees the same."""
@@ -59,14 +71,15 @@ class Distiller:
         """One optimiser step; the loss."""
         batch = self.batch_arrays(self.step)
         inputs = [torch.from_numpy(batch[spec.name]) for spec in self.teacher.inputs]
-        with torch.no_grad():
-            wanted = self.teacher.module(*inputs)
-        self.before_step()
-        got = self.student(*inputs)
-        pairs = zip(*((value,) if isinstance(value, Tensor) else value for value in (got, wanted)), strict=True)
-        loss = torch.stack([functional.l1_loss(left, right) for left, right in pairs]).sum()
+        with self.arithmetic():
+            with torch.no_grad():
+                wanted = self.teach(batch, inputs)
+            self.before_step()
+            got = self.student(*inputs)
+        pairs = zip(*((value,) if isinstance(value, Tensor) else value for value in (got, wanted)), self.teacher.outputs, strict=True)
+        loss = torch.stack([self.loss(left, right, spec) for left, right, spec in pairs]).sum()
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * (1 - self.step / self.settings.steps)
+            group["lr"] = self.settings.learning_rate * (1 - self.step / self.steps)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, CLIP)

@@ -59,7 +59,7 @@ class _Tuner(Distiller):
     """A graph under fake quantisation."""
 
     def __init__(self, teacher: Graph, graph: Graph, prepared: PreparedGraph, inputs: Sequence[Arrays], settings: QuantizeSettings) -> None:
-        super().__init__(teacher, prepared.module, inputs, settings)
+        super().__init__(teacher, prepared.module, inputs, settings, settings.steps)
         self.prepared = prepared
         name, output = graph.name, graph.outputs[0].name
         alone = Model(name, (graph,), lambda runs, sample: runs[name](sample)[output], (), name)

@@ -30,6 +30,7 @@ from .pipeline import Pipeline
 from .progress import JsonDisplay, PlainDisplay, make_display
 from .recipe import Recipe, load_recipe
 from .recipe_errors import suggestion
+from .settings import ImageSetSettings, RecoverSettings
 from .stages import Source, calibrate, capture, load, prune, table_path, tune
 from .store import Entry, Store
 from .swap import check_replaceable, recover
@@ -94,8 +95,11 @@ def export_calibration(recipe_path: Path, output: Path, cache: Path | None) -> N
         pipeline.display.notice(f"{output}: written")
 
 
-def export_pruned(recipe_path: Path, output: Path, cache: Path | None) -> None:
+def export_pruned(recipe_path: Path, output: Path, photos: tuple[str, ...], artworks: tuple[str, ...], cache: Path | None) -> None:
     """Prunes and recovers as the recipe says, from the whole model, and writes the checkpoint ``output`` (matrices in half precision).
+
+    Args:
+        photos, artworks: patterns relative to the working directory, to recover with instead of the recipe's images.
 
     Raises:
         InstantStyleError: wrong input, or a recipe that does not prune.
@@ -106,7 +110,8 @@ def export_pruned(recipe_path: Path, output: Path, cache: Path | None) -> None:
     if output.suffix != ".safetensors":
         raise RecipeError(f"{output}: a checkpoint is written as .safetensors; name it {output.with_suffix('.safetensors')}")
     root = cache_folder(recipe, cache)
-    whole = recipe.model_copy(update={"prune": recipe.prune.model_copy(update={"result": None})})
+    recovery = _with_images(recipe, photos, artworks)
+    whole = recipe.model_copy(update={"prune": recipe.prune.model_copy(update={"result": None, "recover": recovery})})
     with explained_disk_errors(root, output), _session(root, ReleaseOptions(recipe_path, output)) as pipeline:
         source = prune(pipeline, load(pipeline, whole))
         rows = tuple(replace(row, importance=()) for row in source.pruning)
@@ -114,6 +119,14 @@ def export_pruned(recipe_path: Path, output: Path, cache: Path | None) -> None:
         write_pruned(source.model, rows, output, source.bare, read_metadata(checkpoint) if checkpoint else {}, half=True)
         before, after = (sum(parameter_count(graph.module) for graph in model.graphs) for model in (source.reference, source.model))
         pipeline.display.notice(f"{output}: {after:,} of {before:,} parameters")
+
+
+def _with_images(recipe: Recipe, photos: tuple[str, ...], artworks: tuple[str, ...]) -> RecoverSettings:
+    """How the recipe recovers, with other images."""
+    recovery = recipe.prune.recover
+    own = recovery.images or recipe.images.calibration
+    given = [tuple(str(Path(pattern).absolute()) for pattern in patterns) for patterns in (photos, artworks)]
+    return recovery.model_copy(update={"images": ImageSetSettings(photos=given[0] or own.photos, styles=given[1] or own.styles)})
 
 
 def from_checkpoint(recipe: Recipe, start: str | None) -> Recipe:

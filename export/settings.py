@@ -80,14 +80,45 @@ class ImageSettings(Section):
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-class RecoverSettings(Section):
-    """Fine-tuning after pruning, each graph distilled from its whole self; 0 ``steps`` for none. ``crop`` in pixels."""
+class HeldOutSettings(Section):
+    """Which images are never learnt from: every n-th by name (0: none), and those that share a name with a file below ``names_of``."""
 
-    steps: Annotated[int, Field(ge=0)] = 0
+    photo_every: Annotated[int, Field(ge=0)] = 10
+    artwork_every: Annotated[int, Field(ge=0)] = 7
+    names_of: RecipePath | None = None
+
+
+Steps = Annotated[int, Field(ge=0)]
+
+
+class RecoverSettings(Section):
+    """Fine-tuning after pruning, each graph distilled from its whole self.
+
+    Attributes:
+        steps: of every graph, or by graph name; 0 for none.
+        crop: in pixels.
+        structure: weight of 1 - SSIM beside the L1 distance of images.
+        images: to learn from; the calibration images if there are none.
+        held_out: of these images.
+    """
+
+    steps: Steps | dict[str, Steps] = 0
     batch: Annotated[int, Field(ge=1)] = 2
     crop: Annotated[int, Field(ge=32)] = 256
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-4
+    structure: Annotated[float, Field(ge=0)] = 0.5
+    images: ImageSetSettings | None = None
+    held_out: HeldOutSettings = HeldOutSettings(photo_every=0, artwork_every=0)
     seed: int = 0
+
+    def steps_of(self, graph: str) -> int:
+        """Steps of a graph."""
+        return self.steps.get(graph, 0) if isinstance(self.steps, dict) else self.steps
+
+    @property
+    def any_steps(self) -> bool:
+        """Whether there is anything to do."""
+        return any(self.steps.values()) if isinstance(self.steps, dict) else self.steps > 0
 
 
 class PruneSettings(Section):

@@ -8,10 +8,13 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import Tensor
 
+from ..calibration.draws import SampleDraws
+from ..calibration.holdout import names_below, split
 from ..calibration.imageset import ImageSet, check
 from ..calibration.samples import count_samples, make_samples
 from ..calibration.table import CalibrationTable
 from ..model.checkpoint import read_tensors
+from ..model.errors import ImageError
 from ..model.graph import Model, Size, TensorKind
 from ..pruning.checkpoint import read_pruned, write_pruned
 from ..pruning.prune import Pruned
@@ -114,16 +117,41 @@ def prune(pipeline: Pipeline, source: Source) -> Source:
 
         side = settings.recover.crop
         student, rows = read_pruned(model, entry.folder / WEIGHTS, source.bare)
-        samples = list(make_samples(model, (side, side), images.sets, images.settings.pairing))
-        recover(student, model, samples, settings.recover, workspace.state / "recover.pt", report)
+        draws = SampleDraws(model, (side, side), lessons, settings.recover.seed)
+        recover(student, model, draws, settings.recover, workspace.state / "recover.pt", report)
         write_pruned(student, rows, workspace.output / WEIGHTS, source.bare, {})
 
-    if settings.recover.steps:
-        entry = pipeline.run("recover", "", {**inputs, "pruned": entry.digest, "settings": settings.recover.model_dump(mode="json")}, learn)
+    if settings.recover.any_steps:
+        lessons = _lessons(source)
+        own = settings.recover.model_dump(mode="json", exclude={"images", "held_out"})
+        key = {"model": source.fingerprint, "pruned": entry.digest, "settings": own, "images": [images.sha256 for images in lessons]}
+        entry = pipeline.run("recover", "", key, learn)
     else:
         pipeline.pass_over("recover", "", "off")
     pruned, rows = read_pruned(model, entry.folder / WEIGHTS, source.bare)
     return _pruned(source, pruned, rows, entry.digest)
+
+
+def _lessons(source: Source) -> tuple[ImageSet, ...]:
+    """What recovery learns from.
+
+    Raises:
+        ImageError: a pattern matches nothing, or everything is held out or unreadable.
+    """
+    settings, base = source.recipe.prune.recover, source.recipe.base
+    if settings.images is None:
+        return source.calibration.sets
+    held_out, names = settings.held_out, names_below(settings.held_out.names_of)
+    sets = []
+    for patterns, every in zip(settings.images.patterns(), (held_out.photo_every, held_out.artwork_every), strict=False):
+        files = split(patterns, base, every, names)
+        if not files.training:
+            raise ImageError(
+                f"{source.recipe.path}: prune.recover.images: of {', '.join(patterns)} {len(files.held_out)} are held out and "
+                f"{len(files.damaged)} cannot be read, so that none is left to learn from"
+            )
+        sets.append(ImageSet.from_patterns([str(path) for path in files.training], base))
+    return tuple(sets)
 
 
 def _pruned(source: Source, model: Model, rows: tuple[Pruned, ...], what: str) -> Source:

@@ -67,7 +67,7 @@ def prune_graph(
     attentions = expose_heads(module)
     example = tuple(torch.from_numpy(inputs[0][spec.name]) for spec in graph.inputs)
     head_groups = [head_group(path, attention) for path, attention in attentions.items()]
-    found = [group for group in channel_groups(module, example) if not _inside_heads(group, head_groups)]
+    found = [group for group in channel_groups(module, example) if not inside_heads(group, head_groups)]
     wanted_heads = [group for group in head_groups if ratio_of(f"{graph.name}.{group.name}", heads)]
     wanted = [group for group in found if ratio_of(f"{graph.name}.{group.name}", channels)]
     free = [group for group in (*wanted_heads, *wanted) if not group.obstacle]
@@ -98,7 +98,7 @@ def prune_graph(
     return (replace(graph, module=pruned.eval()) if changed else graph), tuple(rows)
 
 
-def _inside_heads(group: ChannelGroup, heads: Sequence[ChannelGroup]) -> bool:
+def inside_heads(group: ChannelGroup, heads: Sequence[ChannelGroup]) -> bool:
     """Whether these are the channels of heads, which only go together."""
     return any(reader.path == heads_group.readers[0].path for heads_group in heads for reader in group.readers) and all(
         producer.rpartition(".")[0] in {heads_group.name for heads_group in heads} for producer in group.producers

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import torch
 
+from ..calibration.holdout import Split
 from ..export.progress import Display, make_display
 from ..export.recipe_errors import suggestion
 from ..model.checkpoint import load_checkpoint, save_checkpoint
 from ..model.errors import RecipeError
 from ..model.network import InstantStyle
 from ..model.pretrained import load_content_weights
-from .images import Split, split_data
+from .images import split_data
 from .journal import Journal, picture_grid
 from .pairs import build_pairs
 from .recipe import TrainingRecipe, load_training_recipe

@@ -1,6 +1,5 @@
 """Images of a training run: which can be read, which are held out, and square crops of them."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,43 +7,10 @@ import torch
 from PIL import Image, ImageEnhance
 from torch import Tensor
 
+from ..calibration.holdout import Split, names_below, split
 from ..calibration.images import load_image
-from ..calibration.imageset import ImageSet
 from ..model.errors import ImageError
-from .recipe import DataSettings, HeldOutSettings
-
-
-@dataclass(frozen=True)
-class Split:
-    """Files for training, files that training must never see, and what could not be read: one sentence for each."""
-
-    training: list[Path]
-    held_out: list[Path]
-    damaged: list[str]
-
-
-def _readable(files: tuple[Path, ...]) -> tuple[list[Path], list[str]]:
-    good: list[Path] = []
-    damaged: list[str] = []
-    for path in files:
-        try:
-            load_image(path)
-            good.append(path)
-        except ImageError as error:
-            damaged.append(str(error))
-    return good, damaged
-
-
-def _names_below(settings: HeldOutSettings) -> set[str]:
-    return {path.stem for path in settings.names_of.rglob("*") if path.is_file()} if settings.names_of else set()
-
-
-def split(patterns: tuple[str, ...], base: Path, every: int, names: set[str]) -> Split:
-    """Holds out every ``every``-th file by name (0: none) and those whose stem is in ``names``. Every file is decoded once."""
-    good, damaged = _readable(ImageSet.from_patterns(patterns, base).files)
-    good.sort()
-    held_out = [path for index, path in enumerate(good) if (every and index % every == 0) or path.stem in names]
-    return Split([path for path in good if path not in held_out], held_out, damaged)
+from .recipe import DataSettings
 
 
 def split_data(data: DataSettings, base: Path) -> tuple[Split, Split]:
@@ -53,7 +19,7 @@ def split_data(data: DataSettings, base: Path) -> tuple[Split, Split]:
     Raises:
         ImageError: a pattern matches nothing, or fewer than two of either are left to train with.
     """
-    names = _names_below(data.held_out)
+    names = names_below(data.held_out.names_of)
     photos = split(data.photos, base, data.held_out.photo_every, names)
     artworks = split(data.artworks, base, data.held_out.artwork_every, names)
     for what, images in (("photos", photos), ("artworks", artworks)):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..model.errors import MissingPackageError
-from .precision import working_dtype
+from ..model.precision import working_dtype
 
 # ImageNet mean in BGR, images in 0 to 255.
 MEAN_BGR = (103.939, 116.779, 123.68)

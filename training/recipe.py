@@ -7,21 +7,13 @@ from pydantic import Field, ValidationError, model_validator
 
 from ..export.recipe import read_toml
 from ..export.recipe_errors import describe
-from ..export.settings import Patterns, RecipePath, Section
+from ..export.settings import HeldOutSettings, Patterns, RecipePath, Section
 from ..model.errors import RecipeError
 from ..model.network import SIZE_MULTIPLE
 from .sizes import CONTENT_SIZE
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
-
-
-class HeldOutSettings(Section):
-    """Which images training never sees: every n-th by name (0: none), and those that share a name with a file below ``names_of``."""
-
-    photo_every: Annotated[int, Field(ge=0)] = 10
-    artwork_every: Annotated[int, Field(ge=0)] = 7
-    names_of: RecipePath | None = None
 
 
 class DataSettings(Section):

@@ -12,12 +12,12 @@ from torch.nn import functional
 
 from ..model.content_encoder import ContentFeatures
 from ..model.network import InstantStyle
+from ..model.precision import working_dtype
 from .codes import target_codes
 from .images import to_tensor
 from .losses import relative_distance, relative_distances, rise
 from .pairs import PairCache, Say, fill
 from .perceptual import STATISTICS, PerceptualNetwork, style_statistics
-from .precision import working_dtype
 from .recipe import Stage, TrainingRecipe
 from .sizes import ALPHAS, CONTENT_SIZE
 from .state import load_state, save_state

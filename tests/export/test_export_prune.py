@@ -6,16 +6,18 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from export_helpers import MODELS, change, outcomes, release, write_recipe
+from export_helpers import MODELS, change, outcomes, picture, release, write_recipe
 from torch import nn
 from typer.testing import CliRunner, Result
 
+from instantstyle.calibration.draws import SampleDraws
+from instantstyle.calibration.imageset import ImageSet
 from instantstyle.calibration.samples import Sample
 from instantstyle.export.cli import app
 from instantstyle.export.factory import import_factory
 from instantstyle.export.settings import PruneSettings, RecoverSettings
 from instantstyle.model.checkpoint import fit, load_tensors, read_tensors, save_tensors
-from instantstyle.model.errors import CheckpointError, RecipeError
+from instantstyle.model.errors import CheckpointError, ImageError, RecipeError
 from instantstyle.model.graph import Model, single_graph
 from instantstyle.pruning.recover import recover
 from instantstyle.pruning.stage import prune_model
@@ -105,14 +107,17 @@ def pruned_pair() -> tuple[Model, Model]:
 def test_recovery_comes_closer_and_survives_a_kill(tmp_path: Path) -> None:
     settings = RecoverSettings(steps=60, batch=2, crop=32, learning_rate=3e-3)
     pruned, whole = pruned_pair()
-    image = torch.from_numpy(samples()[0].inputs["image"])
+    for seed in range(4):
+        picture(seed).save(tmp_path / f"{seed}.png")
+    draws = SampleDraws(whole, (32, 32), [ImageSet.from_patterns(["*.png"], tmp_path)], 0)
+    image = torch.from_numpy(draws.draw(1000).inputs["image"])
 
     def off(model: Model) -> float:
         with torch.no_grad():
             return (model.graphs[0].module(image) - whole.graphs[0].module(image)).abs().mean().item()
 
     before = off(pruned)
-    weights = recover(pruned, whole, samples(), settings, tmp_path / "a.pt", ignore)
+    weights = recover(pruned, whole, draws, settings, tmp_path / "a.pt", ignore)
     assert off(pruned) < 0.7 * before
 
     def kill(done: int, total: int, note: str) -> None:
@@ -120,9 +125,34 @@ def test_recovery_comes_closer_and_survives_a_kill(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        recover(pruned_pair()[0], whole, samples(), settings, tmp_path / "b.pt", kill)
-    again = recover(pruned_pair()[0], whole, samples(), settings, tmp_path / "b.pt", ignore)
+        recover(pruned_pair()[0], whole, draws, settings, tmp_path / "b.pt", kill)
+    again = recover(pruned_pair()[0], whole, draws, settings, tmp_path / "b.pt", ignore)
     assert all(torch.equal(value, again["model"][name]) for name, value in weights["model"].items())
+
+
+def test_recovery_learns_from_images_of_its_own_but_the_held_out(folder: Path) -> None:
+    change(
+        folder / "recipe.toml",
+        ("learning_rate = 1e-3 }", 'learning_rate = 1e-3, images = { photos = "validation" }, held_out = { names_of = "names" } }'),
+    )
+    (folder / "names").mkdir()
+    (folder / "names/10.jpg").touch()
+    (folder / "names/11.jpg").touch()
+    with pytest.raises(ImageError, match=r"prune\.recover\.images: of validation 2 are held out and 0 cannot be read"):
+        release(folder)
+    (folder / "names/11.jpg").unlink()
+    _, events = release(folder)
+    assert outcomes(events)["recover"] == "done"
+    # Other pictures, other weights.
+    change(folder / "recipe.toml", ('"validation" }, held', '"calibration" }, held'))
+    _, events = release(folder)
+    assert (outcomes(events)["prune"], outcomes(events)["recover"]) == ("reused", "done")
+
+
+def test_steps_of_an_unknown_graph_are_refused(folder: Path) -> None:
+    change(folder / "recipe.toml", ("steps = 4, batch = 2, crop", "steps = { modle = 4 }, batch = 2, crop"))
+    with pytest.raises(RecipeError, match=r"prune\.recover\.steps: the model has no graph 'modle', did you mean 'model'"):
+        release(folder)
 
 
 def test_finished_pruning_is_taken_from_its_checkpoint(folder: Path) -> None:
