@@ -28,10 +28,11 @@ from .logs import quiet_libraries
 from .measuring import Bench, measure_artifact
 from .pipeline import Pipeline
 from .progress import JsonDisplay, PlainDisplay, make_display
+from .prune import prune
 from .recipe import Recipe, load_recipe
 from .recipe_errors import suggestion
 from .settings import ImageSetSettings, RecoverSettings
-from .stages import Source, calibrate, capture, load, prune, table_path, tune
+from .stages import Source, calibrate, capture, load, table_path, tune
 from .store import Entry, Store
 from .swap import check_replaceable, recover
 

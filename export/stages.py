@@ -1,25 +1,21 @@
 """The stages that turn a recipe into captured programs: load, images, prune, qat, calibrate, capture."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
 from safetensors.torch import save
 from torch import Tensor
 
-from ..calibration.draws import SampleDraws
-from ..calibration.holdout import names_below, split
 from ..calibration.imageset import ImageSet, check
 from ..calibration.samples import count_samples, make_samples
 from ..calibration.table import CalibrationTable
 from ..model.checkpoint import read_tensors
-from ..model.errors import ImageError
 from ..model.graph import Model, Size, TensorKind
-from ..pruning.checkpoint import read_pruned, write_pruned
 from ..pruning.prune import Pruned
 from .disk import atomic_write
-from .fingerprint import digest, file_sha256, model_fingerprint
+from .fingerprint import file_sha256, model_fingerprint
 from .loading import load_model
 from .pipeline import Pipeline
 from .program import FloatIsland, Program
@@ -82,81 +78,6 @@ def load(pipeline: Pipeline, recipe: Recipe) -> Source:
     ):
         _check_images(pipeline, purpose, images, minimum)
     return Source(recipe, loaded.model, loaded.model, fingerprint, fingerprint, calibration, validation, loaded.bare)
-
-
-def prune(pipeline: Pipeline, source: Source) -> Source:
-    """The source with a pruned model: the finished one of the recipe, or pruned here and recovered if the recipe says so.
-
-    Raises:
-        RecipeError: a pattern matches nothing.
-        PruneError: the model cannot be pruned so.
-        CheckpointError: the finished one is missing, or does not fit.
-    """
-    settings, model = source.recipe.prune, source.model
-    if settings.method == "off":
-        pipeline.pass_over("prune", "", "off")
-        return source
-    if settings.result is not None:
-        pipeline.pass_over("prune", "", f"as in {settings.result.name}")
-        pruned, rows = read_pruned(model, settings.result, source.bare)
-        return _pruned(source, pruned, rows, file_sha256(settings.result))
-    images, inputs = source.calibration, {"model": source.fingerprint, **source.calibration.key}
-
-    def cut(workspace: Workspace, report: Report) -> None:
-        from ..pruning.stage import prune_model
-
-        samples = list(islice(make_samples(model, source.recipe.model.sizes[0], images.sets, images.settings.pairing), settings.samples))
-        pruned, rows = prune_model(model, samples, settings, source.recipe.path, report)
-        write_pruned(pruned, rows, workspace.output / WEIGHTS, source.bare, {})
-
-    key = {**inputs, "settings": settings.model_dump(mode="json", exclude={"recover", "result"}), "size": source.recipe.model.sizes[0]}
-    entry = pipeline.run("prune", "", key, cut)
-
-    def learn(workspace: Workspace, report: Report) -> None:
-        from ..pruning.recover import recover
-
-        side = settings.recover.crop
-        student, rows = read_pruned(model, entry.folder / WEIGHTS, source.bare)
-        draws = SampleDraws(model, (side, side), lessons, settings.recover.seed)
-        recover(student, model, draws, settings.recover, workspace.state / "recover.pt", report)
-        write_pruned(student, rows, workspace.output / WEIGHTS, source.bare, {})
-
-    if settings.recover.any_steps:
-        lessons = _lessons(source)
-        own = settings.recover.model_dump(mode="json", exclude={"images", "held_out"})
-        key = {"model": source.fingerprint, "pruned": entry.digest, "settings": own, "images": [images.sha256 for images in lessons]}
-        entry = pipeline.run("recover", "", key, learn)
-    else:
-        pipeline.pass_over("recover", "", "off")
-    pruned, rows = read_pruned(model, entry.folder / WEIGHTS, source.bare)
-    return _pruned(source, pruned, rows, entry.digest)
-
-
-def _lessons(source: Source) -> tuple[ImageSet, ...]:
-    """What recovery learns from.
-
-    Raises:
-        ImageError: a pattern matches nothing, or everything is held out or unreadable.
-    """
-    settings, base = source.recipe.prune.recover, source.recipe.base
-    if settings.images is None:
-        return source.calibration.sets
-    held_out, names = settings.held_out, names_below(settings.held_out.names_of)
-    sets = []
-    for patterns, every in zip(settings.images.patterns(), (held_out.photo_every, held_out.artwork_every), strict=False):
-        files = split(patterns, base, every, names)
-        if not files.training:
-            raise ImageError(
-                f"{source.recipe.path}: prune.recover.images: of {', '.join(patterns)} {len(files.held_out)} are held out and "
-                f"{len(files.damaged)} cannot be read, so that none is left to learn from"
-            )
-        sets.append(ImageSet.from_patterns([str(path) for path in files.training], base))
-    return tuple(sets)
-
-
-def _pruned(source: Source, model: Model, rows: tuple[Pruned, ...], what: str) -> Source:
-    fingerprint = digest({"model": source.fingerprint, "pruned": what})
-    return replace(source, model=model, fingerprint=fingerprint, pruning=rows)
 
 
 def tune(pipeline: Pipeline, source: Source) -> Entry | None:

@@ -48,45 +48,82 @@ def ratio_of(name: str, ratios: Ratios) -> float:
     return next((ratio for pattern, ratio in ratios.items() if fnmatchcase(name, pattern)), 0.0)
 
 
+@dataclass(frozen=True)
+class Prunable:
+    """A copy of a graph's module with its heads exposed, and everything in it that can be removed.
+
+    Attributes:
+        example: inputs that it was traced with.
+        channels: groups that are not inside heads.
+        heads: by module.
+    """
+
+    module: nn.Module
+    example: tuple[Tensor, ...]
+    channels: tuple[ChannelGroup, ...]
+    heads: tuple[ChannelGroup, ...]
+
+
+def prunable(graph: Graph, inputs: Arrays) -> Prunable:
+    """What can be removed from ``graph``; ``inputs`` are its own, batch 1.
+
+    Raises:
+        PruneError: it cannot be traced.
+    """
+    module = copy.deepcopy(graph.module)
+    heads = tuple(head_group(path, attention) for path, attention in expose_heads(module).items())
+    example = tuple(torch.from_numpy(inputs[spec.name]) for spec in graph.inputs)
+    channels = tuple(group for group in channel_groups(module, example) if not inside_heads(group, heads))
+    return Prunable(module, example, channels, heads)
+
+
+def score_graph(graph: Graph, inputs: Sequence[Arrays], say: Callable[[int, int], None]) -> dict[str, Tensor]:
+    """Importance of every channel and head that could be removed, by group.
+
+    Args:
+        inputs: of the graph, batch 1.
+        say: called with passes done and of how many.
+
+    Raises:
+        PruneError: the graph cannot be traced.
+    """
+    found = prunable(graph, inputs[0])
+    free = [group for group in (*found.heads, *found.channels) if not group.obstacle]
+    return importance(found.module, graph, inputs, free, say) if free else {}
+
+
 def prune_graph(
-    graph: Graph, inputs: Sequence[Arrays], channels: Ratios, heads: Ratios, multiple: int, say: Callable[[int, int], None]
+    graph: Graph, inputs: Arrays, scores: Mapping[str, Tensor], channels: Ratios, heads: Ratios, multiple: int
 ) -> tuple[Graph, tuple[Pruned, ...]]:
     """A graph without its least important heads and channels; the very same graph if none is to go.
 
     Args:
-        inputs: of the graph, batch 1, to measure importance with.
+        inputs: of the graph, batch 1, to trace and to check with.
+        scores: of ``score_graph``.
         channels, heads: share to remove by pattern of ``<graph>.<module path>``. Heads of all modules that one pattern matches compete
             with each other, channels within their group.
         multiple: widths become multiples of it.
-        say: called with passes done and of how many.
 
     Raises:
         PruneError: the graph cannot be traced, or computes something else without these channels.
     """
-    module = copy.deepcopy(graph.module)
-    attentions = expose_heads(module)
-    example = tuple(torch.from_numpy(inputs[0][spec.name]) for spec in graph.inputs)
-    head_groups = [head_group(path, attention) for path, attention in attentions.items()]
-    found = [group for group in channel_groups(module, example) if not inside_heads(group, head_groups)]
-    wanted_heads = [group for group in head_groups if ratio_of(f"{graph.name}.{group.name}", heads)]
-    wanted = [group for group in found if ratio_of(f"{graph.name}.{group.name}", channels)]
-    free = [group for group in (*wanted_heads, *wanted) if not group.obstacle]
-    scores = importance(module, graph, inputs, free, say) if free else {}
+    found = prunable(graph, inputs)
+    wanted_heads = [group for group in found.heads if ratio_of(f"{graph.name}.{group.name}", heads)]
     rows: list[Pruned] = []
 
     def note(group: ChannelGroup, kind: str, asked: float, kept: int) -> None:
         score = tuple(scores[group.name].tolist()) if group.name in scores else ()
         rows.append(Pruned(f"{graph.name}.{group.name}", kind, asked, group.width, kept, score, group.obstacle))
 
-    keep = {
-        group.name: keep_best(scores[group.name], ratio_of(f"{graph.name}.{group.name}", channels), multiple)
-        for group in wanted
-        if group in free
-    }
-    for group in wanted:
-        kept = len(keep[group.name]) if group.name in keep else group.width
-        note(group, "channels", ratio_of(f"{graph.name}.{group.name}", channels), kept)
-    pruned = remove_channels(module, example, found, keep)
+    keep: dict[str, Tensor] = {}
+    for group in found.channels:
+        ratio = ratio_of(f"{graph.name}.{group.name}", channels)
+        if not ratio:
+            continue
+        if not group.obstacle:
+            keep[group.name] = keep_best(scores[group.name], ratio, multiple)
+        note(group, "channels", ratio, len(keep[group.name]) if group.name in keep else group.width)
+    pruned = remove_channels(found.module, found.example, found.channels, keep)
     kept_heads = _best_heads(graph.name, wanted_heads, scores, heads)
     after = expose_heads(pruned)
     for group in wanted_heads:

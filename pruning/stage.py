@@ -1,49 +1,60 @@
 """Pruning of a whole model as a recipe says."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from torch import Tensor
+
 from ..calibration.samples import Sample
-from ..export.progress import Report
 from ..export.quantize import graph_inputs
 from ..export.recipe_errors import suggestion
 from ..export.settings import PruneSettings
 from ..model.errors import RecipeError
-from ..model.graph import Model
+from ..model.graph import Graph, Model
 from .prune import Pruned, prune_graph
 
 
+def touched(model: Model, settings: PruneSettings) -> tuple[str, ...]:
+    """Names of the graphs that a pattern with a ratio above 0 may match."""
+    patterns = [pattern for ratios in (settings.channels, settings.heads) for pattern, ratio in ratios.items() if ratio]
+    return tuple(graph.name for graph in model.graphs if any(fnmatchcase(name, pattern) for name in _paths(graph) for pattern in patterns))
+
+
 def prune_model(
-    model: Model, samples: Sequence[Sample], settings: PruneSettings, recipe: Path, report: Report
+    model: Model, samples: Sequence[Sample], settings: PruneSettings, scores: Mapping[str, Mapping[str, Tensor]]
 ) -> tuple[Model, tuple[Pruned, ...]]:
     """A model without its least important heads and channels. Graphs that no pattern touches are the very same objects.
 
     Args:
-        recipe: for messages.
+        samples: to trace and to check the pruned graphs with.
+        scores: importance by graph and group, as ``score_graph`` gives it, of every graph that is touched.
 
     Raises:
-        RecipeError: a pattern matches no module.
         PruneError: the model cannot be pruned so.
     """
-    _check_patterns(model, settings, recipe)
-    fed = list(graph_inputs(model, samples))
+    fed = next(iter(graph_inputs(model, samples[:1])))
     graphs, rows = [], []
-    for position, graph in enumerate(model.graphs):
-        inputs = [inputs[graph.name] for inputs in fed]
-
-        def say(done: int, total: int, position: int = position, name: str = graph.name) -> None:
-            report(position * total + done, len(model.graphs) * total, f"importance in {name}")
-
-        pruned, found = prune_graph(graph, inputs, settings.channels, settings.heads, settings.multiple, say)
+    for graph in model.graphs:
+        pruned, found = graph, ()
+        if graph.name in scores:
+            pruned, found = prune_graph(graph, fed[graph.name], scores[graph.name], settings.channels, settings.heads, settings.multiple)
         graphs.append(pruned)
         rows += found
     return replace(model, graphs=tuple(graphs)), tuple(rows)
 
 
-def _check_patterns(model: Model, settings: PruneSettings, recipe: Path) -> None:
-    names = [f"{graph.name}.{path}" for graph in model.graphs for path, _ in graph.module.named_modules() if path]
+def check_patterns(model: Model, settings: PruneSettings, recipe: Path) -> None:
+    """Refuses settings that speak of what the model does not have.
+
+    Args:
+        recipe: for messages.
+
+    Raises:
+        RecipeError: a pattern matches no module, or a graph is unknown.
+    """
+    names = [name for graph in model.graphs for name in _paths(graph)]
     for key, ratios in (("channels", settings.channels), ("heads", settings.heads)):
         for pattern in ratios:
             if not any(fnmatchcase(name, pattern) for name in names):
@@ -52,3 +63,7 @@ def _check_patterns(model: Model, settings: PruneSettings, recipe: Path) -> None
     for name in settings.recover.steps if isinstance(settings.recover.steps, dict) else ():
         if name not in graphs:
             raise RecipeError(f"{recipe}: prune.recover.steps: the model has no graph '{name}'{suggestion(name, graphs)}")
+
+
+def _paths(graph: Graph) -> list[str]:
+    return [f"{graph.name}.{path}" for path, _ in graph.module.named_modules() if path]

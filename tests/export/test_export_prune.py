@@ -19,6 +19,7 @@ from instantstyle.export.settings import PruneSettings, RecoverSettings
 from instantstyle.model.checkpoint import fit, load_tensors, read_tensors, save_tensors
 from instantstyle.model.errors import CheckpointError, ImageError, RecipeError
 from instantstyle.model.graph import Model, single_graph
+from instantstyle.pruning.prune import score_graph
 from instantstyle.pruning.recover import recover
 from instantstyle.pruning.stage import prune_model
 from instantstyle.validation.bundle import read_bundle
@@ -101,7 +102,8 @@ def samples() -> list[Sample]:
 
 def pruned_pair() -> tuple[Model, Model]:
     whole = single_graph(import_factory("unet.py:make", MODELS)[0]().eval())
-    return prune_model(whole, samples(), PruneSettings(channels={"*": 0.5}, multiple=4), Path("recipe.toml"), ignore)[0], whole
+    scores = score_graph(whole.graphs[0], [samples()[0].inputs], lambda done, total: None)
+    return prune_model(whole, samples(), PruneSettings(channels={"*": 0.5}, multiple=4), {"model": scores})[0], whole
 
 
 def test_recovery_comes_closer_and_survives_a_kill(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pruning_helpers import ignore, score_and_prune
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -12,13 +13,9 @@ from instantstyle.model.errors import PruneError
 from instantstyle.model.graph import Graph, TensorKind, TensorSpec, single_graph
 from instantstyle.pruning.channels import ChannelGroup, channel_groups, keep_best, remove_channels
 from instantstyle.pruning.importance import importance
-from instantstyle.pruning.prune import parameter_count, prune_graph, ratio_of
+from instantstyle.pruning.prune import parameter_count, ratio_of
 
 MODELS = Path(__file__).parents[1] / "models"
-
-
-def ignore(done: int, total: int) -> None:
-    pass
 
 
 def named(groups: tuple[ChannelGroup, ...]) -> dict[str, ChannelGroup]:
@@ -115,7 +112,7 @@ def test_nets_of_other_shapes(name: str) -> None:
     net = import_factory(f"{name}.py:make", MODELS)[0]().eval()
     graph = single_graph(net).graphs[0]
     inputs = [{"image": np.random.default_rng(0).uniform(-1, 1, (1, 3, 64, 64)).astype(np.float32)}]
-    pruned, rows = prune_graph(graph, inputs, {"*": 0.5}, {}, 4, ignore)
+    pruned, rows = score_and_prune(graph, inputs, {"*": 0.5}, {}, 4)
     assert parameter_count(pruned.module) < 0.6 * parameter_count(net)
     assert any(row.reached == 0.5 for row in rows) and any(row.obstacle for row in rows)
     with torch.no_grad():
@@ -128,9 +125,9 @@ def test_ratio_0_changes_nothing(coupled: tuple[Coupled, tuple[Tensor, ...]]) ->
     specs = (TensorSpec("photo"), TensorSpec("code", TensorKind.VECTOR, 5), TensorSpec("alpha", TensorKind.SCALAR, 1))
     graph = Graph("stylizer", net, specs, (TensorSpec("image"),))
     arrays = {spec.name: value.numpy() for spec, value in zip(specs, inputs, strict=True)}
-    assert prune_graph(graph, [arrays], {"*": 0.0}, {"*": 0.0}, 8, ignore)[0] is graph
+    assert score_and_prune(graph, [arrays], {"*": 0.0}, {"*": 0.0}, 8)[0] is graph
     before = {key: value.clone() for key, value in net.state_dict().items()}
-    pruned, _ = prune_graph(graph, [arrays], {"*": 0.5}, {}, 8, ignore)
+    pruned, _ = score_and_prune(graph, [arrays], {"*": 0.5}, {}, 8)
     assert pruned.module is not net and all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
     assert all(parameter.grad is None for parameter in net.parameters())
 
@@ -152,7 +149,7 @@ def test_coupling_that_cannot_be_seen_is_refused() -> None:
     net = Shuffled().eval()
     inputs = [{"image": np.random.default_rng(0).uniform(-1, 1, (1, 3, 8, 8)).astype(np.float32)}]
     with pytest.raises(PruneError, match=r"Shuffled .* keep"):
-        prune_graph(single_graph(net).graphs[0], inputs, {"*": 0.5}, {}, 8, ignore)
+        score_and_prune(single_graph(net).graphs[0], inputs, {"*": 0.5}, {}, 8)
 
 
 def test_first_pattern_that_matches_counts() -> None:

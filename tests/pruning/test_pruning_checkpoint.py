@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pruning_helpers import score_and_prune
 
 from instantstyle.export.factory import import_factory
 from instantstyle.model.checkpoint import PRUNED, fit, load_checkpoint, load_tensors, read_tensors, save_checkpoint, save_tensors
@@ -12,13 +13,8 @@ from instantstyle.model.graph import single_graph
 from instantstyle.model.network import InstantStyle, NetworkConfig
 from instantstyle.model.reference import to_model
 from instantstyle.model.style_encoder import GridAttention, HeadCounts
-from instantstyle.pruning.prune import prune_graph
 
 MODELS = Path(__file__).parents[1] / "models"
-
-
-def ignore(done: int, total: int) -> None:
-    pass
 
 
 def pruned_network() -> InstantStyle:
@@ -34,7 +30,7 @@ def pruned_network() -> InstantStyle:
         "code": random.normal(size=(1, 16)).astype(np.float32),
         "alpha": np.ones((1, 1), np.float32),
     }
-    encoder, stylizer = (prune_graph(graph, [arrays], {"*": 0.5}, {"*": 0.5}, 8, ignore)[0].module for graph in model.graphs)
+    encoder, stylizer = (score_and_prune(graph, [arrays], {"*": 0.5}, {"*": 0.5}, 8)[0].module for graph in model.graphs)
     network.style_encoder, network.stylizer = encoder, stylizer  # type: ignore[assignment]
     return network
 
@@ -60,7 +56,7 @@ def test_pruned_checkpoint_comes_back_in_its_widths(tmp_path: Path) -> None:
 def test_pruned_checkpoint_of_a_users_net(name: str, tmp_path: Path) -> None:
     make = import_factory(f"{name}.py:make", MODELS)[0]
     image = np.random.default_rng(0).uniform(-1, 1, (1, 3, 32, 32)).astype(np.float32)
-    pruned = prune_graph(single_graph(make().eval()).graphs[0], [{"image": image}], {"*": 0.5}, {}, 4, ignore)[0].module
+    pruned = score_and_prune(single_graph(make().eval()).graphs[0], [{"image": image}], {"*": 0.5}, {}, 4)[0].module
     path = tmp_path / "pruned.safetensors"
     save_tensors(pruned.state_dict(), path, {PRUNED: "true"})
     again = make().eval()
@@ -74,7 +70,7 @@ def test_pruned_checkpoint_of_a_users_net(name: str, tmp_path: Path) -> None:
 def test_shapes_count_only_where_a_checkpoint_says_that_it_is_pruned(tmp_path: Path) -> None:
     make = import_factory("unet.py:make", MODELS)[0]
     image = np.zeros((1, 3, 32, 32), np.float32)
-    pruned = prune_graph(single_graph(make().eval()).graphs[0], [{"image": image}], {"*": 0.5}, {}, 4, ignore)[0].module
+    pruned = score_and_prune(single_graph(make().eval()).graphs[0], [{"image": image}], {"*": 0.5}, {}, 4)[0].module
     path = tmp_path / "plain.safetensors"
     save_tensors(pruned.state_dict(), path, {})
     again = make().eval()

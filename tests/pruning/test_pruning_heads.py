@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from pruning_helpers import score_and_prune
 from torch import Tensor, nn
 
 from instantstyle.model.errors import PruneError
@@ -8,11 +9,6 @@ from instantstyle.model.graph import Graph, TensorKind, TensorSpec, single_graph
 from instantstyle.model.slim_attention import SlimAttention
 from instantstyle.model.style_encoder import GridAttention, HeadCounts, StyleEncoder
 from instantstyle.pruning.heads import expose_heads
-from instantstyle.pruning.prune import prune_graph
-
-
-def ignore(done: int, total: int) -> None:
-    pass
 
 
 def style_encoder_graph() -> Graph:
@@ -39,7 +35,7 @@ def styles() -> list[dict[str, np.ndarray]]:
 
 
 def test_heads_are_gone_and_the_rest_says_the_same(graph: Graph, styles: list[dict[str, np.ndarray]]) -> None:
-    pruned, rows = prune_graph(graph, styles, {}, {"style_encoder.attention*": 0.25}, 8, ignore)
+    pruned, rows = score_and_prune(graph, styles, {}, {"style_encoder.attention*": 0.25}, 8)
     kept = {row.name: row.kept for row in rows}
     # Of 16 heads 4 go: the four that were made silent.
     assert kept == {
@@ -67,7 +63,7 @@ def test_heads_are_gone_and_the_rest_says_the_same(graph: Graph, styles: list[di
 
 
 def test_every_module_keeps_its_best_head(graph: Graph, styles: list[dict[str, np.ndarray]]) -> None:
-    pruned, rows = prune_graph(graph, styles, {}, {"*": 1.0}, 8, ignore)
+    pruned, rows = score_and_prune(graph, styles, {}, {"*": 1.0}, 8)
     assert [row.kept for row in rows] == [1, 1, 1, 1]
     for row in rows:
         path = row.name.removeprefix("style_encoder.")
@@ -78,7 +74,7 @@ def test_every_module_keeps_its_best_head(graph: Graph, styles: list[dict[str, n
 
 
 def test_channels_of_heads_are_left_to_heads(graph: Graph, styles: list[dict[str, np.ndarray]]) -> None:
-    pruned, rows = prune_graph(graph, styles, {"*": 0.5}, {}, 8, ignore)
+    pruned, rows = score_and_prune(graph, styles, {"*": 0.5}, {}, 8)
     assert not any("query" in row.name or "key" in row.name or "value" in row.name for row in rows)
     attention = pruned.module.get_submodule("attention16.0")
     assert isinstance(attention, GridAttention) and attention.heads == 6 and attention.query.in_channels == 8
@@ -109,7 +105,7 @@ def test_heads_of_multihead_attention(batch_first: bool) -> None:
     graph = single_graph(net).graphs[0]
     arrays = {"image": np.random.default_rng(0).uniform(-1, 1, (1, 3, 32, 32)).astype(np.float32)}
     image = torch.from_numpy(arrays["image"])
-    pruned, (row,) = prune_graph(graph, [arrays], {}, {"*": 0.5}, 8, ignore)
+    pruned, (row,) = score_and_prune(graph, [arrays], {}, {"*": 0.5}, 8)
     assert (row.width, row.kept) == (6, 3)
     slim = pruned.module.get_submodule("attention")
     assert isinstance(slim, SlimAttention) and slim.heads == 3

@@ -1,0 +1,136 @@
+"""The stages importance, prune and recover: from the whole model to the one that is exported."""
+
+from dataclasses import replace
+from itertools import islice
+
+from safetensors.torch import save
+from torch import Tensor
+
+from ..calibration.draws import SampleDraws
+from ..calibration.holdout import names_below, split
+from ..calibration.imageset import ImageSet
+from ..calibration.samples import Sample, make_samples
+from ..model.checkpoint import read_tensors
+from ..model.errors import ImageError
+from ..model.graph import Model
+from ..pruning.checkpoint import read_pruned, write_pruned
+from ..pruning.prune import Pruned
+from .disk import atomic_write
+from .fingerprint import digest, file_sha256
+from .pipeline import Pipeline
+from .progress import Report
+from .quantize import graph_inputs
+from .stages import WEIGHTS, Source
+from .store import Entry, Workspace
+
+SCORES = "importance.safetensors"
+
+
+def prune(pipeline: Pipeline, source: Source) -> Source:
+    """The source with a pruned model: the finished one of the recipe, or pruned here and recovered if the recipe says so.
+
+    Raises:
+        RecipeError: a pattern matches nothing.
+        PruneError: the model cannot be pruned so.
+        CheckpointError: the finished one is missing, or does not fit.
+    """
+    settings, model = source.recipe.prune, source.model
+    if settings.method == "off":
+        pipeline.pass_over("prune", "", "off")
+        return source
+    if settings.result is not None:
+        pipeline.pass_over("prune", "", f"as in {settings.result.name}")
+        pruned, rows = read_pruned(model, settings.result, source.bare)
+        return _pruned(source, pruned, rows, file_sha256(settings.result))
+    from ..pruning.stage import check_patterns, prune_model, touched
+
+    check_patterns(model, settings, source.recipe.path)
+    scored = {name: importance(pipeline, source, name) for name in touched(model, settings)}
+
+    def cut(workspace: Workspace, report: Report) -> None:
+        scores = {name: read_scores(entry) for name, entry in scored.items()}
+        pruned, rows = prune_model(model, _samples(source), settings, scores)
+        write_pruned(pruned, rows, workspace.output / WEIGHTS, source.bare, {})
+
+    inputs = {name: entry.digest for name, entry in scored.items()}
+    key = {"scores": inputs, "settings": settings.model_dump(mode="json", exclude={"recover", "result"}), **_score_key(source)}
+    entry = pipeline.run("prune", "", key, cut)
+
+    def learn(workspace: Workspace, report: Report) -> None:
+        from ..pruning.recover import recover
+
+        side = settings.recover.crop
+        student, rows = read_pruned(model, entry.folder / WEIGHTS, source.bare)
+        draws = SampleDraws(model, (side, side), lessons, settings.recover.seed)
+        recover(student, model, draws, settings.recover, workspace.state / "recover.pt", report)
+        write_pruned(student, rows, workspace.output / WEIGHTS, source.bare, {})
+
+    if settings.recover.any_steps:
+        lessons = _lessons(source)
+        own = settings.recover.model_dump(mode="json", exclude={"images", "held_out"})
+        key = {"model": source.fingerprint, "pruned": entry.digest, "settings": own, "images": [images.sha256 for images in lessons]}
+        entry = pipeline.run("recover", "", key, learn)
+    else:
+        pipeline.pass_over("recover", "", "off")
+    pruned, rows = read_pruned(model, entry.folder / WEIGHTS, source.bare)
+    return _pruned(source, pruned, rows, entry.digest)
+
+
+def importance(pipeline: Pipeline, source: Source, graph: str) -> Entry:
+    """What every head and channel of a graph matters.
+
+    Raises:
+        PruneError: the graph's channels cannot be traced.
+    """
+
+    def make(workspace: Workspace, report: Report) -> None:
+        from ..pruning.prune import score_graph
+
+        inputs = [fed[graph] for fed in graph_inputs(source.model, _samples(source))]
+        scores = score_graph(source.model.graph(graph), inputs, lambda done, total: report(done, total, ""))
+        atomic_write(workspace.output / SCORES, save(scores))
+
+    return pipeline.run("importance", graph, {"graph": graph, **_score_key(source)}, make)
+
+
+def read_scores(entry: Entry) -> dict[str, Tensor]:
+    """(width,) by group, as ``importance`` stored them."""
+    return read_tensors(entry.folder / SCORES)
+
+
+def _score_key(source: Source) -> dict[str, object]:
+    size, count = source.recipe.model.sizes[0], source.recipe.prune.samples
+    return {"model": source.fingerprint, "size": size, "samples": count, **source.calibration.key}
+
+
+def _samples(source: Source) -> list[Sample]:
+    images = source.calibration
+    samples = make_samples(source.model, source.recipe.model.sizes[0], images.sets, images.settings.pairing)
+    return list(islice(samples, source.recipe.prune.samples))
+
+
+def _lessons(source: Source) -> tuple[ImageSet, ...]:
+    """What recovery learns from.
+
+    Raises:
+        ImageError: a pattern matches nothing, or everything is held out or unreadable.
+    """
+    settings, base = source.recipe.prune.recover, source.recipe.base
+    if settings.images is None:
+        return source.calibration.sets
+    held_out, names = settings.held_out, names_below(settings.held_out.names_of)
+    sets = []
+    for patterns, every in zip(settings.images.patterns(), (held_out.photo_every, held_out.artwork_every), strict=False):
+        files = split(patterns, base, every, names)
+        if not files.training:
+            raise ImageError(
+                f"{source.recipe.path}: prune.recover.images: of {', '.join(patterns)} {len(files.held_out)} are held out and "
+                f"{len(files.damaged)} cannot be read, so that none is left to learn from"
+            )
+        sets.append(ImageSet.from_patterns([str(path) for path in files.training], base))
+    return tuple(sets)
+
+
+def _pruned(source: Source, model: Model, rows: tuple[Pruned, ...], what: str) -> Source:
+    fingerprint = digest({"model": source.fingerprint, "pruned": what})
+    return replace(source, model=model, fingerprint=fingerprint, pruning=rows)

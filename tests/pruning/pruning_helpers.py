@@ -1,0 +1,17 @@
+"""Pruning in one call, as the stages of a release do it in two."""
+
+from collections.abc import Mapping, Sequence
+
+from instantstyle.model.graph import Arrays, Graph
+from instantstyle.pruning.prune import Pruned, prune_graph, score_graph
+
+
+def ignore(done: int, total: int) -> None:
+    pass
+
+
+def score_and_prune(
+    graph: Graph, inputs: Sequence[Arrays], channels: Mapping[str, float], heads: Mapping[str, float], multiple: int
+) -> tuple[Graph, tuple[Pruned, ...]]:
+    """Scores on all inputs, prunes with the first."""
+    return prune_graph(graph, inputs[0], score_graph(graph, inputs, ignore), channels, heads, multiple)
