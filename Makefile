@@ -17,7 +17,7 @@ TESTS ?= tests
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PACKAGES := model training export calibration targets validation stylize pruning
+PACKAGES := model training export calibration targets validation stylize pruning search
 
 .PHONY: help setup release android validate test test-slow lint format typecheck bench pictures artworks clean
 

@@ -100,6 +100,44 @@ def prune(
 
 
 @app.command()
+def sensitivity(
+    recipe: RecipeFile,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder for table, picture and JSON.")] = Path("sensitivity"),
+    cache: CacheFolder = None,
+) -> None:
+    """Measure what each module costs the picture when it alone is quantised or pruned. A run that was killed goes on."""
+    from ..search.command import analyse
+
+    analyse(recipe, output, cache)
+
+
+@app.command()
+def search(
+    recipe: RecipeFile,
+    max_bytes: Annotated[int, typer.Option("--max-bytes", min=1, help="What an app may carry, all graphs together.")],
+    min_ssim: Annotated[float, typer.Option("--min-ssim", min=0.0, max=1.0, help="Least mean SSIM to the whole float model.")],
+    max_latency_ms: Annotated[
+        float | None, typer.Option("--max-latency-ms", help="Longest median time of the graph that runs once per image, on this machine.")
+    ] = None,
+    trials: Annotated[int, typer.Option("--trials", min=1, help="Candidates to build and measure.")] = 16,
+    pairs: Annotated[int, typer.Option("--pairs", min=1, help="Calibration pairs that each is measured on.")] = 12,
+    recover_steps: Annotated[int, typer.Option("--recover-steps", min=0, help="Steps that each graph of a candidate recovers for.")] = 60,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The winner's recipe, beside RECIPE. Default: RECIPE's name with -found.")
+    ] = None,
+    cache: CacheFolder = None,
+) -> None:
+    """Search pruning and precision for a byte budget, on emitted artifacts. Exit code 1 if nothing keeps it; the same command goes on."""
+    from ..search.candidate import Budget
+    from ..search.command import SearchOptions
+    from ..search.command import search as run
+
+    budget = Budget(max_bytes, min_ssim, max_latency_ms)
+    found = output or recipe.with_stem(f"{recipe.stem}-found")
+    raise typer.Exit(run(SearchOptions(recipe, found, budget, trials, pairs, recover_steps, cache)))
+
+
+@app.command()
 def validate(
     dist: Annotated[Path, typer.Argument(help="A folder that release made.")] = Path("dist"),
     limits: Annotated[Path | None, typer.Option("--limits", help="TOML file with other limits, [limits] as in a recipe.")] = None,

@@ -60,6 +60,8 @@ class Pipeline:
     @staticmethod
     def _code(stage: str) -> list[str]:
         code = [product_sources("export", ARRANGING), product_sources("calibration"), product_sources("pruning")]
+        if stage == "sensitivity":
+            code.append(product_sources("search"))
         if stage in ("emit", "validate"):
             code.append(product_sources("targets"))
         if stage == "validate":

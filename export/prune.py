@@ -15,11 +15,11 @@ from ..model.errors import ImageError
 from ..model.graph import Model
 from ..pruning.checkpoint import read_pruned, write_pruned
 from ..pruning.prune import Pruned
+from ..validation.reference import graph_inputs
 from .disk import atomic_write
 from .fingerprint import digest, file_sha256
 from .pipeline import Pipeline
 from .progress import Report
-from .quantize import graph_inputs
 from .stages import WEIGHTS, Source
 from .store import Entry, Workspace
 

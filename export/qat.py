@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ..calibration.samples import Sample
 from ..model.graph import Arrays, Graph, Model
+from ..validation.reference import graph_inputs
 from .distill import SAVE_EVERY, Distiller, read_state, save_state, with_scalars
 from .progress import Report
-from .quantize import PreparedGraph, graph_inputs, load_weights, observe, prepare, refresh_weight_ranges, set_activation_ranges, set_mode
+from .quantize import PreparedGraph, load_weights, observe, prepare, refresh_weight_ranges, set_activation_ranges, set_mode
 from .recipe import QuantizeSettings
 
 

@@ -22,7 +22,6 @@ from ..calibration.samples import Sample
 from ..calibration.table import CalibrationTable, TensorRange
 from ..model.errors import CalibrationError, CaptureError
 from ..model.graph import Arrays, Graph, Model, Size
-from ..validation.reference import runs_from_modules
 from .capture import capture_float, example_inputs
 from .program import FloatIsland
 from .progress import Report
@@ -69,11 +68,12 @@ def prepare(graph: Graph, size: Size, settings: QuantizeSettings, batch: int = 1
     """
     # A captured program shares its parameters with the module, and tuning must not move the float reference.
     program = capture_float(replace(graph, module=copy.deepcopy(graph.module)), size, batch)
+    keep_float, keep_int8 = (_within(graph.name, patterns) for patterns in (settings.keep_float, settings.keep_int8))
     with quiet():
         from torchao.quantization.pt2e import FakeQuantize
         from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
-        module = prepare_pt2e(program.module(check_guards=False), IslandQuantizer(settings.keep_float, settings.keep_int8))
+        module = prepare_pt2e(program.module(check_guards=False), IslandQuantizer(keep_float, keep_int8))
     activations: dict[str, nn.Module] = {}
     weights: dict[str, nn.Module] = {}
     seen: set[int] = set()
@@ -92,8 +92,13 @@ def prepare(graph: Graph, size: Size, settings: QuantizeSettings, batch: int = 1
         raise CaptureError(f"graph '{graph.name}' has no convolution or linear layer that can be quantised; set quantize.method = \"off\"")
     convolutions = [node for node in module.graph.nodes if is_convolution(node)]
     in_int8 = sum(isinstance(node.args[1], Node) and node.args[1].op == "call_module" for node in convolutions)
-    islands = float_islands(module, settings.keep_float)
+    islands = float_islands(module, keep_float)
     return PreparedGraph(module, activations, weights, len(convolutions), in_int8, islands)
+
+
+def _within(graph: str, patterns: Iterable[str]) -> tuple[str, ...]:
+    """Patterns of module paths, with or without the name of their graph, as patterns of paths inside ``graph``."""
+    return tuple(pattern.removeprefix(f"{graph}.") for pattern in patterns)
 
 
 def _tensor_name(node: Node) -> str:
@@ -137,20 +142,6 @@ def set_activation_ranges(prepared: PreparedGraph, ranges: Mapping[str, TensorRa
         observer = fake.activation_post_process
         observer.min_val, observer.max_val = -limit, limit  # type: ignore[union-attr]
         _take_scale(fake)
-
-
-def graph_inputs(model: Model, samples: Iterable[Sample]) -> Iterator[dict[str, Arrays]]:
-    """What the scenario feeds to each graph, sample by sample, with every graph in float PyTorch."""
-    runs = runs_from_modules(model)
-    for sample in samples:
-        fed: dict[str, Arrays] = {}
-
-        def recorded(name: str, inputs: Arrays, fed: dict[str, Arrays] = fed) -> dict[str, np.ndarray]:
-            fed[name] = inputs
-            return runs[name](inputs)
-
-        model.scenario({name: partial(recorded, name) for name in runs}, sample.inputs)
-        yield fed
 
 
 def observe(

@@ -69,7 +69,7 @@ def release(options: ReleaseOptions) -> int:
         lock = lock_output(dist)
         try:
             recover(dist)
-            with _session(root, options) as pipeline:
+            with session(root, options.as_json, options.remeasure) as pipeline:
                 bundle, changed = _build(pipeline, recipe, dist)
         finally:
             lock.release()
@@ -88,7 +88,7 @@ def export_calibration(recipe_path: Path, output: Path, cache: Path | None) -> N
     if recipe.quantize.method == "off":
         raise RecipeError(f"{recipe.path}: quantize.method: found 'off', so there is nothing to calibrate; allowed: qat, ptq")
     root = cache_folder(recipe, cache)
-    with explained_disk_errors(root, output), _session(root, ReleaseOptions(recipe_path, output)) as pipeline:
+    with explained_disk_errors(root, output), session(root) as pipeline:
         source = prune(pipeline, load(pipeline, recipe))
         table = calibrate(pipeline, source, tune(pipeline, source))
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -113,13 +113,18 @@ def export_pruned(recipe_path: Path, output: Path, photos: tuple[str, ...], artw
     root = cache_folder(recipe, cache)
     recovery = _with_images(recipe, photos, artworks)
     whole = recipe.model_copy(update={"prune": recipe.prune.model_copy(update={"result": None, "recover": recovery})})
-    with explained_disk_errors(root, output), _session(root, ReleaseOptions(recipe_path, output)) as pipeline:
+    with explained_disk_errors(root, output), session(root) as pipeline:
         source = prune(pipeline, load(pipeline, whole))
         rows = tuple(replace(row, importance=()) for row in source.pruning)
         checkpoint = recipe.model.checkpoint
         write_pruned(source.model, rows, output, source.bare, read_metadata(checkpoint) if checkpoint else {}, half=True)
         before, after = (sum(parameter_count(graph.module) for graph in model.graphs) for model in (source.reference, source.model))
         pipeline.display.notice(f"{output}: {after:,} of {before:,} parameters")
+
+
+def without_pruning(recipe: Recipe) -> Recipe:
+    """The recipe of the whole model; how it would be pruned and recovered stays in it."""
+    return recipe.model_copy(update={"prune": recipe.prune.model_copy(update={"method": "off", "result": None})})
 
 
 def _with_images(recipe: Recipe, photos: tuple[str, ...], artworks: tuple[str, ...]) -> RecoverSettings:
@@ -167,14 +172,14 @@ def cache_folder(recipe: Recipe, option: Path | None) -> Path:
 
 
 @contextmanager
-def _session(root: Path, options: ReleaseOptions) -> Iterator[Pipeline]:
+def session(root: Path, as_json: bool = False, remeasure: bool = False) -> Iterator[Pipeline]:
     """A pipeline whose display alone reaches the screen; libraries write to the log in the cache."""
     with quiet_libraries(root / LOG) as screen:
-        display = make_display(options.as_json, screen)
+        display = make_display(as_json, screen)
         try:
             store = Store(root, display.notice)
             store.clean()
-            yield Pipeline(store, display, remeasure=frozenset({"validate"} if options.remeasure else ()))
+            yield Pipeline(store, display, remeasure=frozenset({"validate"} if remeasure else ()))
         finally:
             display.close()
 

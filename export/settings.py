@@ -149,7 +149,8 @@ class QuantizeSettings(Section):
         steps, batch, crop, learning_rate, seed: of the fine-tuning; ``crop`` in pixels.
         observer: how a range is chosen from the values seen; ``percentile`` clips at that percentage of them.
         minimum_images: fewer calibration photos than this are refused.
-        keep_float, keep_int8: module paths (globs) that leave or enter int8 against the rules.
+        keep_float, keep_int8: module paths (globs), or ``<graph>.<module path>``, that leave or enter int8 against the rules. An int8
+            artifact stores what is left in float in half precision.
         calibration_table: reuse this table instead of calibrating.
     """
 

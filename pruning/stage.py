@@ -8,11 +8,11 @@ from pathlib import Path
 from torch import Tensor
 
 from ..calibration.samples import Sample
-from ..export.quantize import graph_inputs
 from ..export.recipe_errors import suggestion
 from ..export.settings import PruneSettings
 from ..model.errors import RecipeError
 from ..model.graph import Graph, Model
+from ..validation.reference import graph_inputs
 from .prune import Pruned, prune_graph
 
 

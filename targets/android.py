@@ -60,7 +60,7 @@ class AndroidTarget(Target):
                 save(model, Path(scratch) / f"{graph.name}.onnx")
                 graphs.append(GraphArtifact(graph.name, f"{graph.name}.ort", graph.inputs, graph.outputs, graph.convolutions, asked))
                 notes += graph_notes
-            to_ort_format(Path(scratch), folder)
+            to_ort_format(Path(scratch), folder, halve=precision is Precision.INT8)
             report = mobile_usability([Path(scratch) / f"{graph.name}.onnx" for graph in program.graphs])
         (folder / USABILITY_FILE).write_text(report, encoding="utf-8")
         files = describe_files(folder)

@@ -98,8 +98,10 @@ class OnnxTarget(Target):
     def emit(self, program: Program, precision: Precision, folder: Path) -> Artifact:
         require(self.name, PACKAGES)
         graphs, notes = [], host_notes(precision)
+        from .rewrites.store_half import store_half
+
         for graph in program.graphs:
-            model, asked, graph_notes = build(program, graph, precision, portable_rewrites())
+            model, asked, graph_notes = build(program, graph, precision, (*portable_rewrites(), store_half))
             save(model, folder / f"{graph.name}.onnx")
             graphs.append(GraphArtifact(graph.name, f"{graph.name}.onnx", graph.inputs, graph.outputs, graph.convolutions, asked))
             notes += graph_notes

@@ -1,9 +1,10 @@
 """The float PyTorch reference: computed once for each sample, kept on disk, served to every artifact."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,6 +21,20 @@ from .cached_run import CachedRun, content_key
 def runs_from_modules(model: Model) -> dict[str, Run]:
     """Run functions of the model's graphs in eager PyTorch, float32, without gradients. Puts the modules into eval mode."""
     return {graph.name: _module_run(graph) for graph in model.graphs}
+
+
+def graph_inputs(model: Model, samples: Iterable[Sample]) -> Iterator[dict[str, Arrays]]:
+    """What the scenario feeds to each graph, sample by sample, with every graph in float PyTorch."""
+    runs = runs_from_modules(model)
+    for sample in samples:
+        fed: dict[str, Arrays] = {}
+
+        def recorded(name: str, inputs: Arrays, fed: dict[str, Arrays] = fed) -> dict[str, np.ndarray]:
+            fed[name] = inputs
+            return runs[name](inputs)
+
+        model.scenario({name: partial(recorded, name) for name in runs}, sample.inputs)
+        yield fed
 
 
 def _module_run(graph: Graph) -> Run:

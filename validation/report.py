@@ -38,21 +38,21 @@ def markdown(bundle: Bundle) -> str:
     """The whole report."""
     parts = [f"# {_cell(bundle.model.name)}: {verdict(bundle)}", ""]
     parts += _list(gate(bundle))
-    parts += _table(ARTIFACT_COLUMNS, (vars(artifact_row(artifact)).values() for artifact in bundle.artifacts))
+    parts += markdown_table(ARTIFACT_COLUMNS, (vars(artifact_row(artifact)).values() for artifact in bundle.artifacts))
     parts += ["Times are medians of the graph that runs once per image, with 95% bootstrap intervals.", ""]
     other = [sentence for artifact in bundle.artifacts for sentence in problems(artifact) if sentence not in gate(bundle)]
     parts += _section("Not required, and not passed", _list(other))
     parts += _section("Within the noise", _list(_noisy(bundle)))
     parts += _section(
-        "Graphs", _table(GRAPH_COLUMNS, (vars(row).values() for artifact in bundle.artifacts for row in graph_rows(artifact)))
+        "Graphs", markdown_table(GRAPH_COLUMNS, (vars(row).values() for artifact in bundle.artifacts for row in graph_rows(artifact)))
     )
-    parts += _section("Hard samples", _table(("Artifact", "Sample", "SSIM", "PSNR dB", "max abs"), _hard_rows(bundle.artifacts)))
+    parts += _section("Hard samples", markdown_table(("Artifact", "Sample", "SSIM", "PSNR dB", "max abs"), _hard_rows(bundle.artifacts)))
     islands = [f"`{island.graph}.{island.module_path}`: {', '.join(island.operators)} ({island.reason})" for island in bundle.float_islands]
     parts += _section("Left in float", _list(islands))
     pruned = (
         (row.name, row.kind, f"{row.asked:.0%}", f"{row.reached:.0%}", f"{row.kept} of {row.width}", row.obstacle) for row in bundle.pruning
     )
-    parts += _section("Pruned", _table(PRUNED_COLUMNS, pruned))
+    parts += _section("Pruned", markdown_table(PRUNED_COLUMNS, pruned))
     notes = [f"{artifact.name}: {note}" for artifact in bundle.artifacts for note in artifact.notes]
     parts += _section("Notes", _list(notes))
     parts += _section("Machine", _list(_machine(bundle)))
@@ -131,7 +131,8 @@ def _list(lines: Iterable[str]) -> list[str]:
     return [*listed, ""] if listed else []
 
 
-def _table(columns: Sequence[str], rows: Iterable[Iterable[str]]) -> list[str]:
+def markdown_table(columns: Sequence[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """Lines of a table and an empty one; none without rows."""
     lines = [f"| {' | '.join(map(_cell, row))} |" for row in rows]
     return [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}", *lines, ""] if lines else []
 

@@ -1,0 +1,161 @@
+"""Measures what each module costs the picture when it alone is quantised, and when it alone is pruned by steps."""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.fx import Node
+
+from ..calibration.samples import Sample
+from ..export.progress import Report
+from ..export.quantize import (
+    PreparedGraph,
+    observe,
+    prepare,
+    refresh_weight_ranges,
+    set_activation_ranges,
+    set_mode,
+)
+from ..export.quantizer import module_path
+from ..export.settings import PruneSettings, QuantizeSettings
+from ..model.graph import Arrays, Graph, Model, Run, Size
+from ..pruning.channels import ChannelGroup, keep_best, remove_channels
+from ..pruning.heads import expose_heads
+from ..pruning.prune import Prunable, parameter_count, prunable
+from ..validation.cached_run import CachedRun
+from ..validation.reference import graph_inputs, runs_from_modules
+from ..validation.ssim import ssim
+from .sensitivity import CHANNELS, HEADS, INT8, STEPS, Sensitivity
+
+
+@dataclass(frozen=True)
+class Job:
+    """A change that waits to be measured; ``make`` gives the graph's module with it."""
+
+    graph: Graph
+    name: str
+    change: str
+    ratio: float
+    make: Callable[[], nn.Module]
+
+
+class SensitivityAnalysis:
+    """Measures a model on some samples. Nothing of the model is changed.
+
+    Args:
+        samples: whose pictures are compared, all of one size.
+        size: theirs.
+        scores: importance by graph and group, as ``score_graph`` gives it.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        samples: Sequence[Sample],
+        size: Size,
+        quantize: QuantizeSettings,
+        prune: PruneSettings,
+        scores: Mapping[str, Mapping[str, Tensor]],
+    ) -> None:
+        self.model, self.samples, self.size = model, samples, size
+        self.quantize, self.prune, self.scores = quantize, prune, scores
+        self.runs: dict[str, Run] = {name: CachedRun(run) for name, run in runs_from_modules(model).items()}
+        self.pictures = [model.scenario(self.runs, sample.inputs)[0] for sample in samples]
+        self.fed = list(graph_inputs(model, samples))
+
+    def jobs(self) -> Iterator[Job]:
+        """Everything that can be changed alone."""
+        for graph in self.model.graphs:
+            if self.quantize.method != "off":
+                yield from self._int8(graph)
+            found = prunable(graph, self.fed[0][graph.name])
+            yield from self._narrowed(graph, found)
+            yield from self._without_heads(graph, found)
+
+    def measure(self, known: Sequence[Sensitivity], keep: Callable[[Sensitivity], None], report: Report) -> None:
+        """Measures every job that is not known yet.
+
+        Args:
+            known: measured earlier.
+            keep: called with every new measurement.
+        """
+        done = {(row.name, row.change, row.ratio) for row in known}
+        jobs = list(self.jobs())
+        for count, job in enumerate(jobs, 1):
+            if (job.name, job.change, job.ratio) not in done:
+                module = job.make()
+                removed = 0 if job.change == INT8 else parameter_count(job.graph.module) - parameter_count(module)
+                keep(Sensitivity(job.name, job.change, job.ratio, self._lost(job.graph, module), removed))
+            report(count, len(jobs), f"{job.name} {job.change}" + (f" {job.ratio:.0%}" if job.ratio else ""))
+
+    def _lost(self, graph: Graph, module: nn.Module) -> float:
+        # A module with fake quantisers cannot be put into eval mode, so that the usual run function cannot take it.
+        def run(inputs: Arrays) -> dict[str, np.ndarray]:
+            with torch.no_grad():
+                result = module(*(torch.from_numpy(inputs[spec.name]) for spec in graph.inputs))
+            results = (result,) if isinstance(result, Tensor) else result
+            return {spec.name: value.numpy() for spec, value in zip(graph.outputs, results, strict=True)}
+
+        runs = {**self.runs, graph.name: CachedRun(run)}
+        scores = [
+            ssim(wanted, self.model.scenario(runs, sample.inputs)[0], -1, 1)
+            for sample, wanted in zip(self.samples, self.pictures, strict=True)
+        ]
+        return 1 - float(np.mean(scores))
+
+    def _int8(self, graph: Graph) -> Iterator[Job]:
+        prepared = prepare(graph, self.size, self.quantize)
+        fed = [Sample(sample.name, dict(fed[graph.name])) for sample, fed in zip(self.samples, self.fed, strict=True)]
+        output = graph.outputs[0].name
+        alone = Model(graph.name, (graph,), lambda runs, sample: runs[graph.name](sample)[output], (), graph.name)
+        ranges = observe(alone, {graph.name: prepared}, fed, len(fed), self.quantize, lambda *_: None)
+        set_activation_ranges(prepared, {entry.tensor: entry for entry in ranges})
+        refresh_weight_ranges(prepared)
+        for path, fakes in quantisers(prepared).items():
+
+            def make(fakes: Sequence[nn.Module] = fakes) -> nn.Module:
+                set_mode(prepared, fake_quantize=False)
+                for fake in fakes:
+                    fake.fake_quant_enabled.fill_(1)  # type: ignore[operator]
+                return prepared.module
+
+            yield Job(graph, f"{graph.name}.{path}", INT8, 0.0, make)
+
+    def _narrowed(self, graph: Graph, found: Prunable) -> Iterator[Job]:
+        for group in found.channels:
+            for ratio in STEPS if not group.obstacle else ():
+                kept = keep_best(self.scores[graph.name][group.name], ratio, self.prune.multiple)
+
+                def make(group: ChannelGroup = group, kept: Tensor = kept) -> nn.Module:
+                    return remove_channels(found.module, found.example, found.channels, {group.name: kept})
+
+                if len(kept) < group.width:
+                    yield Job(graph, f"{graph.name}.{group.name}", CHANNELS, ratio, make)
+
+    def _without_heads(self, graph: Graph, found: Prunable) -> Iterator[Job]:
+        for group in found.heads:
+            for ratio in STEPS:
+                kept = keep_best(self.scores[graph.name][group.name], ratio, 1).tolist()
+
+                def make(group: ChannelGroup = group, kept: list[int] = kept) -> nn.Module:
+                    slim = copy.deepcopy(found.module)
+                    expose_heads(slim)[group.name].keep_heads(kept)
+                    return slim
+
+                if len(kept) < group.width:
+                    yield Job(graph, f"{graph.name}.{group.name}", HEADS, ratio, make)
+
+
+def quantisers(prepared: PreparedGraph) -> dict[str, list[nn.Module]]:
+    """The fake quantisers of weight and input of every quantised layer, by module path."""
+    fakes = {id(fake): fake for fake in (*prepared.activations.values(), *prepared.weights.values())}
+    weights = {id(fake) for fake in prepared.weights.values()}
+    found: dict[str, list[nn.Module]] = {}
+    for node in prepared.module.graph.nodes:
+        sources = [prepared.module.get_submodule(str(a.target)) for a in node.args if isinstance(a, Node) and a.op == "call_module"]
+        if any(id(source) in weights for source in sources):
+            found[module_path(node)] = [source for source in sources if id(source) in fakes]
+    return found

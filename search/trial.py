@@ -1,0 +1,122 @@
+"""One candidate of a search: pruned, briefly recovered, calibrated, emitted and measured."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+
+import numpy as np
+
+from ..calibration.samples import make_samples
+from ..export.emission import Emitted, Job, emit
+from ..export.pipeline import Pipeline
+from ..export.prune import prune
+from ..export.settings import PruneSettings
+from ..export.stages import Source, calibrate, capture
+from ..model.errors import CaptureError
+from ..model.graph import Arrays, Run
+from ..targets.base import Precision
+from ..targets.registry import get_target
+from ..validation.cached_run import CachedRun
+from ..validation.latency import interleave
+from ..validation.parity import Built
+from ..validation.reference import runs_from_modules
+from ..validation.ssim import ssim
+from ..validation.statistics import median, ratio_of_medians
+from .proposal import Proposal
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An emitted candidate; units as in ``Candidate``."""
+
+    size_bytes: int
+    ssim_mean: float
+    ssim_worst: float
+    p50_ms: float
+    over_whole: float
+
+
+class Trials:
+    """Makes and measures candidates of one model for one target, on calibration images.
+
+    Validation images are left alone, so that what a release says of the winner is not what it was chosen by.
+
+    Args:
+        source: the whole model.
+        job: target and precision to emit.
+        pairs: how many pairs of images a candidate is measured on.
+        recover_steps: steps that every pruned graph recovers for.
+    """
+
+    def __init__(self, pipeline: Pipeline, source: Source, job: Job, pairs: int, recover_steps: int) -> None:
+        self.pipeline, self.source, self.job, self.recover_steps = pipeline, source, job, recover_steps
+        images, model = source.calibration, source.model
+        self.samples = list(islice(make_samples(model, job.size, images.sets, images.settings.pairing), pairs))
+        runs: dict[str, Run] = {name: CachedRun(run) for name, run in runs_from_modules(model).items()}
+        self.hot_inputs: Arrays = {}
+        runs[model.hot_graph] = self._remembering(runs[model.hot_graph])
+        self.pictures = [model.scenario(runs, sample.inputs)[0] for sample in self.samples]
+        self.whole = self._emit(Proposal({}, {}, ()))
+
+    def measure_whole(self) -> Measured:
+        """The unpruned artifact."""
+        return replace(self._measure(self.whole), over_whole=1.0)
+
+    def measure(self, proposal: Proposal) -> Measured:
+        """Everything about one proposal.
+
+        Raises:
+            PruneError, CaptureError: the model cannot be pruned or captured so.
+        """
+        return self._measure(self._emit(proposal))
+
+    def recipe_settings(self, proposal: Proposal) -> dict[str, object]:
+        """The sections of the recipe that a proposal changes."""
+        recipe = self.source.recipe
+        recovery = recipe.prune.recover.model_copy(update={"steps": self.recover_steps})
+        pruning = recipe.prune.model_copy(
+            update={"method": "structured", "channels": proposal.channels, "heads": proposal.heads, "result": None, "recover": recovery}
+        )
+        quantize = recipe.quantize.model_copy(update={"keep_float": (*recipe.quantize.keep_float, *proposal.keep_float)})
+        if quantize.method == "qat":
+            quantize = quantize.model_copy(update={"method": "ptq"})
+        return {"prune": pruning if proposal.channels or proposal.heads else PruneSettings(), "quantize": quantize}
+
+    def _emit(self, proposal: Proposal) -> Built:
+        pipeline, size = self.pipeline, self.job.size
+        source = replace(self.source, recipe=self.source.recipe.model_copy(update=self.recipe_settings(proposal)))
+        source = prune(pipeline, source)
+        table = calibrate(pipeline, source, None) if self.job.precision is Precision.INT8 else None
+        emitted = emit(pipeline, source, self.job, capture(pipeline, source, size, None, table))
+        if not isinstance(emitted, Emitted):
+            raise CaptureError(f"{self.job.name}: {emitted.reason}")
+        return Built(emitted.artifact, emitted.folder, get_target(self.job.target))
+
+    def _measure(self, built: Built) -> Measured:
+        model, settings = self.source.model, self.source.recipe.latency
+        with ExitStack() as stack:
+            opened = {graph.name: stack.enter_context(built.open(graph.name, settings.threads)) for graph in model.graphs}
+            runs: Mapping[str, Run] = {name: CachedRun(runner.run) for name, runner in opened.items()}
+            scores = [
+                ssim(wanted, model.scenario(runs, sample.inputs)[0], -1, 1)
+                for sample, wanted in zip(self.samples, self.pictures, strict=True)
+            ]
+            whole = stack.enter_context(self.whole.open(model.hot_graph, settings.threads))
+            passes: list[Callable[[], object]] = [partial(runner.run, self.hot_inputs) for runner in (opened[model.hot_graph], whole)]
+            own, of_whole = interleave(passes, settings.warmup, settings.runs)
+        return Measured(
+            size_bytes=built.artifact.shipped_bytes,
+            ssim_mean=float(np.mean(scores)),
+            ssim_worst=min(scores),
+            p50_ms=median(own).value,
+            over_whole=ratio_of_medians(of_whole, own).value,
+        )
+
+    def _remembering(self, run: Run) -> Run:
+        def remembered(inputs: Arrays) -> dict[str, np.ndarray]:
+            self.hot_inputs = {name: np.array(array) for name, array in inputs.items()}
+            return run(inputs)
+
+        return remembered
