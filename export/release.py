@@ -14,7 +14,7 @@ from ..model.checkpoint import read_metadata
 from ..model.errors import RecipeError
 from ..model.graph import Size
 from ..pruning.checkpoint import write_pruned
-from ..pruning.prune import parameter_count
+from ..pruning.prune import Pruned, parameter_count
 from ..targets.base import Precision
 from ..validation.bundle import Bundle
 from ..validation.gate import exit_code, names, problems
@@ -98,6 +98,7 @@ def export_calibration(recipe_path: Path, output: Path, cache: Path | None) -> N
 
 def export_pruned(recipe_path: Path, output: Path, photos: tuple[str, ...], artworks: tuple[str, ...], cache: Path | None) -> None:
     """Prunes and recovers as the recipe says, from the whole model, and writes the checkpoint ``output`` (matrices in half precision).
+    Beside it: tables of importance and a picture of that of heads.
 
     Args:
         photos, artworks: patterns relative to the working directory, to recover with instead of the recipe's images.
@@ -115,11 +116,23 @@ def export_pruned(recipe_path: Path, output: Path, photos: tuple[str, ...], artw
     whole = recipe.model_copy(update={"prune": recipe.prune.model_copy(update={"result": None, "recover": recovery})})
     with explained_disk_errors(root, output), session(root) as pipeline:
         source = prune(pipeline, load(pipeline, whole))
+        _report_pruning(source.pruning, output)
         rows = tuple(replace(row, importance=()) for row in source.pruning)
         checkpoint = recipe.model.checkpoint
         write_pruned(source.model, rows, output, source.bare, read_metadata(checkpoint) if checkpoint else {}, half=True)
         before, after = (sum(parameter_count(graph.module) for graph in model.graphs) for model in (source.reference, source.model))
         pipeline.display.notice(f"{output}: {after:,} of {before:,} parameters")
+
+
+def _report_pruning(rows: tuple[Pruned, ...], output: Path) -> None:
+    """Tables and, of heads, a picture, under the checkpoint's name."""
+    from ..pruning.report import plot_heads, pruning_markdown
+
+    heads = [row for row in rows if row.kind == "heads"]
+    picture = output.with_suffix(".png")
+    if heads:
+        atomic_write(picture, plot_heads(heads))
+    atomic_write(output.with_suffix(".md"), pruning_markdown(rows, f"Pruning of {output.stem}", picture.name))
 
 
 def without_pruning(recipe: Recipe) -> Recipe:

@@ -1,60 +1,18 @@
-"""Pictures of importance, sensitivity and of what a search found."""
+"""Pictures of sensitivity and of what a search found."""
 
-import io
 from collections.abc import Sequence
 from itertools import groupby
 
-from ..pruning.prune import Pruned
+from ..validation.plotting import figure_of, png
 from .candidate import Budget, Candidate, frontier
 from .sensitivity import INT8, Sensitivity
 
 SHOWN = 40
-DOTS_PER_INCH = 110
-
-
-def _figure(width: float, height: float):
-    """A figure that needs no screen."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _png(figure) -> bytes:
-    buffer = io.BytesIO()
-    # Without the date and the version of the library equal pictures are equal files.
-    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
-    return buffer.getvalue()
-
-
-def plot_heads(rows: Sequence[Pruned]) -> bytes:
-    """PNG: importance of every head, a row for each layer; what was removed is crossed out.
-
-    Args:
-        rows: of heads, with importance.
-    """
-    import numpy as np
-    from matplotlib.colors import LogNorm
-
-    widest = max(row.width for row in rows)
-    grid = np.full((len(rows), widest), np.nan)
-    for index, row in enumerate(rows):
-        grid[index, : row.width] = row.importance
-    figure = _figure(3.5 + 0.42 * widest, 1.2 + 0.42 * len(rows))
-    axes = figure.subplots()
-    least = max(np.nanmin(np.where(grid > 0, grid, np.nan)), np.nanmax(grid) * 1e-8)
-    shown = axes.imshow(np.maximum(grid, least), norm=LogNorm(vmin=least, vmax=np.nanmax(grid)), cmap="viridis", aspect="auto")
-    for index, row in enumerate(rows):
-        removed = np.argsort(row.importance, kind="stable")[: row.width - row.kept]
-        axes.scatter(removed, np.full(len(removed), index), marker="x", color="white", s=18)
-    axes.set_yticks(range(len(rows)), [row.name for row in rows])
-    axes.set_xlabel("head (crossed out: removed)")
-    figure.colorbar(shown, label="importance: share of the output's square")
-    return _png(figure)
 
 
 def plot_sensitivity(rows: Sequence[Sensitivity]) -> bytes:
     """PNG: SSIM lost by module, quantised alone on the left and pruned alone on the right, the most harmful on top."""
-    figure = _figure(15, 10)
+    figure = figure_of(15, 10)
     left, right = figure.subplots(1, 2)
     quantised = [row for row in rows if row.change == INT8][:SHOWN]
     left.barh([row.name for row in quantised], [row.ssim_lost for row in quantised], color="tab:blue")
@@ -73,12 +31,12 @@ def plot_sensitivity(rows: Sequence[Sensitivity]) -> bytes:
         axes.invert_yaxis()
     if pruned:
         right.legend()
-    return _png(figure)
+    return png(figure)
 
 
 def plot_pareto(candidates: Sequence[Candidate], budget: Budget) -> bytes:
     """PNG: bytes against SSIM, latency as colour, the frontier as a line, the limits dashed."""
-    figure = _figure(9, 6)
+    figure = figure_of(9, 6)
     axes = figure.subplots()
     megabytes = [candidate.size_bytes / 1e6 for candidate in candidates]
     dots = axes.scatter(megabytes, [c.ssim_mean for c in candidates], c=[c.p50_ms for c in candidates], cmap="viridis_r", zorder=3)
@@ -91,4 +49,4 @@ def plot_pareto(candidates: Sequence[Candidate], budget: Budget) -> bytes:
     axes.set_xlabel("million bytes, all graphs")
     axes.set_ylabel("SSIM to the whole float model, mean")
     figure.colorbar(dots, label="median ms of the graph that runs once per image")
-    return _png(figure)
+    return png(figure)

@@ -162,6 +162,7 @@ def test_finished_pruning_is_taken_from_its_checkpoint(folder: Path) -> None:
         app, ["prune", str(folder / "recipe.toml"), "-o", str(folder / "small.safetensors"), "--cache", str(folder / "cache")]
     )
     assert result.exit_code == 0 and "small.safetensors" in result.output
+    assert "| model.bottom.0 | 50% | 50% | 16 of 32 |" in (folder / "small.md").read_text()
     whole, small = (sum(value.numel() for value in net.parameters()) for net in (unet(), unet(folder / "small.safetensors")))
     assert small < 0.4 * whole
     change(folder / "recipe.toml", ("samples = 2\n", 'samples = 2\nresult = "small.safetensors"\n'))
