@@ -71,7 +71,7 @@ typecheck: $(STAMP) ## basedpyright
 bench: $(STAMP) ## measure what is in OUT and print the numbers against limits and aims (RELEASE=yes: time a release, too)
 	$(BIN)/python benchmarks/bench.py $(OUT) --recipe $(RECIPE) $(if $(RELEASE),--release)
 
-pictures: $(STAMP) ## draw docs/samples.jpg with the checkpoint, and docs/teacher.jpg with its teacher
+pictures: $(STAMP) ## draw docs/samples.jpg, and the same by the pruned network and by the teacher
 	$(BIN)/python benchmarks/pictures.py
 
 artworks: $(STAMP) ## paint the generated artworks of samples/ again

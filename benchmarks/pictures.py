@@ -1,4 +1,5 @@
-"""``make pictures``: docs/samples.jpg, the validation photos in the validation styles, and docs/teacher.jpg, the same by the teacher.
+"""``make pictures``: docs/samples.jpg, the validation photos in the validation styles, docs/mobile.jpg, the same by the pruned network,
+and docs/teacher.jpg, the same by the teacher.
 
 Top row: the artworks. Each further row: a photo, and what becomes of it in each style at 512x512 (the teacher: at its 384x384).
 """
@@ -26,11 +27,13 @@ def main() -> None:
     """Exit code 2 through ``InstantStyleError`` is left to the commands; here a traceback serves."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/instantstyle-12m.safetensors"))
+    parser.add_argument("--mobile", type=Path, default=Path("checkpoints/instantstyle-mobile.safetensors"))
     parser.add_argument("--out", type=Path, default=Path("docs"))
     options = parser.parse_args()
     styles = [FIFTH_STYLE, *sorted((SAMPLES / "styles").glob("*.jpg"))]
     photos = [SAMPLES / "photos" / f"{name}.jpg" for name in PHOTOS]
     sheet(options.out / "samples.jpg", photos, styles, by_network(options.checkpoint, photos, styles))
+    sheet(options.out / "mobile.jpg", photos, styles, by_network(options.mobile, photos, styles))
     sheet(options.out / "teacher.jpg", photos, styles, by_teacher(photos, styles))
 
 

@@ -1,6 +1,7 @@
 """After pruning: each graph learns again to give what its whole self gives, on random crops of whatever pictures there are."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -54,6 +55,7 @@ def recover(
             if student.step % SAVE_EVERY == 0 or student.step == student.steps:
                 state[graph.name] = student.state()
                 save_state(state, state_file)
+        student.helper.shutdown()
         done += student.steps
     return {graph.name: state[graph.name]["weights"] for graph in changed}
 
@@ -64,6 +66,8 @@ class _Student(Distiller):
     def __init__(self, reference: Model, graph: Graph, draws: SampleDraws, runs: Mapping[str, Run], settings: RecoverSettings) -> None:
         super().__init__(reference.graph(graph.name), graph.module.eval(), (), settings, settings.steps_of(graph.name))
         self.reference, self.draws, self.runs, self.structure = reference, draws, runs, settings.structure
+        self.helper = ThreadPoolExecutor(1)
+        self.ahead: dict[int, Future[dict[str, np.ndarray]]] = {}
         # Inputs of a fixed size repeat, and so does what the teacher makes of them.
         self.repeats = all(spec.fixed_size for spec in graph.inputs)
         self.bfloat16 = working_dtype(torch.device("cpu")) is torch.bfloat16
@@ -81,6 +85,12 @@ class _Student(Distiller):
         return tuple(torch.from_numpy(np.concatenate([row[spec.name] for row in rows])) for spec in self.teacher.outputs)
 
     def batch_arrays(self, step: int) -> dict[str, np.ndarray]:
+        ready = self.ahead.pop(step, None)
+        # Cutting pictures keeps one core busy for a quarter of a step, which the next step's may do beside this one.
+        self.ahead = {step + 1: self.helper.submit(self._batch, step + 1)}
+        return ready.result() if ready else self._batch(step)
+
+    def _batch(self, step: int) -> dict[str, np.ndarray]:
         fed = [self._inputs(self.draws.draw(step, position)) for position in range(self.settings.batch)]
         return {spec.name: np.concatenate([inputs[spec.name] for inputs in fed]) for spec in self.teacher.inputs}
 

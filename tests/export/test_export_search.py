@@ -99,7 +99,7 @@ def test_search_writes_a_recipe_that_releases(tmp_path: Path) -> None:
 
 
 def test_impossible_budget_ends_with_the_frontier_and_exit_code_1(tmp_path: Path) -> None:
-    write_recipe(tmp_path, "unet.py:make")
+    write_recipe(tmp_path, "transform_net.py:make")
     result = call(tmp_path, "search", "--max-bytes", "1", "--min-ssim", "1.0", "--trials", "1", "--recover-steps", "0")
     assert result.exit_code == 1
     assert "--max-bytes 1: no candidate was that small; the smallest has" in result.output
