@@ -17,6 +17,8 @@ ARRANGING = frozenset(
 JUDGING = frozenset(
     ("bundle.py", "checks.py", "comparison.py", "entries.py", "gate.py", "junit.py", "limits.py", "rejudge.py", "report.py", "rows.py")
 )  # fmt: skip
+# And what shows pruning.
+SHOWING = frozenset({"report.py"})
 
 Make = Callable[[Workspace, Report], None]
 
@@ -59,7 +61,7 @@ class Pipeline:
 
     @staticmethod
     def _code(stage: str) -> list[str]:
-        code = [product_sources("export", ARRANGING), product_sources("calibration"), product_sources("pruning")]
+        code = [product_sources("export", ARRANGING), product_sources("calibration"), product_sources("pruning", SHOWING)]
         if stage == "sensitivity":
             code.append(product_sources("search"))
         if stage in ("emit", "validate"):

@@ -53,6 +53,7 @@ def plot_heads(rows: Sequence[Pruned]) -> bytes:
     for index, row in enumerate(rows):
         removed = np.argsort(row.importance, kind="stable")[: row.width - row.kept]
         axes.scatter(removed, np.full(len(removed), index), marker="x", color="white", s=18)
+    axes.set_xticks(range(widest))
     axes.set_yticks(range(len(rows)), [row.name for row in rows])
     axes.set_xlabel("head (crossed out: removed)")
     figure.colorbar(shown, label="importance")

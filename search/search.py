@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
 LEAST_TOLERANCE, MOST_TOLERANCE = 1e-5, 0.3
-# Uniform tolerances that are looked through for the first proposals.
-UNIFORM = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)
-FIRST = 3
+# Tolerances of all parts alike: where the budget lies among them is found by bisection, before the parts go their own ways.
+UNIFORM = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2)
 MOST_FLOAT = 4
+# Candidates before Optuna's own model of them is asked.
+STARTUP = 3
 # A small model has few shapes: what Optuna proposes again is not measured again, and after so many times as often the search ends.
 MOST_ASKED = 4
 CANDIDATE, PROBLEM = "candidate", "problem"
@@ -66,10 +67,10 @@ class Search:
         from optuna.trial import TrialState
 
         self._retry_interrupted()
-        if not self.study.trials:
-            for tolerance in self.first_tolerances():
-                self.study.enqueue_trial({**dict.fromkeys(map(_name, self.space.parts), tolerance), **self._no_float()})
         while self.done < trials and len(self.study.trials) < MOST_ASKED * trials:
+            tolerance = self.next_uniform()
+            if tolerance is not None:
+                self.study.enqueue_trial({**dict.fromkeys(map(_name, self.space.parts), tolerance), **self._no_float()})
             trial = self.study.ask()
             proposal = self._propose(trial)
             number = trial.number + 1
@@ -94,18 +95,41 @@ class Search:
             trial.set_constraint(limit, excess)
         self.study.tell(trial, [candidate.size_bytes, candidate.ssim_mean, candidate.p50_ms])
 
-    def first_tolerances(self) -> tuple[float, ...]:
-        """The uniform tolerances whose estimated size is nearest to the budget, from the nearest on."""
+    def next_uniform(self) -> float | None:
+        """The tolerance for all parts that tells most about where the budget lies; None when nothing is left to tell.
 
-        def off(tolerance: float) -> float:
-            removed = self.space.parameters_removed(self.space.proposal(dict.fromkeys(self.space.parts, tolerance)))
-            left = max(0.0, 1 - removed / self.whole_parameters)
-            return abs(left * self.whole.size_bytes - self.budget.max_bytes)
+        The first is the one whose estimated size is nearest to the budget. The estimate says too little is left, since layers share
+        weights; whether a candidate fits is then seen on what was emitted.
+        """
+        tried = self._uniform_sizes()
+        too_large = [tolerance for tolerance, size in tried.items() if size is not None and size > self.budget.max_bytes]
+        fitting = [tolerance for tolerance, size in tried.items() if size is not None and size <= self.budget.max_bytes]
+        low, high = max(too_large, default=0.0), min(fitting, default=1.0)
+        left = [tolerance for tolerance in self._ladder() if low < tolerance < high and tolerance not in tried]
+        if not left:
+            return None
+        return left[len(left) // 2] if tried else min(left, key=self._off)
 
+    def _uniform_sizes(self) -> dict[float, int | None]:
+        """Bytes by tolerance of what was tried with one for all parts; None for what could not be built."""
+        found: dict[float, int | None] = {}
+        for trial in self._finished():
+            tolerances = {trial.params[_name(part)] for part in self.space.parts}
+            if len(tolerances) == 1 and not trial.params.get(KEEP_FLOAT):
+                known = trial.user_attrs.get(CANDIDATE)
+                found[tolerances.pop()] = ONE.validate_json(known).size_bytes if known else None
+        return found
+
+    def _ladder(self) -> list[float]:
+        """Of the uniform tolerances those whose proposals differ."""
         different: dict[str, float] = {}
-        for tolerance in sorted(UNIFORM, key=off):
+        for tolerance in UNIFORM:
             different.setdefault(str(self.space.proposal(dict.fromkeys(self.space.parts, tolerance))), tolerance)
-        return tuple(different.values())[:FIRST]
+        return list(different.values())
+
+    def _off(self, tolerance: float) -> float:
+        removed = self.space.parameters_removed(self.space.proposal(dict.fromkeys(self.space.parts, tolerance)))
+        return abs(max(0.0, 1 - removed / self.whole_parameters) * self.whole.size_bytes - self.budget.max_bytes)
 
     def _propose(self, trial: "Trial") -> Proposal:
         tolerances = {part: trial.suggest_float(_name(part), LEAST_TOLERANCE, MOST_TOLERANCE, log=True) for part in self.space.parts}
@@ -136,7 +160,7 @@ class Search:
         return optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(journal))),
             study_name="search",
-            sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=FIRST),
+            sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=STARTUP),
             directions=["minimize", "maximize", "minimize"],
             load_if_exists=True,
         )

@@ -54,9 +54,13 @@ def test_many_parts_are_put_together() -> None:
     assert len(parts) == 7 and sum(len(names) for names in parts.values()) == 20 and "m.layer00 to m.layer02" in parts
 
 
-def test_first_proposals_are_nearest_to_the_budget(tmp_path: Path) -> None:
-    # 0.003 removes 650 of 1000, the next ones 450 and 700.
-    assert open_study(tmp_path, Budget(400, 0.9)).first_tolerances()[0] == 0.003
+def test_the_budget_is_bisected_first(tmp_path: Path) -> None:
+    study, sizes = open_study(tmp_path, Budget(500, 0.9)), []
+    study.run(5, measure, lambda candidate, problem: sizes.append(candidate.size_bytes if candidate else 0))
+    # 0.001 is nearest by the estimate and does not fit; of the five above it 0.02 is in the middle and fits;
+    # then 0.005 does, and 0.002 does not.
+    assert sizes[:4] == [640, 400, 480, 560]
+    assert study.next_uniform() is None
 
 
 def test_the_budget_is_found(tmp_path: Path) -> None:
