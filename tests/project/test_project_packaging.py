@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
-TOP_FOLDERS = ("model", "training", "export", "calibration", "targets", "validation", "stylize", "pruning")
+TOP_FOLDERS = ("model", "training", "export", "calibration", "targets", "validation", "stylize", "pruning", "search")
 # Where the name of an import is not that of its distribution.
 DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "onnx_ir": "onnx-ir", "pydantic_core": "pydantic"}
 

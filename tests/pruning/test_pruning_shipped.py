@@ -59,7 +59,6 @@ def test_code_that_it_finds_is_the_whole_ones(networks: tuple[InstantStyle, Inst
         for index in range(len(sets)):
             style = torch.from_numpy(sets.load(index, (512, 512)))
             codes.append([network.style_encoder(style)[0] for network in networks])
-    for index, (whole, small) in enumerate(codes):
-        distances = [torch.dist(small, other).item() for other, _ in codes]
-        assert int(np.argmin(distances)) == index
-        assert torch.dist(small, whole) < 0.25 * whole.norm()
+    for index, (_, small) in enumerate(codes):
+        own, *others = (torch.dist(small, codes[(index + turn) % len(codes)][0]).item() for turn in range(len(codes)))
+        assert own < 0.4 * min(others)
