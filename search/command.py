@@ -26,6 +26,7 @@ from .recipe import found_recipe
 from .report import (
     CANDIDATE_COLUMNS,
     SENSITIVITY_COLUMNS,
+    TERMINAL_COLUMNS,
     candidate_rows,
     search_markdown,
     sensitivity_markdown,
@@ -98,7 +99,8 @@ def search(options: SearchOptions) -> int:
         except KeyboardInterrupt:
             interrupted = True
         sentences = run.write()
-    Console().print(terminal_table(f"{recipe.name}: what was measured", CANDIDATE_COLUMNS, candidate_rows(run.candidates, options.budget)))
+    rows = candidate_rows(run.candidates, options.budget)
+    Console().print(terminal_table(f"{recipe.name}: what was measured", CANDIDATE_COLUMNS, rows, TERMINAL_COLUMNS))
     for sentence in sentences:
         print(sentence)
     if interrupted:

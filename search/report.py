@@ -9,6 +9,8 @@ from .candidate import Budget, Candidate, frontier
 from .sensitivity import Sensitivity
 
 SENSITIVITY_COLUMNS = ("Module", "Change", "SSIM lost", "parameters removed")
+# Of them those that fit a terminal of 80 columns.
+TERMINAL_COLUMNS = ("number", "bytes", "SSIM", "ms", "vs whole", "limits")
 CANDIDATE_COLUMNS = ("number", "bytes", "SSIM", "worst", "ms", "vs whole", "not int8", "frontier", "limits")
 
 
@@ -32,13 +34,14 @@ def candidate_rows(candidates: Sequence[Candidate], budget: Budget) -> list[tupl
     return rows
 
 
-def terminal_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """For the screen."""
+def terminal_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], shown: Sequence[str] | None = None) -> Table:
+    """For the screen; ``shown`` are the columns to show."""
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+    chosen = [index for index, column in enumerate(columns) if shown is None or column in shown]
+    for index in chosen:
+        table.add_column(columns[index], justify="left" if index == 0 else "right")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(row[index] for index in chosen))
     return table
 
 
