@@ -69,8 +69,10 @@ class Search:
         self._retry_interrupted()
         while self.done < trials and len(self.study.trials) < MOST_ASKED * trials:
             tolerance = self.next_uniform()
-            if tolerance is not None:
-                self.study.enqueue_trial({**dict.fromkeys(map(_name, self.space.parts), tolerance), **self._no_float()})
+            mixtures = self.mixtures() if tolerance is None else [dict.fromkeys(self.space.parts, tolerance)]
+            for tolerances in mixtures:
+                named = {_name(part): value for part, value in tolerances.items()}
+                self.study.enqueue_trial({**named, **self._no_float()}, skip_if_exists=True)
             trial = self.study.ask()
             proposal = self._propose(trial)
             number = trial.number + 1
@@ -102,13 +104,24 @@ class Search:
         weights; whether a candidate fits is then seen on what was emitted.
         """
         tried = self._uniform_sizes()
-        too_large = [tolerance for tolerance, size in tried.items() if size is not None and size > self.budget.max_bytes]
-        fitting = [tolerance for tolerance, size in tried.items() if size is not None and size <= self.budget.max_bytes]
-        low, high = max(too_large, default=0.0), min(fitting, default=1.0)
+        low, high = self._enclosing()
         left = [tolerance for tolerance in self._ladder() if low < tolerance < high and tolerance not in tried]
         if not left:
             return None
         return left[len(left) // 2] if tried else min(left, key=self._off)
+
+    def mixtures(self) -> list[dict[str, float]]:
+        """Between the two uniform candidates that enclose the budget: each part in turn as in the larger one, the others as in the smaller."""
+        low, high = self._enclosing()
+        if not low or high == 1:
+            return []
+        return [{part: low if part == spared else high for part in self.space.parts} for spared in self.space.parts]
+
+    def _enclosing(self) -> tuple[float, float]:
+        """The largest uniform tolerance that was too large for the budget, and the smallest that fits; 0 and 1 where there is none."""
+        sizes = {tolerance: size for tolerance, size in self._uniform_sizes().items() if size is not None}
+        too_large = [tolerance for tolerance, size in sizes.items() if size > self.budget.max_bytes]
+        return max(too_large, default=0.0), min((tolerance for tolerance in sizes if tolerance not in too_large), default=1.0)
 
     def _uniform_sizes(self) -> dict[float, int | None]:
         """Bytes by tolerance of what was tried with one for all parts; None for what could not be built."""

@@ -56,11 +56,19 @@ def test_many_parts_are_put_together() -> None:
 
 def test_the_budget_is_bisected_first(tmp_path: Path) -> None:
     study, sizes = open_study(tmp_path, Budget(500, 0.9)), []
-    study.run(5, measure, lambda candidate, problem: sizes.append(candidate.size_bytes if candidate else 0))
+    study.run(7, measure, lambda candidate, problem: sizes.append(candidate.size_bytes if candidate else 0))
     # 0.001 is nearest by the estimate and does not fit; of the five above it 0.02 is in the middle and fits;
     # then 0.005 does, and 0.002 does not.
     assert sizes[:4] == [640, 400, 480, 560]
     assert study.next_uniform() is None
+    # Between 0.002 and 0.005: b as in the former is the former itself here, since nothing else differs; after that Optuna is on its own.
+    assert study.mixtures() == [
+        {"m.a": 0.002, "m.b": 0.005, "m heads": 0.005},
+        {"m.a": 0.005, "m.b": 0.002, "m heads": 0.005},
+        {"m.a": 0.005, "m.b": 0.005, "m heads": 0.002},
+    ]
+    asked = [trial.params for trial in study.study.trials]
+    assert [params["tolerance of m.b"] for params in asked[4:7]] == [0.005, 0.002, 0.005]
 
 
 def test_the_budget_is_found(tmp_path: Path) -> None:
