@@ -111,7 +111,7 @@ class Search:
         return left[len(left) // 2] if tried else min(left, key=self._off)
 
     def mixtures(self) -> list[dict[str, float]]:
-        """Between the two uniform candidates that enclose the budget: each part in turn as in the larger one, the others as in the smaller."""
+        """Between the uniform candidates that enclose the budget: each part in turn as in the larger one, the others as in the smaller."""
         low, high = self._enclosing()
         if not low or high == 1:
             return []

