@@ -9,9 +9,9 @@ from .candidate import Budget, Candidate, frontier
 from .sensitivity import Sensitivity
 
 SENSITIVITY_COLUMNS = ("Module", "Change", "SSIM lost", "parameters removed")
+CANDIDATE_COLUMNS = ("number", "bytes", "SSIM", "worst", "ms", "vs whole", "not int8", "frontier", "limits")
 # Of them those that fit a terminal of 80 columns.
 TERMINAL_COLUMNS = ("number", "bytes", "SSIM", "ms", "vs whole", "limits")
-CANDIDATE_COLUMNS = ("number", "bytes", "SSIM", "worst", "ms", "vs whole", "not int8", "frontier", "limits")
 
 
 def sensitivity_rows(rows: Sequence[Sensitivity]) -> list[tuple[str, ...]]:
@@ -27,7 +27,7 @@ def candidate_rows(candidates: Sequence[Candidate], budget: Budget) -> list[tupl
     best = {candidate.number for candidate in frontier(candidates)}
     rows = []
     for candidate in sorted(candidates, key=lambda candidate: candidate.size_bytes):
-        missed = [name for name, excess in budget.excess(candidate).items() if excess > 0]
+        missed = [name for name, excess in budget.excess(candidate).items() if not excess <= 0]  # NaN keeps nothing
         numbers = (f"{candidate.size_bytes:,}", f"{candidate.ssim_mean:.4f}", f"{candidate.ssim_worst:.4f}", f"{candidate.p50_ms:.1f}")
         last = (f"{candidate.over_whole:.2f}x", str(len(candidate.keep_float)), "yes" if candidate.number in best else "")
         rows.append((str(candidate.number), *numbers, *last, f"misses {', '.join(missed)}" if missed else "kept"))

@@ -103,6 +103,8 @@ class Trials:
                 ssim(wanted, model.scenario(runs, sample.inputs)[0], -1, 1)
                 for sample, wanted in zip(self.samples, self.pictures, strict=True)
             ]
+            if not np.isfinite(scores).all():
+                raise CaptureError(f"{self.job.name}: its pictures have NaN or infinity")
             whole = stack.enter_context(self.whole.open(model.hot_graph, settings.threads))
             passes: list[Callable[[], object]] = [partial(runner.run, self.hot_inputs) for runner in (opened[model.hot_graph], whole)]
             own, of_whole = interleave(passes, settings.warmup, settings.runs)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from instantstyle.search.candidate import Budget, Candidate, best, frontier, shortfall
+from instantstyle.search.report import candidate_rows
 
 
 def candidate(number: int, size_bytes: int, ssim: float, p50_ms: float = 10.0) -> Candidate:
@@ -48,6 +49,13 @@ def test_frontier_against_all_pairs() -> None:
 def test_winner_is_the_most_similar_that_keeps_all(budget: Budget, winner: int | None) -> None:
     found = best(CANDIDATES, budget)
     assert (found.number if found else None) == winner
+
+
+def test_nan_keeps_no_limit() -> None:
+    broken, budget = candidate(1, 500, float("nan")), Budget(700, 0.9)
+    assert not budget.kept(broken) and best([broken], budget) is None
+    (row,) = candidate_rows([broken], budget)
+    assert row[-1] == "misses --min-ssim"
 
 
 @pytest.mark.parametrize(
