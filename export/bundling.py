@@ -66,6 +66,7 @@ def make_bundle(build: Build, ran: bool) -> Bundle:
         sizes=recipe.model.sizes,
         required=recipe.targets.required,
         artifacts=tuple(_entry(build, result) for result in build.results),
+        graph_parity_suffices=recipe.targets.graph_parity_suffices,
         pruning=tuple(PrunedGroup.of(row) for row in build.source.pruning),
         float_islands=tuple(Island.of(graph, island) for graph, island in islands),
         libraries=libraries(library_versions()),

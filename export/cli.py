@@ -5,7 +5,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -146,6 +146,40 @@ def validate(
     from ..validation.rejudge import rejudge
 
     raise typer.Exit(rejudge(dist, limits))
+
+
+@app.command()
+def measure(
+    dist: Annotated[Path, typer.Argument(help="A folder that release made, on this machine or another.")],
+    recipe: RecipeFile,
+    out: Annotated[Path, typer.Option("--out", help="The folder for the bundle with the new measurements.")],
+    only: Annotated[
+        str | None, typer.Option("--only", metavar="TARGET", help="Measure this target alone; it is then the required one.")
+    ] = None,
+    level: Annotated[
+        Literal["passed"] | None, typer.Option("--level", help="Graph parity is not enough, whatever the recipe says.")
+    ] = None,
+    cache: CacheFolder = None,
+    remeasure: Annotated[bool, typer.Option("--remeasure", help="Measure again, even if nothing changed.")] = False,
+) -> None:
+    """Run a bundle's artifacts on this machine and judge them by the bundle's own limits, e.g. on a Mac what was built on Linux."""
+    from .measure import MeasureOptions, measure_bundle
+
+    raise typer.Exit(measure_bundle(MeasureOptions(dist, recipe, out, only, level, cache, remeasure)))
+
+
+@app.command()
+def divergence(
+    artifact: Annotated[Path, typer.Argument(help="An artifact that release built, e.g. dist/coreml/int8-512x512.", metavar="FOLDER")],
+    recipe: RecipeFile,
+    graph: Annotated[str | None, typer.Option("--graph", help="Default: the graph that runs once per image.")] = None,
+    cache: CacheFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare every operation of an artifact's graph with PyTorch's (Core ML packages)."""
+    from .divergence import show_divergence
+
+    show_divergence(artifact, recipe, graph, cache, as_json)
 
 
 @app.command()

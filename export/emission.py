@@ -1,6 +1,6 @@
 """The stage that turns captured programs into artifacts, one folder for each target, precision and size."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..model.errors import ArtifactError, CaptureError, TargetUnavailableError
@@ -9,9 +9,11 @@ from ..targets.artifact import read_manifest, write_manifest
 from ..targets.base import Artifact, Availability, Precision, Target
 from ..targets.registry import get_target
 from .events import ArtifactReady
-from .fingerprint import user_sources_of
+from .fingerprint import file_sha256, user_sources_of
 from .pipeline import Pipeline
+from .program import Provenance
 from .progress import Report
+from .recipe import Recipe
 from .stages import Source, read_program
 from .store import Entry, Workspace
 
@@ -57,17 +59,26 @@ class NotEmitted:
 
 def emit(pipeline: Pipeline, source: Source, job: Job, program: Entry) -> Emitted | NotEmitted:
     """Emits ``job`` from a captured program, int8 or float as the job's precision is."""
-    target = get_target(job.target)
+    target = target_of(source.recipe, job)
     available = target.availability()
     if not available.can_emit:
         pipeline.pass_over("emit", job.name, "not available here")
         return NotEmitted(job, why_not(available), refused=False)
 
+    provenance = _provenance(source.recipe)
+
     def make(workspace: Workspace, report: Report) -> None:
-        artifact = target.emit(read_program(program, source.model), job.precision, workspace.output)
+        captured = replace(read_program(program, source.model), provenance=provenance)
+        artifact = target.emit(captured, job.precision, workspace.output)
         write_manifest(artifact, workspace.output)
 
-    inputs = {"program": program.digest, "artifact": job.name, "source": _foreign_source(target)}
+    inputs = {
+        "program": program.digest,
+        "artifact": job.name,
+        "options": source.recipe.targets.options.get(job.target, {}),
+        "provenance": asdict(provenance),
+        "source": foreign_source(target),
+    }
     try:
         entry = pipeline.run("emit", job.name, inputs, make)
     except TargetUnavailableError as error:
@@ -81,12 +92,22 @@ def emit(pipeline: Pipeline, source: Source, job: Job, program: Entry) -> Emitte
     return Emitted(job, artifact, entry)
 
 
+def target_of(recipe: Recipe, job: Job) -> Target:
+    """The target of a job, with the recipe's options."""
+    return get_target(job.target).configured(recipe.targets.options.get(job.target, {}))
+
+
+def _provenance(recipe: Recipe) -> Provenance:
+    model, checkpoint = recipe.model, recipe.model.checkpoint
+    return Provenance(model.author, model.license, model.version, recipe.name, file_sha256(checkpoint) if checkpoint else "")
+
+
 def why_not(availability: Availability) -> str:
     """Why a target cannot emit or run here, and what would help."""
     return f"{availability.reason}; {availability.remedy}" if availability.remedy else availability.reason
 
 
-def _foreign_source(target: Target) -> str:
+def foreign_source(target: Target) -> str:
     """Hash of the code of a target from another package; the product's own counts for every ``emit`` anyway."""
     module = type(target).__module__
     return "" if module.partition(".")[0] == __name__.partition(".")[0] else user_sources_of(module)

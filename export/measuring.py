@@ -10,16 +10,15 @@ import numpy as np
 from ..calibration.samples import Sample, make_samples
 from ..model.errors import ExecutionError, TargetUnavailableError
 from ..model.graph import Size
-from ..targets.registry import get_target
 from ..validation.cached_run import content_key
 from ..validation.codec import decode, encode
 from ..validation.hard import hard_samples
 from ..validation.measurements import Measurements, Status
-from ..validation.parity import Built, measure
+from ..validation.parity import Built, Task, measure
 from ..validation.reference import Reference
 from .disk import atomic_write
 from .doctor import core_count, cpu_name
-from .emission import Emitted, why_not
+from .emission import Emitted, target_of, why_not
 from .pipeline import Pipeline
 from .progress import Report
 from .stages import Source
@@ -58,9 +57,10 @@ def measure_artifact(pipeline: Pipeline, bench: Bench, emitted: Emitted, baselin
     Args:
         baseline: the same model in float for ONNX Runtime.
     """
-    source, target = bench.source, get_target(emitted.job.target)
+    source = bench.source
+    target = target_of(source.recipe, emitted.job)
     available = target.availability()
-    if not available.can_run:
+    if not (available.can_run or available.evaluator):
         pipeline.pass_over("validate", emitted.job.name, "cannot run here")
         return Status.NOT_EXECUTED, f"emitted, not executed here: {why_not(available)}"
 
@@ -68,8 +68,9 @@ def measure_artifact(pipeline: Pipeline, bench: Bench, emitted: Emitted, baselin
         size = emitted.job.size
         samples, hard, reference = bench.at(size)
         built = Built(emitted.artifact, emitted.folder, target)
-        ort_float = Built(baseline.artifact, baseline.folder, get_target(baseline.job.target))
-        found = measure(source.reference, size, samples, hard, reference, built, ort_float, source.recipe.latency, report)
+        ort_float = Built(baseline.artifact, baseline.folder, target_of(source.recipe, baseline.job))
+        task = Task(source.reference, size, samples, hard, reference, ort_float, source.recipe.latency)
+        found = measure(task, built, report)
         atomic_write(workspace.output / FILE, encode(found))
 
     inputs = {

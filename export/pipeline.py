@@ -10,7 +10,19 @@ from .store import Entry, Store, Workspace
 
 # Files of the export package that show, store or arrange things and cannot change a stage's result.
 ARRANGING = frozenset(
-    ("bundling.py", "cli.py", "disk.py", "doctor.py", "events.py", "lock.py", "logs.py", "pipeline.py", "progress.py", "recipe.py")
+    (
+        "bundling.py",
+        "cli.py",
+        "disk.py",
+        "doctor.py",
+        "events.py",
+        "lock.py",
+        "logs.py",
+        "measure.py",
+        "pipeline.py",
+        "progress.py",
+        "recipe.py",
+    )
     + ("recipe_errors.py", "release.py", "settings.py", "store.py", "summary.py", "swap.py")
 )
 # Likewise in the validation package: what judges and shows measurements, but does not make them.
@@ -64,7 +76,7 @@ class Pipeline:
         code = [product_sources("export", ARRANGING), product_sources("calibration"), product_sources("pruning", SHOWING)]
         if stage == "sensitivity":
             code.append(product_sources("search"))
-        if stage in ("emit", "validate"):
+        if stage in ("preflight", "emit", "validate"):
             code.append(product_sources("targets"))
         if stage == "validate":
             code.append(product_sources("validation", JUDGING))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from torch.export import ExportedProgram
+from torch.fx import Node
 
 from ..model.graph import Size, TensorSpec
 
@@ -41,9 +42,38 @@ class GraphProgram:
 
 
 @dataclass(frozen=True)
+class Provenance:
+    """Where a program comes from, for the metadata of artifacts that have room for it.
+
+    Attributes:
+        author, license, version: of the model, as the recipe says.
+        recipe: name of the recipe.
+        checkpoint_sha256: of the checkpoint's file; empty for a model without one.
+    """
+
+    author: str = ""
+    license: str = ""
+    version: str = ""
+    recipe: str = ""
+    checkpoint_sha256: str = ""
+
+
+@dataclass(frozen=True)
 class Program:
     """All graphs of a model at one size. Immutable: a target that needs another form rewrites its own copy."""
 
     model: str
     size: Size
     graphs: tuple[GraphProgram, ...]
+    provenance: Provenance = Provenance()
+
+
+def module_path(node: Node) -> str:
+    """Path of the module that computes a node, e.g. ``decoder.residual.conv1``; empty for the root."""
+    stack = node.meta.get("nn_module_stack") or {}
+    return list(stack.values())[-1][0] if stack else ""
+
+
+def operator_name(node: Node) -> str:
+    """Short name of a node's operator, e.g. ``conv2d``."""
+    return getattr(node.target, "_opname", None) or str(node.target).split(".")[-2 if "." in str(node.target) else -1]

@@ -23,9 +23,9 @@ from ..calibration.table import CalibrationTable, TensorRange
 from ..model.errors import CalibrationError, CaptureError
 from ..model.graph import Arrays, Graph, Model, Size
 from .capture import capture_float, example_inputs
-from .program import FloatIsland
+from .program import FloatIsland, module_path, operator_name
 from .progress import Report
-from .quantizer import LIMIT, IslandQuantizer, float_islands, is_convolution, module_path, operator_name
+from .quantizer import LIMIT, IslandQuantizer, float_islands, is_convolution
 from .recipe import QuantizeSettings
 
 

@@ -28,7 +28,7 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
-from .program import FloatIsland
+from .program import FloatIsland, module_path, operator_name
 
 ANNOTATION = "quantization_annotation"
 LIMIT = 127
@@ -78,17 +78,6 @@ def _weight_spec(channel_axis: int) -> QuantizationSpec:
         qscheme=torch.per_channel_symmetric,
         ch_axis=channel_axis,
     )
-
-
-def module_path(node: Node) -> str:
-    """Path of the module that computes a node, e.g. ``decoder.residual.conv1``; empty for the root."""
-    stack = node.meta.get("nn_module_stack") or {}
-    return list(stack.values())[-1][0] if stack else ""
-
-
-def operator_name(node: Node) -> str:
-    """Short name of a node's operator, e.g. ``conv2d``."""
-    return getattr(node.target, "_opname", None) or str(node.target).split(".")[-2 if "." in str(node.target) else -1]
 
 
 def is_convolution(node: Node) -> bool:

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from ..model.errors import RecipeError
+from ..model.errors import InstantStyleError, RecipeError
+from ..targets.base import Precision
 from ..validation.limits import Limits, LimitTable
 from .recipe_errors import describe, locate, suggestion
 from .settings import ImageSettings, LatencySettings, ModelSettings, PruneSettings, QuantizeSettings, RecipePath, Section, TargetSettings
@@ -108,7 +109,7 @@ def _check_targets(recipe: Recipe, text: str) -> None:
             if precision not in known[name].precisions:
                 allowed = ", ".join(known[name].precisions)
                 raise refuse(key, f"found '{precision}', which {name} cannot build; allowed: {allowed}")
-            if precision == "int8" and recipe.quantize.method == "off":
+            if precision == Precision.INT8 and recipe.quantize.method == "off":
                 raise refuse(
                     key, "found 'int8', but quantize.method is 'off'; allowed: float32, float16, or another quantize.method (qat, ptq)"
                 )
@@ -118,3 +119,15 @@ def _check_targets(recipe: Recipe, text: str) -> None:
     for key, name in named + [(("limits", name), name) for name in recipe.target_limits]:
         if name not in built:
             raise refuse(key, f"found '{name}', which is not built{suggestion(name, built)}; allowed: {', '.join(built)}")
+    for name in recipe.targets.level:
+        if name not in recipe.targets.required:
+            required = ", ".join(recipe.targets.required)
+            raise refuse(("targets", "level", name), f"'{name}' is not required, so it needs no level; allowed: {required}")
+    for name, options in recipe.targets.options.items():
+        key = ("targets", "options", name)
+        if name not in build:
+            raise refuse(key, f"found '{name}', which is not built{suggestion(name, build)}; allowed: {', '.join(build)}")
+        try:
+            known[name].configured(options)
+        except InstantStyleError as error:
+            raise refuse(key, str(error)) from error

@@ -17,7 +17,7 @@ from ..pruning.checkpoint import write_pruned
 from ..pruning.prune import Pruned, parameter_count
 from ..targets.base import Precision
 from ..validation.bundle import Bundle
-from ..validation.gate import exit_code, names, problems
+from ..validation.gate import exit_code, names, shortcomings
 from ..validation.report import print_verdict
 from .bundling import Build, Result, make_bundle, publish
 from .disk import atomic_write, explained_disk_errors
@@ -27,6 +27,7 @@ from .lock import lock_output
 from .logs import quiet_libraries
 from .measuring import Bench, measure_artifact
 from .pipeline import Pipeline
+from .preflight import preflight
 from .progress import JsonDisplay, PlainDisplay, make_display
 from .prune import prune
 from .recipe import Recipe, load_recipe
@@ -198,7 +199,7 @@ def session(root: Path, as_json: bool = False, remeasure: bool = False) -> Itera
 
 
 def _build(pipeline: Pipeline, recipe: Recipe, dist: Path) -> tuple[Bundle, bool]:
-    source = prune(pipeline, load(pipeline, recipe))
+    source = _checked_source(pipeline, recipe)
     wants_int8 = any(Precision.INT8 in precisions for precisions in recipe.targets.build.values())
     tuned = tune(pipeline, source) if wants_int8 else None
     table = calibrate(pipeline, source, tuned) if wants_int8 else None
@@ -213,6 +214,17 @@ def _build(pipeline: Pipeline, recipe: Recipe, dist: Path) -> tuple[Bundle, bool
     with pipeline.display.stage("bundle", dist.name):
         changed = publish(build, bundle, dist)
     return bundle, changed
+
+
+def _checked_source(pipeline: Pipeline, recipe: Recipe) -> Source:
+    """The source, pruned; targets are asked about it before anything is trained."""
+    whole = load(pipeline, recipe)
+    if recipe.prune.method == "off" or recipe.prune.result is not None:
+        source = prune(pipeline, whole)
+        preflight(pipeline, source)
+        return source
+    preflight(pipeline, whole)
+    return prune(pipeline, whole)
 
 
 def _build_size(
@@ -248,7 +260,7 @@ def _conclude(bundle: Bundle, summary: str, seconds: float, as_json: bool) -> in
     if as_json:
         for artifact in bundle.artifacts:
             required = any(name in bundle.required for name in names(artifact))
-            display.show(VerdictReady(artifact.name, str(artifact.status), required, problems(artifact)))
+            display.show(VerdictReady(artifact.name, str(artifact.status), required, shortcomings(bundle, artifact)))
     else:
         print_verdict(bundle, Console() if sys.stdout.isatty() else Console(width=LOG_COLUMNS))
     code = exit_code(bundle)

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
-PRECISIONS = Literal["float32", "float16", "int8"]
+PRECISIONS = Literal["float32", "float16", "int8", "int8-weights"]
+LEVELS = Literal["passed", "graph_parity"]
 
 
 def _as_size(value: Any) -> Any:
@@ -41,11 +42,15 @@ class ModelSettings(Section):
         factory: ``module:function`` or ``path/to/file.py:function``; returns an ``nn.Module`` or our ``Model``.
         checkpoint: safetensors, or a ``.pt``/``.pth`` state dict.
         sizes: height and width in pixels, or one number for a square; QAT and calibration use the first.
+        author, license, version: of the model; written into artifacts that have a place for them.
     """
 
     factory: str
     checkpoint: RecipePath | None = None
     sizes: Annotated[tuple[PixelSize, ...], Field(min_length=1)] = ((512, 512),)
+    author: str = ""
+    license: str = ""
+    version: str = ""
 
 
 class ImageSetSettings(Section):
@@ -175,10 +180,20 @@ class TargetSettings(Section):
         build: precisions by target.
         required: targets (``android``) or targets in one precision (``onnx-int8``) whose artifacts must all pass; the others
             are reported only.
+        level: what is enough for one of ``required``: ``passed``, or ``graph_parity`` where the artifact cannot run on the machine that
+            builds it.
+        options: by target, what it offers to choose.
     """
 
     build: Annotated[dict[str, Annotated[tuple[PRECISIONS, ...], Field(min_length=1)]], Field(min_length=1)]
     required: Annotated[tuple[str, ...], Field(min_length=1)]
+    level: dict[str, LEVELS] = {}
+    options: dict[str, dict[str, Any]] = {}
+
+    @property
+    def graph_parity_suffices(self) -> tuple[str, ...]:
+        """Those of ``required`` that need not be executed."""
+        return tuple(name for name in self.required if self.level.get(name) == "graph_parity")
 
 
 class LatencySettings(Section):

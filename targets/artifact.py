@@ -44,13 +44,17 @@ def read_manifest(folder: Path) -> Artifact:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ArtifactError(f"{path} is not an artifact's manifest: {where}: {first['msg']}; build the artifact again") from None
-    listed = {file.path for file in artifact.files}
     for graph in artifact.graphs:
-        if graph.file not in listed:
+        if not files_of(artifact, graph.file):
             raise ArtifactError(
                 f"{path}: graph '{graph.name}' names the file '{graph.file}', which is not listed; build the artifact again"
             )
     return artifact
+
+
+def files_of(artifact: Artifact, name: str) -> tuple[ArtifactFile, ...]:
+    """The file of that name, or all files in the folder of that name."""
+    return tuple(file for file in artifact.files if file.path == name or file.path.startswith(f"{name}/"))
 
 
 def verify(artifact: Artifact, folder: Path) -> None:
@@ -81,8 +85,9 @@ def verify_file(file: ArtifactFile, folder: Path) -> None:
 def graph_path(artifact: Artifact, folder: Path, graph: str) -> Path:
     """The verified model file of one graph. Raises ArtifactError as ``verify`` does, KeyError if there is no such graph."""
     name = artifact.graph(graph).file
-    files = {file.path: file for file in artifact.files}
-    if name not in files:
+    files = files_of(artifact, name)
+    if not files:
         raise ArtifactError(f"{folder / MANIFEST}: graph '{graph}' names the file '{name}', which is not listed; build the artifact again")
-    verify_file(files[name], folder)
+    for file in files:
+        verify_file(file, folder)
     return folder / name

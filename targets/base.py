@@ -1,25 +1,27 @@
 """The contract of a target: three verbs (emit, open, availability) and the values that they pass."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from ..export.program import Program
+from ..model.errors import InstantStyleError
 from ..model.graph import Arrays, Size, TensorSpec
 
 
 class Precision(StrEnum):
-    """Arithmetic of an artifact's convolutions."""
+    """Arithmetic of an artifact's convolutions; INT8_WEIGHTS stores int8 weights and computes in float."""
 
     FLOAT32 = "float32"
     FLOAT16 = "float16"
     INT8 = "int8"
+    INT8_WEIGHTS = "int8-weights"
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,53 @@ class Availability:
     Attributes:
         reason: why not, empty if it can do both.
         remedy: the command that would help, empty if there is none.
+        evaluator: what stands in for the runtime where it cannot run, e.g. ``reference evaluator``; empty if nothing does.
     """
 
     can_emit: bool
     can_run: bool
     reason: str = ""
     remedy: str = ""
+    evaluator: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a target will not like about a model, found before anything is trained.
+
+    Attributes:
+        place: graph and module path, or the key of the recipe.
+        problem: what is wrong there.
+        remedy: the way out.
+    """
+
+    place: str
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.problem}; {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """One operation of an artifact's graph beside the node of the captured program that it came from.
+
+    Attributes:
+        operation: its name in the artifact.
+        operator: the node's, e.g. ``conv2d``.
+        module_path: of the module that computes the node.
+        snr_db: signal-to-noise ratio of the operation's result; infinite for equality.
+        max_abs: largest absolute difference.
+        unit: what the artifact counts in here, 1 in most places: the converter may move a factor past a sum.
+    """
+
+    operation: str
+    operator: str
+    module_path: str
+    snr_db: float
+    max_abs: float
+    unit: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +97,7 @@ class ArtifactFile:
 
 @dataclass(frozen=True)
 class GraphArtifact:
-    """One graph of an artifact. ``file`` is the model file that a runner opens; ``int8_convolutions`` is how many of its
+    """One graph of an artifact. ``file`` is the model file, or folder, that a runner opens; ``int8_convolutions`` is how many of its
     ``convolutions`` must execute as int8 kernels."""
 
     name: str
@@ -99,12 +142,14 @@ class Execution:
         convolutions: convolutions in the graph that the runtime executes, after its own optimisation.
         int8_convolutions: those of them that are int8 kernels.
         kernels: how many nodes of each kind the runtime executes, e.g. (("QLinearConv", 34), …), most frequent first.
+        evaluator: where the runtime cannot run, who computed its results instead and on what it was not executed; empty where it ran.
     """
 
     provider: str
     convolutions: int
     int8_convolutions: int
     kernels: tuple[tuple[str, int], ...] = ()
+    evaluator: str = ""
 
 
 class Runner(ABC):
@@ -143,6 +188,36 @@ class Target(ABC):
     @abstractmethod
     def availability(self) -> Availability:
         """Whether it can emit and run here; cheap, never raises."""
+
+    def configured(self, options: Mapping[str, Any]) -> "Target":
+        """The target with the options of ``[targets.options.<name>]``.
+
+        Raises:
+            InstantStyleError: an unknown option or a wrong value; without options of its own, any.
+        """
+        if options:
+            raise InstantStyleError(f"target '{self.name}' has no options, found {', '.join(options)}")
+        return self
+
+    def units(self) -> tuple[str, ...]:
+        """The compute units that an artifact is measured on here, by name, the preferred one first; one without a name by default."""
+        return ("",)
+
+    def on(self, unit: str) -> "Target":
+        """The target whose runners use one of ``units``."""
+        return self
+
+    def preflight(self, program: Program, precisions: Sequence[Precision]) -> tuple[Finding, ...]:
+        """What stands in the way of emitting these precisions of a float program. Quick, and before anything is trained."""
+        return ()
+
+    def divergence(self, artifact: Artifact, folder: Path, program: Program, graph: str, inputs: Arrays) -> tuple[Divergence, ...]:
+        """Operation by operation, how far a graph's results are from those of the program that it was emitted from.
+
+        Raises:
+            InstantStyleError: the target cannot look inside its artifacts.
+        """
+        raise InstantStyleError(f"target '{self.name}' cannot look inside its artifacts")
 
     @abstractmethod
     def emit(self, program: Program, precision: Precision, folder: Path) -> Artifact:

@@ -8,6 +8,7 @@ import numpy as np
 from ..model.errors import ArtifactError, ExecutionError
 from ..model.graph import Arrays, Size
 from .base import Execution, GraphArtifact, Runner
+from .checked_inputs import check_inputs
 from .ort_kernels import CONVOLUTIONS, INT8_CONVOLUTION, read_kernels
 
 PROVIDER = "CPUExecutionProvider"
@@ -57,11 +58,7 @@ class OrtRunner(Runner):
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         if self._session is None:
             raise ExecutionError(f"graph '{self._graph.name}': the runner was closed")
-        wanted = {spec.name: spec.shape(self._size) for spec in self._graph.inputs}
-        given = {name: array.shape for name, array in inputs.items()}
-        if given != wanted or any(array.dtype != np.float32 for array in inputs.values()):
-            types = ", ".join(sorted({str(array.dtype) for array in inputs.values()}))
-            raise ValueError(f"graph '{self._graph.name}' wants float32 arrays {wanted}, got {types} {given}")
+        check_inputs(self._graph, self._size, inputs)
         names = [spec.name for spec in self._graph.outputs]
         return {name: np.asarray(value) for name, value in zip(names, self._session.run(names, dict(inputs)), strict=True)}
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from ..model.errors import TargetUnavailableError
+from .silence import silence
 
 DISTRIBUTION = "instantstyle"
 
@@ -32,7 +33,8 @@ def require(target: str, packages: Sequence[str]) -> None:
         raise TargetUnavailableError(f"target '{target}' needs {', '.join(missing)}, not installed here: {install_command(missing)}")
     for package in packages:
         try:
-            importlib.import_module(package)
+            with silence():
+                importlib.import_module(package)
         except ImportError as error:
             remedy = install_command([package]).replace("install", "install --force-reinstall", 1)
             raise TargetUnavailableError(f"target '{target}': {package} is installed but cannot be imported ({error}): {remedy}") from error

@@ -11,10 +11,11 @@ from ..export.program import Program
 from ..model.errors import InstantStyleError, TargetUnavailableError
 from .android import AndroidTarget
 from .base import Artifact, Availability, Precision, Runner, Target
+from .coreml.target import CoreMLTarget
 from .onnx_target import OnnxTarget
 
 GROUP = "instantstyle.targets"
-BUILT_IN: tuple[type[Target], ...] = (AndroidTarget, OnnxTarget)
+BUILT_IN: tuple[type[Target], ...] = (AndroidTarget, CoreMLTarget, OnnxTarget)
 
 
 class BrokenTarget(Target):

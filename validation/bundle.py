@@ -124,7 +124,7 @@ class BundleArtifact:
         folder: where its files lie, relative to the bundle; empty if it could not be made.
         files: with their paths relative to ``folder``.
         shipped_bytes: what an app must carry; 0 if it could not be made.
-        status: only ``passed`` is a pass.
+        status: only ``passed`` is a pass; ``graph_parity`` is one where the recipe says so.
         reason: why it failed without being measured, or was not executed; otherwise empty.
         failures: the limits it missed.
         limits: what it was held to; null is not limited.
@@ -167,6 +167,7 @@ class Bundle:
         machine: that the build ran on.
         pipeline_peak_memory_bytes: highest resident memory of any one process of the build; 0 if nothing was run.
         pruning: what was removed from the model before everything else.
+        graph_parity_suffices: what of ``required`` need not be executed: graph parity is enough.
     """
 
     format: int
@@ -181,6 +182,7 @@ class Bundle:
     machine: Machine
     pipeline_peak_memory_bytes: int
     pruning: tuple[PrunedGroup, ...] = ()
+    graph_parity_suffices: tuple[str, ...] = ()
 
 
 def libraries(versions: Mapping[str, str]) -> tuple[Library, ...]:

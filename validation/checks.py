@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING
 
 from ..targets.base import Precision
 from .comparison import AMPLITUDE, BYTES, MILLISECONDS, RATIO, SIMILARITY, Check, Quantity, at_least, at_most
-from .measurements import Measurements, Quality, Score, Spread
+from .measurements import Measurements, Quality, Score, Spread, UnitMeasurements
 
 if TYPE_CHECKING:
     from .limits import Limits
 
+# Limits that say nothing about a graph, only about its execution.
+EXECUTED_LIMITS = ("max_memory_bytes", "min_over_ort_float", "min_over_pytorch", "max_p50_ms")
+
 
 def check(measurements: Measurements, limits: "Limits") -> tuple[Check, ...]:
     """All checks of an artifact: those that every artifact has to pass, then one for each limit that is set."""
+    executed = not measurements.evaluator
     results = [_scored(measurements), _finite(measurements)]
     if measurements.precision is Precision.INT8:
-        results += [_int8_executed(measurements), *_int8_faster(measurements)]
+        results += [_int8_executed(measurements), *(_int8_faster(measurements) if executed else ())]
     name = measurements.artifact
     end_to_end = measurements.end_to_end
     results += [
@@ -27,15 +31,38 @@ def check(measurements: Measurements, limits: "Limits") -> tuple[Check, ...]:
         *at_most("max_abs", name, _max_abs(end_to_end.scores), limits.max_abs),
         *at_most("max_abs_hard", name, _max_abs(end_to_end.hard_scores), limits.max_abs_hard),
         *at_most("max_bytes", name, Quantity("size", measurements.shipped_bytes or None, BYTES), limits.max_bytes),
-        *at_most("max_memory_bytes", name, Quantity("peak memory", measurements.peak_memory_bytes or None, BYTES), limits.max_memory_bytes),
     ]
+    for unit in measurements.other_units:
+        results += _unit_checks(f"{name} on {unit.unit}", unit, limits)
+    if not executed:
+        return tuple(results)
     hot = measurements.hot_graph
     results += [
+        *at_most("max_memory_bytes", name, Quantity("peak memory", measurements.peak_memory_bytes or None, BYTES), limits.max_memory_bytes),
         *at_least("min_over_ort_float", name, _over_ort_float(measurements, hot), limits.min_over_ort_float),
         *at_least("min_over_pytorch", name, _over_pytorch(measurements, hot), limits.min_over_pytorch),
         *at_most("max_p50_ms", name, _p50(measurements, hot), limits.max_p50_ms),
     ]
     return tuple(results)
+
+
+def unjudged(measurements: Measurements, limits: "Limits") -> tuple[str, ...]:
+    """The limits that are set and can only be judged where the artifact itself runs: those of speed and memory."""
+    return tuple(name for name in EXECUTED_LIMITS if measurements.evaluator and getattr(limits, name) is not None)
+
+
+def _unit_checks(name: str, unit: UnitMeasurements, limits: "Limits") -> Iterator[Check]:
+    """What every other compute unit has to keep, too: the picture. Which of them is the fastest is the app's choice."""
+    broken = [score.sample for score in (*unit.end_to_end.scores, *unit.end_to_end.hard_scores) if not score.is_finite]
+    text = f"NaN or Inf in {len(broken)} samples, first '{broken[0]}'" if broken else "no NaN or Inf"
+    yield Check(f"finite:{unit.unit}", not broken, 0, len(broken), f"{name}: {text}")
+    found = unit.end_to_end
+    for limit, which, spread, wanted in (
+        ("min_ssim_mean", "mean", found.ssim(), limits.min_ssim_mean),
+        ("min_ssim_worst", "worst", found.ssim(), limits.min_ssim_worst),
+        ("min_ssim_hard", "hard", found.hard_ssim(), limits.min_ssim_hard),
+    ):
+        yield from at_least(f"{limit}:{unit.unit}", name, _ssim(which, spread), wanted)
 
 
 def _scored(measurements: Measurements) -> Check:

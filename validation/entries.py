@@ -1,5 +1,7 @@
 """Entries of the bundle: an artifact that was measured, one that was not, and one that could not even be made."""
 
+from collections.abc import Sequence
+
 from ..model.graph import Size
 from ..targets.base import Artifact, Precision
 from .bundle import BundleArtifact
@@ -7,10 +9,19 @@ from .limits import Failure, Limits, judge
 from .measurements import Measurements, Status
 
 
+def status_of(measurements: Measurements, failures: Sequence[Failure]) -> Status:
+    """What measurements amount to: without failures a pass, or graph parity where something stood in for the runtime."""
+    if failures:
+        return Status.FAILED
+    return Status.GRAPH_PARITY if measurements.evaluator else Status.PASSED
+
+
 def judged(artifact: Artifact, folder: str, measurements: Measurements, limits: Limits) -> BundleArtifact:
     """The entry of an artifact that was measured."""
     failures = judge(measurements, limits)
-    return _entry(artifact, folder, limits, Status.FAILED if failures else Status.PASSED, failures=failures, measurements=measurements)
+    status = status_of(measurements, failures)
+    reason = f"graph parity, {measurements.evaluator}" if status is Status.GRAPH_PARITY else ""
+    return _entry(artifact, folder, limits, status, reason, failures, measurements)
 
 
 def unmeasured(artifact: Artifact, folder: str, limits: Limits, status: Status, reason: str) -> BundleArtifact:
@@ -19,7 +30,7 @@ def unmeasured(artifact: Artifact, folder: str, limits: Limits, status: Status, 
     Args:
         reason: why, as a sentence for people.
     """
-    if status is Status.PASSED or not reason:
+    if status in (Status.PASSED, Status.GRAPH_PARITY) or not reason:
         raise ValueError(f"{artifact.name}: what was not measured did not pass, and needs a reason")
     return _entry(artifact, folder, limits, status, reason)
 

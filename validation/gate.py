@@ -29,8 +29,14 @@ def refusals(bundle: Bundle, required: str) -> tuple[str, ...]:
     missing = (
         [] if required in {artifact.name for artifact in wanted} else sorted(set(bundle.sizes) - {artifact.size for artifact in wanted})
     )
+    suffices = required in bundle.graph_parity_suffices
     absent = tuple(f"{required}: is required, and there is no artifact of it in {height}x{width}" for height, width in missing)
-    return absent + tuple(sentence for artifact in wanted for sentence in problems(artifact))
+    return absent + tuple(sentence for artifact in wanted for sentence in problems(artifact, suffices))
+
+
+def shortcomings(bundle: Bundle, artifact: BundleArtifact) -> tuple[str, ...]:
+    """``problems`` of an artifact, given the level that the bundle wants of it."""
+    return problems(artifact, any(name in bundle.graph_parity_suffices for name in names(artifact)))
 
 
 def names(artifact: BundleArtifact) -> tuple[str, str, str]:
@@ -38,7 +44,7 @@ def names(artifact: BundleArtifact) -> tuple[str, str, str]:
     return artifact.target, f"{artifact.target}-{artifact.precision}", artifact.name
 
 
-def problems(artifact: BundleArtifact) -> tuple[str, ...]:
+def problems(artifact: BundleArtifact, graph_parity_suffices: bool = False) -> tuple[str, ...]:
     """Why an artifact is not a pass; empty if it is. Stored verdicts are not trusted: measurements are judged again."""
     if artifact.status is Status.NOT_EXECUTED:
         return (f"{artifact.name}: was not executed: {artifact.reason or 'no reason given'}",)
@@ -47,9 +53,14 @@ def problems(artifact: BundleArtifact) -> tuple[str, ...]:
     if not _belongs(artifact, artifact.measurements):
         return (f"{artifact.name}: its measurements are not its own, they are of {artifact.measurements.artifact}",)
     found = {failure.limit: failure.sentence for failure in (*artifact.failures, *judge(artifact.measurements, artifact.limits))}
-    if found:
-        return tuple(found.values())
-    if artifact.status is not Status.PASSED:
+    return tuple(found.values()) or _doubts(artifact, artifact.measurements.evaluator, graph_parity_suffices)
+
+
+def _doubts(artifact: BundleArtifact, evaluator: str, graph_parity_suffices: bool) -> tuple[str, ...]:
+    """Of an artifact that kept its limits."""
+    if evaluator and not graph_parity_suffices:
+        return (f"{artifact.name}: graph parity only, {evaluator}: run it where it belongs, or set its targets.level to graph_parity",)
+    if artifact.status is not (Status.GRAPH_PARITY if evaluator else Status.PASSED):
         return (f"{artifact.name}: {artifact.reason or 'failed for no reason that is recorded'}",)
     return ()
 

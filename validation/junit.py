@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 from .bundle import Bundle, BundleArtifact
 from .checks import check
-from .gate import names, problems, refusals
+from .gate import names, refusals, shortcomings
 
 # Characters that XML 1.0 cannot hold, not even escaped.
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -20,7 +20,7 @@ def junit_xml(bundle: Bundle) -> str:
     for artifact in bundle.artifacts:
         suite = ElementTree.SubElement(root, "testsuite", name=artifact.name)
         required = any(name in bundle.required for name in names(artifact))
-        _add_artifact(suite, artifact, required)
+        _add_artifact(suite, bundle, artifact, required)
         _count(suite)
     gate = ElementTree.SubElement(root, "testsuite", name="gate")
     for required in bundle.required or ("something",):
@@ -31,9 +31,9 @@ def junit_xml(bundle: Bundle) -> str:
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _add_artifact(suite: ElementTree.Element, artifact: BundleArtifact, required: bool) -> None:
+def _add_artifact(suite: ElementTree.Element, bundle: Bundle, artifact: BundleArtifact, required: bool) -> None:
     if artifact.measurements is None:
-        sentence = " ".join(problems(artifact))
+        sentence = " ".join(shortcomings(bundle, artifact))
         case = _case(suite, artifact.name, "executed", sentence if required or artifact.status == "failed" else "")
         if case.find("failure") is None:
             ElementTree.SubElement(case, "skipped", message=_clean(sentence))

@@ -15,9 +15,13 @@ DISTURBING_SHARE = 0.1
 
 
 class Status(StrEnum):
-    """What is known about an artifact. Only PASSED is a pass."""
+    """What is known about an artifact. Only PASSED is a pass.
+
+    GRAPH_PARITY: its graph kept every limit of quality and size in an evaluator that stands in for the runtime; it was not executed.
+    """
 
     PASSED = "passed"
+    GRAPH_PARITY = "graph_parity"
     FAILED = "failed"
     NOT_EXECUTED = "not_executed"
 
@@ -194,6 +198,25 @@ class GraphExecution:
     int8_convolutions_asked: int
 
 
+@dataclass(frozen=True)
+class UnitMeasurements:
+    """The same artifact on another compute unit of the machine.
+
+    Attributes:
+        unit: name of the compute unit, e.g. ``cpu and gpu``.
+        end_to_end: through the scenario.
+        graphs: each graph alone, on the reference's own inputs.
+        latency: one entry a graph.
+        executions: one entry a graph.
+    """
+
+    unit: str
+    end_to_end: Quality
+    graphs: tuple[tuple[str, Quality], ...]
+    latency: tuple[Latency, ...]
+    executions: tuple[GraphExecution, ...]
+
+
 @with_config(STRICT)
 @dataclass(frozen=True)
 class Measurements:
@@ -210,6 +233,10 @@ class Measurements:
         peak_memory_bytes: resident memory over the baseline of a process that only imported the runtime.
         shipped_bytes: what an app must carry.
         machine: where and under what load latency was measured.
+        evaluator: what computed the outputs in the place of the artifact's runtime, and what it was not executed on; empty where the
+            artifact itself ran. There are no latencies and no memory then.
+        unit: the compute unit that all this is of, where there are several.
+        other_units: the others.
     """
 
     artifact: str
@@ -222,6 +249,9 @@ class Measurements:
     peak_memory_bytes: int
     shipped_bytes: int
     machine: Machine
+    evaluator: str = ""
+    unit: str = ""
+    other_units: tuple[UnitMeasurements, ...] = ()
 
     def latency_of(self, graph: str) -> Latency | None:
         """Of that graph; None if it was not measured."""

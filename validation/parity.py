@@ -1,9 +1,9 @@
 """Measures one artifact against the float PyTorch reference: quality, latency, memory, and what executed."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from ..model.graph import Arrays, Model, Run, Size
 from ..targets.base import Artifact, Runner, Target
 from .cached_run import CachedRun
 from .latency import Contestants, LoadMeter, compare
-from .measurements import GraphExecution, Latency, Measurements
+from .measurements import GraphExecution, Latency, Machine, Measurements, UnitMeasurements
 from .memory import Request, peak_over_baseline
 from .quality import checked_run, compare_all
 from .reference import Reference, runs_from_modules, torch_threads
@@ -42,63 +42,109 @@ class Built:
         """A runner for one graph."""
         return self.target.open(self.artifact, self.folder, graph, threads)
 
+    def on(self, unit: str) -> "Built":
+        """The same on one compute unit."""
+        return replace(self, target=self.target.on(unit))
 
-def measure(
-    model: Model,
-    size: Size,
-    samples: Sequence[Sample],
-    hard_samples: Sequence[Sample],
-    reference: Reference,
-    built: Built,
-    ort_float: Built,
-    settings: "LatencySettings",
-    report: Report,
-) -> Measurements:
-    """All that ``judge`` needs to know about ``built``.
 
-    Args:
+@dataclass(frozen=True)
+class Task:
+    """What to measure an artifact on and against.
+
+    Attributes:
         size: height and width; also that of ``reference`` and both artifacts.
         samples: the ordinary ones; at least one. Latency and memory take the first.
         ort_float: the same model in float for ONNX Runtime, the baseline of the latencies.
+    """
+
+    model: Model
+    size: Size
+    samples: Sequence[Sample]
+    hard_samples: Sequence[Sample]
+    reference: Reference
+    ort_float: Built
+    settings: "LatencySettings"
+
+
+def measure(task: Task, built: Built, report: Report) -> Measurements:
+    """All that ``judge`` needs to know about ``built``, on every compute unit that its target has here.
+
+    Where something stands in for the artifact's runtime, quality alone is measured.
+
+    Args:
         report: is told of every sample, graph and the memory.
 
     Raises:
         TargetUnavailableError: the artifact cannot run on this machine.
         ExecutionError: it ran something else than was asked for, crashed, or returned other outputs than declared.
     """
-    artifact = built.artifact
-    _check_graphs(model, artifact)
-    inputs = {call.graph: _in_memory(call.inputs) for call in reference.of(samples[0]).calls}
-    total = len(samples) + len(hard_samples) + len(inputs) + 1
+    artifact, settings = built.artifact, task.settings
+    _check_graphs(task.model, artifact)
+    units = built.target.units()
+    inputs = {call.graph: _in_memory(call.inputs) for call in task.reference.of(task.samples[0]).calls}
+    timed = len(inputs) if built.target.availability().can_run else 0
+    total = len(units) * (len(task.samples) + len(task.hard_samples) + timed) + 1
     steps = iter(range(1, total + 1))
 
     def tick(note: str) -> None:
         report(next(steps), total, note)
 
-    request = Request(built.target, artifact, built.folder, inputs, settings.threads)
-    with ThreadPoolExecutor(1) as background, ExitStack() as stack:
-        runners = {graph.name: stack.enter_context(built.open(graph.name, settings.threads)) for graph in model.graphs}
-        memory = background.submit(peak_over_baseline, request)  # a process of its own, beside the samples
-        runs = {graph.name: checked_run(runners[graph.name].run, graph, size, artifact.name) for graph in model.graphs}
-        cached = {name: CachedRun(run) for name, run in runs.items()}
-        qualities = compare_all(model, cached, reference, samples, hard_samples, tick)
+    with ThreadPoolExecutor(1) as background:
+        memory = background.submit(_peak_memory, built.on(units[0]), inputs, settings.threads)  # beside the samples
+        measured = [_measure_unit(task, built.on(unit), unit, inputs, tick, memory) for unit in units]
         peak_memory_bytes = memory.result()
         tick("memory")
-        meter = LoadMeter()
-        latency = tuple(_time_all(model, inputs, runs, ort_float, settings, tick))
-        machine = meter.machine(settings.threads)
+    first = measured[0].unit
     return Measurements(
         artifact=artifact.name,
         precision=artifact.precision,
-        hot_graph=model.hot_graph,
-        end_to_end=qualities.end_to_end,
-        graphs=qualities.graphs,
-        latency=latency,
-        executions=tuple(_execution(artifact, name, runner) for name, runner in runners.items()),
+        hot_graph=task.model.hot_graph,
+        end_to_end=first.end_to_end,
+        graphs=first.graphs,
+        latency=first.latency,
+        executions=first.executions,
         peak_memory_bytes=peak_memory_bytes,
         shipped_bytes=artifact.shipped_bytes,
-        machine=machine,
+        machine=measured[0].machine,
+        evaluator=measured[0].evaluator,
+        unit=first.unit,
+        other_units=tuple(found.unit for found in measured[1:]),
     )
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """One compute unit's measurements, what stood in for the runtime, and the machine around the timed runs."""
+
+    unit: UnitMeasurements
+    evaluator: str
+    machine: Machine
+
+
+def _measure_unit(
+    task: Task, built: Built, unit: str, inputs: Mapping[str, Arrays], tick: Callable[[str], None], memory: "Future[int]"
+) -> _Measured:
+    model, artifact, threads = task.model, built.artifact, task.settings.threads
+    with ExitStack() as stack:
+        runners = {graph.name: stack.enter_context(built.open(graph.name, threads)) for graph in model.graphs}
+        evaluator = next((runner.execution.evaluator for runner in runners.values() if runner.execution.evaluator), "")
+        runs = {graph.name: checked_run(runners[graph.name].run, graph, task.size, artifact.name) for graph in model.graphs}
+        cached = {name: CachedRun(run) for name, run in runs.items()}
+        qualities = compare_all(model, cached, task.reference, task.samples, task.hard_samples, tick)
+        memory.result()  # nothing else may run while latency is measured
+        meter = LoadMeter()
+        latency = () if evaluator else tuple(_time_all(model, inputs, runs, task.ort_float, task.settings, tick))
+        machine = meter.machine(threads)
+    executions = tuple(_execution(artifact, name, runner) for name, runner in runners.items())
+    found = UnitMeasurements(unit, qualities.end_to_end, qualities.graphs, latency, executions)
+    return _Measured(found, evaluator, machine)
+
+
+def _peak_memory(built: Built, inputs: Mapping[str, Arrays], threads: int) -> int:
+    """In a process of its own; 0 where the artifact itself does not run."""
+    if not built.target.availability().can_run:
+        return 0
+    return peak_over_baseline(Request(built.target, built.artifact, built.folder, inputs, threads))
 
 
 def _check_graphs(model: Model, artifact: Artifact) -> None:

@@ -10,9 +10,9 @@ from rich.console import Console
 from ..model.errors import InstantStyleError
 from ..targets.artifact import verify_file
 from .bundle import Bundle, BundleArtifact, read_bundle
+from .entries import status_of
 from .gate import exit_code
 from .limits import Limits, LimitTable, judge
-from .measurements import Status
 from .report import print_verdict
 
 
@@ -92,4 +92,4 @@ def _judged_again(artifact: BundleArtifact, limits: Limits) -> BundleArtifact:
     if artifact.measurements is None:
         return replace(artifact, limits=limits)
     failures = judge(artifact.measurements, limits)
-    return replace(artifact, limits=limits, failures=failures, status=Status.FAILED if failures else Status.PASSED)
+    return replace(artifact, limits=limits, failures=failures, status=status_of(artifact.measurements, failures))

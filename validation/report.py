@@ -9,14 +9,14 @@ from rich.table import Table
 
 from ..export.disk import atomic_write
 from .bundle import Bundle, BundleArtifact
-from .checks import check
-from .gate import gate, problems
+from .checks import check, unjudged
+from .gate import gate, shortcomings
 from .junit import junit_xml
 from .measurements import Status
 from .rows import NOTHING, artifact_row, graph_rows, number, psnr_text
 
 SUMMARY, JUNIT = "summary.md", "junit.xml"
-STATUS_STYLE = {Status.PASSED: "green", Status.FAILED: "bold red", Status.NOT_EXECUTED: "yellow"}
+STATUS_STYLE = {Status.PASSED: "green", Status.FAILED: "bold red", Status.GRAPH_PARITY: "cyan", Status.NOT_EXECUTED: "yellow"}
 ARTIFACT_COLUMNS = (
     ("Artifact", "Status", "SSIM mean", "5th percentile", "worst", "worst sample", "PSNR dB", "p50 ms", "p90 ms", "FPS")
     + ("vs ORT float", "vs PyTorch", "memory MB", "bytes", "int8 convolutions")
@@ -40,8 +40,10 @@ def markdown(bundle: Bundle) -> str:
     parts += _list(gate(bundle))
     parts += markdown_table(ARTIFACT_COLUMNS, (vars(artifact_row(artifact)).values() for artifact in bundle.artifacts))
     parts += ["Times are medians of the graph that runs once per image, with 95% bootstrap intervals.", ""]
-    other = [sentence for artifact in bundle.artifacts for sentence in problems(artifact) if sentence not in gate(bundle)]
+    refused = gate(bundle)
+    other = [sentence for artifact in bundle.artifacts for sentence in shortcomings(bundle, artifact) if sentence not in refused]
     parts += _section("Not required, and not passed", _list(other))
+    parts += _section("Not executed here", _list(_evaluated(bundle)))
     parts += _section("Within the noise", _list(_noisy(bundle)))
     parts += _section(
         "Graphs", markdown_table(GRAPH_COLUMNS, (vars(row).values() for artifact in bundle.artifacts for row in graph_rows(artifact)))
@@ -72,6 +74,8 @@ def print_verdict(bundle: Bundle, console: Console) -> None:
     console.print(terminal_table(bundle))
     for sentence in gate(bundle):
         console.print(f"[bold red]failed[/] {escape(sentence)}", highlight=False, soft_wrap=True)
+    for sentence in _evaluated(bundle):
+        console.print(f"[cyan]graph[/]  {escape(sentence)}", highlight=False, soft_wrap=True)
     for sentence in _noisy(bundle):
         console.print(f"[yellow]noisy[/]  {escape(sentence)}", highlight=False, soft_wrap=True)
     console.print(f"[bold]{escape(verdict(bundle))}[/]", highlight=False, soft_wrap=True)
@@ -91,6 +95,18 @@ def terminal_table(bundle: Bundle) -> Table:
         times = (cell.partition(" (")[0] for cell in (row.p50_ms, row.over_ort_float, row.over_pytorch))
         table.add_row(escape(row.artifact), status, row.ssim_mean, row.ssim_worst, *times, row.size_bytes, row.int8_convolutions)
     return table
+
+
+def _evaluated(bundle: Bundle) -> list[str]:
+    """What is known of a graph alone, and the limits that wait for the artifact itself."""
+    lines = []
+    for artifact in bundle.artifacts:
+        measured = artifact.measurements
+        if measured is not None and measured.evaluator:
+            waiting = unjudged(measured, artifact.limits)
+            rest = f"; not judged: {', '.join(waiting)}" if waiting else ""
+            lines.append(f"{artifact.name}: graph parity, {measured.evaluator}{rest}")
+    return lines
 
 
 def _noisy(bundle: Bundle) -> list[str]:

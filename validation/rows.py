@@ -7,7 +7,7 @@ from .bundle import BundleArtifact
 from .measurements import Latency, Measurements, Quality, Spread, Status, Timing
 
 NOTHING = "-"
-STATUS_TEXT = {Status.PASSED: "passed", Status.FAILED: "FAILED", Status.NOT_EXECUTED: "not executed"}
+STATUS_TEXT = {Status.PASSED: "passed", Status.FAILED: "FAILED", Status.GRAPH_PARITY: "graph parity", Status.NOT_EXECUTED: "not executed"}
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def artifact_row(artifact: BundleArtifact) -> ArtifactRow:
         frames_per_second=f"{hot.artifact.frames_per_second:.1f}" if hot else NOTHING,
         over_ort_float=_over_ort_float(hot),
         over_pytorch=_over_pytorch(hot),
-        memory_mb=f"{measured.peak_memory_bytes / 1e6:.0f}" if measured else NOTHING,
+        memory_mb=f"{measured.peak_memory_bytes / 1e6:.0f}" if measured and not measured.evaluator else NOTHING,
         size_bytes=f"{artifact.shipped_bytes:,}" if artifact.shipped_bytes else NOTHING,
         int8_convolutions=_convolutions(measured) if measured else NOTHING,
     )

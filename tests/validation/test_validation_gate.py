@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 import validation_fakes as fakes
 
-from instantstyle.targets.base import Precision
+from instantstyle.targets.base import Artifact, Precision
 from instantstyle.validation.bundle import Bundle, BundleArtifact
-from instantstyle.validation.entries import not_emitted
+from instantstyle.validation.checks import unjudged
+from instantstyle.validation.entries import judged, not_emitted
 from instantstyle.validation.gate import exit_code, gate
-from instantstyle.validation.limits import Failure, Limits
-from instantstyle.validation.measurements import Quality, Score, Status
+from instantstyle.validation.limits import Failure, Limits, judge
+from instantstyle.validation.measurements import Quality, Score, Status, UnitMeasurements
+from instantstyle.validation.report import markdown
 
 NAME = "android-int8-512x512"
 
@@ -112,3 +114,59 @@ def test_each_reason_is_said_once(passed: Bundle) -> None:
     failing = replace(passed.artifacts[0], limits=Limits(max_bytes=1, min_ssim_mean=0.99))
     sentences = gate(with_artifacts(passed, failing, required=("android", "android-int8")))
     assert len(sentences) == 2 and all(sentence.startswith(NAME) for sentence in sentences)
+
+
+EVALUATOR = "reference evaluator; not executed on Apple hardware"
+
+
+def evaluated(bundle: Bundle, limits: Limits | None = None, **changes) -> BundleArtifact:
+    """The artifact as something else than its runtime has computed it: no latency, no memory."""
+    measured = fakes.measurements(evaluator=EVALUATOR, latency=(), peak_memory_bytes=0, **changes)
+    built = Artifact("android", Precision.INT8, (512, 512), (), bundle.artifacts[0].files, 3_000_000)
+    return judged(built, bundle.artifacts[0].folder, measured, limits or Limits())
+
+
+def test_graph_parity_is_no_pass_unless_the_recipe_says_so(passed: Bundle) -> None:
+    artifact = evaluated(passed)
+    assert artifact.status is Status.GRAPH_PARITY and artifact.reason == f"graph parity, {EVALUATOR}"
+    bundle = with_artifacts(passed, artifact)
+    assert exit_code(bundle) == 1
+    assert gate(bundle) == (
+        f"{NAME}: graph parity only, {EVALUATOR}: run it where it belongs, or set its targets.level to graph_parity",
+    )  # fmt: skip
+    assert exit_code(replace(bundle, graph_parity_suffices=("android",))) == 0
+    assert exit_code(replace(bundle, graph_parity_suffices=("android-int8",))) == 1  # which is not what is required
+    assert exit_code(replace(bundle, required=("android-int8", "android"), graph_parity_suffices=("android-int8",))) == 1
+
+
+def test_graph_parity_that_calls_itself_passed_is_refused(passed: Bundle) -> None:
+    artifact = replace(evaluated(passed), status=Status.PASSED)
+    assert exit_code(with_artifacts(passed, artifact)) == 1
+    assert exit_code(with_artifacts(passed, artifact, graph_parity_suffices=("android",))) == 1
+
+
+def test_graph_parity_has_to_keep_the_limits_of_quality_and_size(passed: Bundle) -> None:
+    for limits in (Limits(min_ssim_mean=0.99), Limits(min_ssim_worst=0.98), Limits(max_bytes=1)):
+        artifact = evaluated(passed, limits)
+        assert artifact.status is Status.FAILED
+        assert exit_code(with_artifacts(passed, artifact, graph_parity_suffices=("android",))) == 1
+
+
+def test_limits_of_speed_and_memory_wait_for_the_artifact_itself(passed: Bundle) -> None:
+    limits = Limits(min_over_pytorch=3.0, max_p50_ms=9.0, max_memory_bytes=1, min_ssim_mean=0.9)
+    artifact = evaluated(passed, limits)
+    assert artifact.status is Status.GRAPH_PARITY
+    assert artifact.measurements is not None
+    assert unjudged(artifact.measurements, limits) == ("max_memory_bytes", "min_over_pytorch", "max_p50_ms")
+    assert unjudged(fakes.measurements(), limits) == ()
+    report = markdown(with_artifacts(passed, artifact, graph_parity_suffices=("android",)))
+    assert f"- {NAME}: graph parity, {EVALUATOR}; not judged: max_memory_bytes, min_over_pytorch, max_p50_ms" in report
+    assert f"| {NAME} | graph parity |" in report
+
+
+def test_every_compute_unit_has_to_keep_the_picture(passed: Bundle) -> None:
+    bad = (Score("a", 0.5, 20.0, 0.9), Score("b", math.nan, math.nan, math.nan))
+    other_unit = UnitMeasurements("CPU_ONLY", Quality(bad, ()), (), (), ())
+    failures = judge(fakes.measurements(other_units=(other_unit,)), Limits(min_ssim_worst=0.9))
+    assert [failure.limit for failure in failures] == ["finite:CPU_ONLY", "min_ssim_worst:CPU_ONLY"]
+    assert failures[0].sentence == f"{NAME} on CPU_ONLY: NaN or Inf in 1 samples, first 'b'"

@@ -1,0 +1,141 @@
+"""``instantstyle measure``: runs here what another machine built, and judges it by the limits that lie in the bundle."""
+
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from ..model.errors import ArtifactError, RecipeError
+from ..targets.artifact import MANIFEST, read_manifest
+from ..targets.base import Precision
+from ..validation.bundle import Bundle, BundleArtifact, creation_time, libraries, read_bundle, write_bundle
+from ..validation.entries import judged, unmeasured
+from ..validation.gate import exit_code, names
+from ..validation.latency import describe_machine, load_average
+from ..validation.measurements import Measurements
+from ..validation.rejudge import verify
+from ..validation.report import print_verdict, write_reports
+from .disk import explained_disk_errors
+from .emission import BASELINE_TARGET, Emitted, Job, NotEmitted, emit
+from .fingerprint import file_sha256, library_versions
+from .lock import lock_output
+from .measuring import Bench, measure_artifact
+from .pipeline import Pipeline
+from .prune import prune
+from .recipe import Recipe, load_recipe
+from .recipe_errors import suggestion
+from .release import cache_folder, session
+from .stages import Source, capture, load
+from .store import Entry
+from .swap import check_replaceable, recover, replacing
+
+
+@dataclass(frozen=True)
+class MeasureOptions:
+    """The command line of ``instantstyle measure``. ``level`` "passed" lets graph parity suffice for nothing."""
+
+    dist: Path
+    recipe: Path
+    out: Path
+    only: str | None = None
+    level: Literal["passed"] | None = None
+    cache: Path | None = None
+    remeasure: bool = False
+
+
+def measure_bundle(options: MeasureOptions) -> int:
+    """Measures a bundle's artifacts on this machine and writes the bundle again to ``out``; 0 if every required artifact passed.
+
+    The artifacts, the recipe's limits and what is required are the bundle's; model and images come from the recipe.
+
+    Raises:
+        ArtifactError: a file of the bundle is missing or altered.
+        RecipeError: the recipe is not the one that the bundle was built by, or ``only`` is not in the bundle.
+    """
+    start = time.monotonic()
+    bundle = read_bundle(options.dist)
+    verify(bundle, options.dist)
+    recipe = load_recipe(options.recipe)
+    _check_origin(bundle, recipe, options.dist)
+    bundle = _select(bundle, options.only, options.dist)
+    if options.level == "passed":
+        bundle = replace(bundle, graph_parity_suffices=())
+    out, root = options.out.resolve(), cache_folder(recipe, options.cache)
+    with explained_disk_errors(root, out):
+        check_replaceable(out)
+        lock = lock_output(out)
+        try:
+            recover(out)
+            with session(root, remeasure=options.remeasure) as pipeline:
+                bundle = _measured(pipeline, recipe, bundle, options.dist)
+            with replacing(out) as folder:
+                shutil.copytree(options.dist, folder, dirs_exist_ok=True)
+                write_reports(bundle, folder)
+                write_bundle(bundle, folder)
+        finally:
+            lock.release()
+    console = Console()
+    print_verdict(bundle, console)
+    console.print(f"{options.out} written ({time.monotonic() - start:.1f} s)", highlight=False)
+    return exit_code(bundle)
+
+
+def _check_origin(bundle: Bundle, recipe: Recipe, dist: Path) -> None:
+    if file_sha256(recipe.path) != bundle.recipe.sha256:
+        raise RecipeError(
+            f"{recipe.path}: {dist} was built by another recipe, or another state of it ('{bundle.recipe.name}', "
+            f"SHA-256 {bundle.recipe.sha256[:12]}…); take that one, of which {dist / 'recipe.toml'} is a copy"
+        )
+    checkpoint = recipe.model.checkpoint
+    found = file_sha256(checkpoint) if checkpoint else None
+    if found != bundle.model.checkpoint_sha256:
+        raise RecipeError(f"{recipe.path}: model.checkpoint: {checkpoint} is not the checkpoint that {dist} was built from")
+
+
+def _select(bundle: Bundle, only: str | None, dist: Path) -> Bundle:
+    """The bundle with what is required of one target."""
+    if only is None:
+        return bundle
+    built = dict.fromkeys(artifact.target for artifact in bundle.artifacts)
+    if only not in built:
+        raise RecipeError(f"--only {only}: {dist} has no such target{suggestion(only, built)}; allowed: {', '.join(built)}")
+    own = {name for artifact in bundle.artifacts if artifact.target == only for name in names(artifact)}
+    return replace(bundle, required=tuple(name for name in bundle.required if name in own) or (only,))
+
+
+def _measured(pipeline: Pipeline, recipe: Recipe, bundle: Bundle, dist: Path) -> Bundle:
+    """The bundle with new measurements of all that is required of it; the rest keeps its own."""
+    source = prune(pipeline, load(pipeline, recipe))
+    artifacts = []
+    with Bench(source) as bench:
+        for artifact in bundle.artifacts:
+            wanted = artifact.files and any(name in bundle.required for name in names(artifact))
+            artifacts.append(_measure(pipeline, source, bench, artifact, dist) if wanted else artifact)
+    return replace(
+        bundle,
+        created=creation_time(),
+        artifacts=tuple(artifacts),
+        libraries=libraries(library_versions()),
+        machine=describe_machine(recipe.latency.threads, load_average()),
+    )
+
+
+def _measure(pipeline: Pipeline, source: Source, bench: Bench, artifact: BundleArtifact, dist: Path) -> BundleArtifact:
+    folder = dist / artifact.folder
+    made = read_manifest(folder)
+    if made.name != artifact.name:
+        raise ArtifactError(f"{folder / MANIFEST} is of {made.name}, not of {artifact.name}; build the bundle again")
+    baseline_job = Job(BASELINE_TARGET, Precision.FLOAT32, artifact.size)
+    baseline = emit(pipeline, source, baseline_job, capture(pipeline, source, artifact.size, None, None))
+    if isinstance(baseline, NotEmitted):
+        raise ArtifactError(f"{baseline_job.name}, which everything is timed against, cannot be made here: {baseline.reason}")
+    job = Job(artifact.target, artifact.precision, artifact.size)
+    emitted = Emitted(job, made, Entry("emit", file_sha256(folder / MANIFEST), folder))
+    found = measure_artifact(pipeline, bench, emitted, baseline)
+    if isinstance(found, Measurements):
+        return judged(made, artifact.folder, found, artifact.limits)
+    status, reason = found
+    return unmeasured(made, artifact.folder, artifact.limits, status, reason)

@@ -1,0 +1,45 @@
+"""Which operations a package's program has, and which of its convolutions are int8."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...model.errors import ExecutionError
+from ..base import GraphArtifact
+
+CONVOLUTIONS = ("conv", "conv_transpose")
+INT8_WEIGHTS = ("constexpr_affine_dequantize", "constexpr_blockwise_shift_scale")
+
+
+@dataclass(frozen=True)
+class Census:
+    """Operations that compute, most frequent first, and how many convolutions have int8 weights and int8 inputs."""
+
+    operations: tuple[tuple[str, int], ...]
+    convolutions: int
+    int8_convolutions: int
+
+
+def take_census(specification: Any) -> Census:
+    """Of the function ``main``."""
+    main = specification.mlProgram.functions["main"]
+    operations = main.block_specializations[main.opset].operations
+    made_by = {output.name: operation.type for operation in operations for output in operation.outputs}
+    kinds = Counter(operation.type for operation in operations if operation.type != "const" and not operation.type.startswith("constexpr_"))
+
+    def source(operation: Any, parameter: str) -> str:
+        return made_by.get(operation.inputs[parameter].arguments[0].name, "")
+
+    convolutions = [operation for operation in operations if operation.type in CONVOLUTIONS]
+    int8 = sum(source(each, "x") == "dequantize" and source(each, "weight") in INT8_WEIGHTS for each in convolutions)
+    return Census(tuple(kinds.most_common()), len(convolutions), int8)
+
+
+def check_int8(census: Census, graph: GraphArtifact, path: Path) -> None:
+    """Raises ExecutionError if there are fewer int8 convolutions than asked for."""
+    if census.int8_convolutions < graph.int8_convolutions:
+        raise ExecutionError(
+            f"graph '{graph.name}' ({path}): {census.int8_convolutions} convolutions have int8 weights and inputs, "
+            f"{graph.int8_convolutions} should, of {census.convolutions}; build the artifact again"
+        )

@@ -1,0 +1,135 @@
+"""The graph as an app sees it: images in and out, scalars as single numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import gcd
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from ...model.errors import CaptureError
+from ...model.graph import Size, TensorKind, TensorSpec
+from .unsigned_activations import unsigned_activations
+
+if TYPE_CHECKING:
+    from ...export.program import GraphProgram
+
+LEVELS = 255
+
+
+def is_image(spec: TensorSpec) -> bool:
+    """Whether Core ML passes a tensor as a pixel buffer: RGB or grey."""
+    return spec.kind is TensorKind.IMAGE and spec.channels in (1, 3)
+
+
+def to_package(spec: TensorSpec, array: np.ndarray) -> np.ndarray:
+    """A graph's value as the package takes it: 0 to 255 for an image, in 8 bits as in a pixel buffer; (1,) for a scalar."""
+    if is_image(spec):
+        unit = (array.astype(np.float64) - spec.minimum) / (spec.maximum - spec.minimum)
+        return np.clip(np.rint(unit * LEVELS), 0, LEVELS).astype(np.float32)
+    return array.reshape(1) if spec.kind is TensorKind.SCALAR else array
+
+
+def as_captured(spec: TensorSpec, value: np.ndarray) -> np.ndarray:
+    """What a package takes, as the program with its ``Interface`` takes it: Core ML itself scales an image to the program's range."""
+    if not is_image(spec):
+        return value
+    return (value * np.float32((spec.maximum - spec.minimum) / LEVELS) + np.float32(spec.minimum)).astype(np.float32)
+
+
+def from_package(spec: TensorSpec, array: np.ndarray) -> np.ndarray:
+    """The inverse. An image comes in the 8 bits of a pixel buffer, rounded to the nearest; NaN stays NaN, so that it is found."""
+    if is_image(spec):
+        return as_captured(spec, np.clip(np.rint(array.astype(np.float32)), 0, LEVELS))
+    return array.astype(np.float32).reshape(1, -1) if spec.kind is TensorKind.SCALAR else array.astype(np.float32)
+
+
+class Interface(nn.Module):
+    """A captured program with scalars of shape (1,) and images of 0 to 255 as outputs; the input's scale is Core ML's own part."""
+
+    def __init__(self, program: ExportedProgram, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+        super().__init__()
+        self.program = program.module(check_guards=False)
+        unsigned_activations(self.program)
+        self.inputs, self.outputs = inputs, outputs
+
+    def forward(self, *given: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """The program's inputs and outputs, in order."""
+        values = [value.reshape(1, 1) if spec.kind is TensorKind.SCALAR else value for spec, value in zip(self.inputs, given, strict=True)]
+        result = self.program(*values)
+        results = result if isinstance(result, (tuple, list)) else (result,)
+        shown = tuple(_shown(spec, value) for spec, value in zip(self.outputs, results, strict=True))
+        return shown[0] if len(shown) == 1 else shown
+
+
+def _shown(spec: TensorSpec, value: Tensor) -> Tensor:
+    if is_image(spec):
+        # Clamped, because a pixel buffer has no room for anything else.
+        return (value.clamp(spec.minimum, spec.maximum) - spec.minimum) * (LEVELS / (spec.maximum - spec.minimum))
+    return value.reshape(1) if spec.kind is TensorKind.SCALAR else value
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A graph with its interface, ready for the converter. ``flexible`` if height and width of its images are open."""
+
+    program: ExportedProgram
+    flexible: bool
+
+
+def with_interface(graph: "GraphProgram", program: ExportedProgram, sizes: Sequence[Size]) -> Shown:
+    """Captures a program again, with its interface.
+
+    Args:
+        sizes: that the package shall take, the program's own first.
+
+    Raises:
+        CaptureError: the program has its size built in and cannot take several.
+    """
+    size = sizes[0]
+    examples = tuple(_example(spec, size) for spec in graph.inputs)
+    dims = _open_dims(sizes)
+    open_inputs = [spec.kind is TensorKind.IMAGE and spec.fixed_size is None for spec in graph.inputs]
+    flexible = bool(dims) and any(open_inputs)
+    shapes = (tuple(dims if is_open else None for is_open in open_inputs),) if flexible else None
+    module = Interface(program, graph.inputs, graph.outputs)
+    try:
+        with torch.no_grad():
+            captured = torch.export.export(module, examples, dynamic_shapes=shapes, strict=False)
+    except Exception as error:  # torch.export fails with many unrelated classes
+        if not flexible:
+            raise
+        raise CaptureError(
+            f"graph '{graph.name}' computes with its own height and width, so it takes {size[0]}x{size[1]} alone; "
+            "take more_sizes out of [targets.options.coreml], or build a package for each of model.sizes"
+        ) from error
+    decomposed = captured.run_decompositions({})
+    _say_strides(decomposed)
+    return Shown(decomposed, flexible)
+
+
+def _open_dims(sizes: Sequence[Size]) -> dict[int, Any]:
+    """The dimensions of an image that differ between sizes, as multiples of what all sizes are multiples of: skip connections need that."""
+    dims = {}
+    for axis, name, lengths in ((2, "height", [size[0] for size in sizes]), (3, "width", [size[1] for size in sizes])):
+        step = gcd(*lengths)
+        if len(set(lengths)) > 1:
+            if min(lengths) == step and step % 2 == 0:
+                step //= 2  # torch.export takes a symbol that may be 1 for a constant
+            dims[axis] = step * Dim(name, min=min(lengths) // step, max=max(lengths) // step)
+    return dims
+
+
+def _say_strides(program: ExportedProgram) -> None:
+    """coremltools 9.0 refuses a maximum pooling whose stride is left to its default, the window."""
+    for node in program.graph.nodes:
+        if node.target is torch.ops.aten.max_pool2d.default and len(node.args) == 2:
+            node.args = (*node.args, node.args[1])
+
+
+def _example(spec: TensorSpec, size: Size) -> Tensor:
+    shape = (1,) if spec.kind is TensorKind.SCALAR else spec.shape(size)
+    return torch.full(shape, (spec.minimum + spec.maximum) / 2)

@@ -1,0 +1,58 @@
+"""Runs a package where there is no Core ML: its program in the reference evaluator. It proves the graph, not the device."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ...model.errors import ExecutionError
+from ...model.graph import Arrays, Size
+from ...validation.mil.evaluator import Evaluator
+from ...validation.mil.package import open_package
+from ..base import Execution, GraphArtifact, Runner
+from ..checked_inputs import check_inputs
+from ..silence import silence
+from . import EVALUATOR
+from .census import check_int8, take_census
+from .features import check_features
+from .interface import from_package, to_package
+
+PROVIDER = "reference evaluator (float16)"
+
+
+class MilRunner(Runner):
+    """The reference evaluator on a saved package, in the program's own float16.
+
+    Args:
+        path: the package.
+        graph: names and specs of its inputs and outputs, and how many int8 convolutions it must have.
+        size: the artifact's size, H and W in pixels.
+        threads: of PyTorch.
+
+    Raises:
+        ArtifactError: the package is damaged, or its inputs and outputs are not what ``graph`` says.
+        ExecutionError: it has fewer int8 convolutions than asked for.
+    """
+
+    def __init__(self, path: Path, graph: GraphArtifact, size: Size, threads: int) -> None:
+        self._graph, self._size, self._threads = graph, size, threads
+        with silence():
+            package = open_package(path)
+            check_features(package.specification, graph, size, path)
+            self._evaluator: Evaluator | None = Evaluator(package)
+        census = take_census(package.specification)
+        check_int8(census, graph, path)
+        self.execution = Execution(PROVIDER, census.convolutions, census.int8_convolutions, census.operations, EVALUATOR)
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        if self._evaluator is None:
+            raise ExecutionError(f"graph '{self._graph.name}': the runner was closed")
+        check_inputs(self._graph, self._size, inputs)
+        from ...validation.reference import torch_threads
+
+        given = {spec.name: to_package(spec, inputs[spec.name]) for spec in self._graph.inputs}
+        with torch_threads(self._threads):
+            found = self._evaluator.run(given)
+        return {spec.name: from_package(spec, found[spec.name]) for spec in self._graph.outputs}
+
+    def close(self) -> None:
+        self._evaluator = None
