@@ -38,7 +38,11 @@ def remeasure(dist: Path, bundle: Bundle, recipe: Recipe) -> tuple[Remeasured, .
     model = load_model(recipe).model
     found: list[Remeasured] = []
     for size in bundle.sizes:
-        at_size = [artifact for artifact in bundle.artifacts if artifact.size == size and artifact.measurements is not None]
+        at_size = [
+            artifact
+            for artifact in bundle.artifacts
+            if artifact.size == size and artifact.measurements is not None and not artifact.measurements.evaluator
+        ]
         baseline = next((artifact for artifact in at_size if (artifact.target, str(artifact.precision)) == BASELINE), None)
         if baseline is None:
             raise InstantStyleError(f"{dist}: no float32 artifact of the target onnx at {size[0]}x{size[1]} to compare with")

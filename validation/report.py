@@ -13,7 +13,7 @@ from .checks import check, unjudged
 from .gate import gate, shortcomings
 from .junit import junit_xml
 from .measurements import Status
-from .rows import NOTHING, artifact_row, graph_rows, number, psnr_text
+from .rows import NOTHING, artifact_row, graph_rows, number, psnr_text, unit_rows
 
 SUMMARY, JUNIT = "summary.md", "junit.xml"
 STATUS_STYLE = {Status.PASSED: "green", Status.FAILED: "bold red", Status.GRAPH_PARITY: "cyan", Status.NOT_EXECUTED: "yellow"}
@@ -25,6 +25,7 @@ GRAPH_COLUMNS = (
     ("Artifact", "Graph", "alone, mean / worst", "p50 ms", "ORT float ms", "PyTorch ms", "vs ORT float", "vs PyTorch", "runs")
     + ("int8 convolutions",)
 )  # fmt: skip
+UNIT_COLUMNS = ("Artifact", "Unit", "SSIM mean", "worst", "p50 ms", "vs ORT float", "vs PyTorch")
 PRUNED_COLUMNS = ("Group", "What", "asked", "removed", "kept", "why not")
 
 
@@ -48,6 +49,7 @@ def markdown(bundle: Bundle) -> str:
     parts += _section(
         "Graphs", markdown_table(GRAPH_COLUMNS, (vars(row).values() for artifact in bundle.artifacts for row in graph_rows(artifact)))
     )
+    parts += _section("Compute units", markdown_table(UNIT_COLUMNS, (row for artifact in bundle.artifacts for row in unit_rows(artifact))))
     parts += _section("Hard samples", markdown_table(("Artifact", "Sample", "SSIM", "PSNR dB", "max abs"), _hard_rows(bundle.artifacts)))
     islands = [f"`{island.graph}.{island.module_path}`: {', '.join(island.operators)} ({island.reason})" for island in bundle.float_islands]
     parts += _section("Left in float", _list(islands))

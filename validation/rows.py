@@ -1,10 +1,11 @@
 """The numbers of a bundle as text, for the Markdown summary and for the terminal."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .bundle import BundleArtifact
-from .measurements import Latency, Measurements, Quality, Spread, Status, Timing
+from .measurements import Latency, Measurements, Quality, Spread, Status, Timing, UnitMeasurements
 
 NOTHING = "-"
 STATUS_TEXT = {Status.PASSED: "passed", Status.FAILED: "FAILED", Status.GRAPH_PARITY: "graph parity", Status.NOT_EXECUTED: "not executed"}
@@ -76,6 +77,19 @@ def graph_rows(artifact: BundleArtifact) -> tuple[GraphRow, ...]:
     """Of all graphs of a measured artifact; none if it was not measured."""
     measured = artifact.measurements
     return tuple(_graph_row(measured, graph, quality) for graph, quality in measured.graphs) if measured else ()
+
+
+def unit_rows(artifact: BundleArtifact) -> Iterator[tuple[str, ...]]:
+    """Artifact, unit, SSIM mean and worst, times of the hot graph, where an artifact ran on several compute units."""
+    measured = artifact.measurements
+    if measured is None or not measured.other_units:
+        return
+    own = UnitMeasurements(measured.unit, measured.end_to_end, measured.graphs, measured.latency, measured.executions)
+    for unit in (own, *measured.other_units):
+        spread = unit.end_to_end.ssim()
+        hot = {latency.graph: latency for latency in unit.latency}.get(measured.hot_graph)
+        quality = (f"{spread.mean:.4f}", f"{spread.worst:.4f}") if spread else (NOTHING, NOTHING)
+        yield artifact.name, unit.unit, *quality, _interval_ms(hot.artifact) if hot else NOTHING, _over_ort_float(hot), _over_pytorch(hot)
 
 
 def _graph_row(measured: Measurements, graph: str, quality: Quality) -> GraphRow:
