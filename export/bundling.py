@@ -19,6 +19,7 @@ from ..validation.bundle import (
     read_bundle,
     write_bundle,
 )
+from ..validation.choice import choose
 from ..validation.codec import encode
 from ..validation.entries import judged, not_emitted, unmeasured
 from ..validation.latency import describe_machine, load_average
@@ -26,7 +27,7 @@ from ..validation.measurements import Measurements, Status
 from ..validation.memory import pipeline_peak_bytes
 from ..validation.rejudge import verify
 from ..validation.report import JUNIT, SUMMARY, write_reports
-from .emission import Emitted, Job, NotEmitted
+from .emission import Emitted, Job, NotEmitted, configured_targets
 from .fingerprint import file_sha256, library_versions
 from .stages import Source, read_islands, table_path
 from .store import Entry
@@ -58,6 +59,8 @@ def make_bundle(build: Build, ran: bool) -> Bundle:
     recipe = build.source.recipe
     checkpoint = recipe.model.checkpoint
     islands = read_islands(build.int8_program) if build.int8_program else ()
+    artifacts = tuple(_entry(build, result) for result in build.results)
+    fastest = [name for name, target in configured_targets(recipe).items() if target.ships_fastest]
     return Bundle(
         format=FORMAT,
         created=creation_time(),
@@ -65,7 +68,8 @@ def make_bundle(build: Build, ran: bool) -> Bundle:
         recipe=RecipeSource(recipe.name, file_sha256(recipe.path)),
         sizes=recipe.model.sizes,
         required=recipe.targets.required,
-        artifacts=tuple(_entry(build, result) for result in build.results),
+        artifacts=artifacts,
+        choices=tuple(choice for name in fastest for choice in choose(name, artifacts)),
         graph_parity_suffices=recipe.targets.graph_parity_suffices,
         pruning=tuple(PrunedGroup.of(row) for row in build.source.pruning),
         float_islands=tuple(Island.of(graph, island) for graph, island in islands),

@@ -94,7 +94,17 @@ def emit(pipeline: Pipeline, source: Source, job: Job, program: Entry) -> Emitte
 
 def target_of(recipe: Recipe, job: Job) -> Target:
     """The target of a job, with the recipe's options."""
-    return get_target(job.target).configured(recipe.targets.options.get(job.target, {}))
+    return configured(recipe, job.target)
+
+
+def configured(recipe: Recipe, name: str) -> Target:
+    """A target with the recipe's options."""
+    return get_target(name).configured(recipe.targets.options.get(name, {}))
+
+
+def configured_targets(recipe: Recipe) -> dict[str, Target]:
+    """All targets that the recipe builds."""
+    return {name: configured(recipe, name) for name in recipe.targets.build}
 
 
 def _provenance(recipe: Recipe) -> Provenance:

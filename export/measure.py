@@ -12,6 +12,7 @@ from ..model.errors import ArtifactError, RecipeError
 from ..targets.artifact import MANIFEST, read_manifest
 from ..targets.base import Precision
 from ..validation.bundle import Bundle, BundleArtifact, creation_time, libraries, read_bundle, write_bundle
+from ..validation.choice import choose
 from ..validation.entries import judged, unmeasured
 from ..validation.gate import exit_code, names
 from ..validation.latency import describe_machine, load_average
@@ -114,10 +115,12 @@ def _measured(pipeline: Pipeline, recipe: Recipe, bundle: Bundle, dist: Path) ->
         for artifact in bundle.artifacts:
             wanted = artifact.files and any(name in bundle.required for name in names(artifact))
             artifacts.append(_measure(pipeline, source, bench, artifact, dist) if wanted else artifact)
+    fastest = dict.fromkeys(choice.target for choice in bundle.choices)
     return replace(
         bundle,
         created=creation_time(),
         artifacts=tuple(artifacts),
+        choices=tuple(choice for name in fastest for choice in choose(name, artifacts)),
         libraries=libraries(library_versions()),
         machine=describe_machine(recipe.latency.threads, load_average()),
     )

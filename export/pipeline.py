@@ -27,7 +27,8 @@ ARRANGING = frozenset(
 )
 # Likewise in the validation package: what judges and shows measurements, but does not make them.
 JUDGING = frozenset(
-    ("bundle.py", "checks.py", "comparison.py", "entries.py", "gate.py", "junit.py", "limits.py", "rejudge.py", "report.py", "rows.py")
+    ("bundle.py", "checks.py", "choice.py", "comparison.py", "entries.py", "gate.py", "junit.py", "limits.py", "rejudge.py")
+    + ("report.py", "rows.py")
 )  # fmt: skip
 # And what shows pruning.
 SHOWING = frozenset({"report.py"})

@@ -5,9 +5,8 @@ from pydantic import TypeAdapter
 from ..model.errors import CaptureError
 from ..model.graph import Size
 from ..targets.base import Finding, Precision, Target
-from ..targets.registry import get_target
 from .disk import atomic_write
-from .emission import foreign_source
+from .emission import configured_targets, foreign_source
 from .pipeline import Pipeline
 from .progress import Report
 from .stages import Source, capture, read_program
@@ -24,8 +23,8 @@ def preflight(pipeline: Pipeline, source: Source) -> None:
         CaptureError: a required target will not be able to emit; lists all that is in its way, by module path.
     """
     targets = source.recipe.targets
-    for name, precisions in targets.build.items():
-        target = get_target(name).configured(targets.options.get(name, {}))
+    for name, target in configured_targets(source.recipe).items():
+        precisions = targets.build[name]
         if type(target).preflight is Target.preflight or not target.availability().can_emit:
             continue
         for size in source.recipe.model.sizes:

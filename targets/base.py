@@ -199,6 +199,11 @@ class Target(ABC):
             raise InstantStyleError(f"target '{self.name}' has no options, found {', '.join(options)}")
         return self
 
+    @property
+    def ships_fastest(self) -> bool:
+        """Whether the precision that is measured fastest ships alone."""
+        return False
+
     def units(self) -> tuple[str, ...]:
         """The compute units that an artifact is measured on here, by name, the preferred one first; one without a name by default."""
         return ("",)

@@ -41,9 +41,9 @@ class OrtRunner(Runner):
         self._graph, self._size, self._path = graph, size, path
         with tempfile.TemporaryDirectory(prefix="instantstyle-") as folder:
             optimized = Path(folder) / "optimized.ort"
-            self._session: onnxruntime.InferenceSession | None = _open(path, threads, optimized)
+            self._session: onnxruntime.InferenceSession | None = open_session(path, threads, optimized)
             kernels = read_kernels(optimized)
-        _check_tensors(self._session, graph, size, path)
+        check_tensors(self._session, graph, size, path)
         providers = self._session.get_providers()
         if providers != [PROVIDER]:
             raise ExecutionError(f"graph '{graph.name}': ONNX Runtime runs it on {providers}, not on {PROVIDER} alone")
@@ -66,14 +66,26 @@ class OrtRunner(Runner):
         self._session = None
 
 
-def _open(path: Path, threads: int, optimized: Path):
+def open_session(path: Path, threads: int, optimized: Path | None = None, optimize: bool = True):
+    """A session on PROVIDER.
+
+    Args:
+        optimized: where the graph as it will run is written, if anywhere.
+        optimize: whether ONNX Runtime may change the graph at all.
+
+    Raises:
+        ArtifactError: ONNX Runtime cannot open the file.
+    """
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as state  # pyright: ignore[reportAttributeAccessIssue]  (compiled)
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = LOG_NOTHING
-    options.optimized_model_filepath = str(optimized)
+    if optimized is not None:
+        options.optimized_model_filepath = str(optimized)
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     for key, value in SESSION_OPTIONS.items():
         options.add_session_config_entry(key, value)
     try:
@@ -82,7 +94,8 @@ def _open(path: Path, threads: int, optimized: Path):
         raise ArtifactError(f"ONNX Runtime {onnxruntime.__version__} cannot open {path}: {error}") from error
 
 
-def _check_tensors(session, graph: GraphArtifact, size: Size, path: Path) -> None:
+def check_tensors(session, graph: GraphArtifact, size: Size, path: Path) -> None:
+    """Raises ArtifactError unless names, shapes and types of a session's inputs and outputs are those of the specs."""
     for kind, found, specs in (("inputs", session.get_inputs(), graph.inputs), ("outputs", session.get_outputs(), graph.outputs)):
         has = {tensor.name: (tuple(tensor.shape), tensor.type) for tensor in found}
         wants = {spec.name: (spec.shape(size), "tensor(float)") for spec in specs}

@@ -13,9 +13,10 @@ from .android import AndroidTarget
 from .base import Artifact, Availability, Precision, Runner, Target
 from .coreml.target import CoreMLTarget
 from .onnx_target import OnnxTarget
+from .tensorrt.target import TensorRTRTXTarget, TensorRTTarget
 
 GROUP = "instantstyle.targets"
-BUILT_IN: tuple[type[Target], ...] = (AndroidTarget, CoreMLTarget, OnnxTarget)
+BUILT_IN: tuple[type[Target], ...] = (AndroidTarget, CoreMLTarget, OnnxTarget, TensorRTTarget, TensorRTRTXTarget)
 
 
 class BrokenTarget(Target):

@@ -147,6 +147,23 @@ class BundleArtifact:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Which artifact of a target ships, where the recipe says that the fastest does.
+
+    Attributes:
+        target: of which precisions were built.
+        size: height and width in pixels.
+        artifact: name of the one that ships; empty if none could be chosen.
+        reason: what was measured.
+    """
+
+    target: str
+    size: Size
+    artifact: str
+    reason: str
+
+
 @with_config(STRICT)
 @dataclass(frozen=True)
 class Bundle:
@@ -168,6 +185,7 @@ class Bundle:
         pipeline_peak_memory_bytes: highest resident memory of any one process of the build; 0 if nothing was run.
         pruning: what was removed from the model before everything else.
         graph_parity_suffices: what of ``required`` need not be executed: graph parity is enough.
+        choices: of precisions, by measurement.
     """
 
     format: int
@@ -183,6 +201,7 @@ class Bundle:
     pipeline_peak_memory_bytes: int
     pruning: tuple[PrunedGroup, ...] = ()
     graph_parity_suffices: tuple[str, ...] = ()
+    choices: tuple[Choice, ...] = ()
 
 
 def libraries(versions: Mapping[str, str]) -> tuple[Library, ...]:

@@ -21,9 +21,12 @@ def gate(bundle: Bundle) -> tuple[str, ...]:
 def refusals(bundle: Bundle, required: str) -> tuple[str, ...]:
     """What stands in the way of one entry of ``required``: a target, a target in one precision, or an artifact's name.
 
-    There has to be an artifact of it in every size that was asked for, and all of them have to pass.
+    There has to be an artifact of it in every size that was asked for, and all of them have to pass; where one precision was chosen by
+    its speed, that one.
     """
+    chosen = {(choice.target, choice.size): choice.artifact for choice in bundle.choices if choice.artifact and choice.target == required}
     wanted = [artifact for artifact in bundle.artifacts if required in names(artifact)]
+    wanted = [artifact for artifact in wanted if chosen.get((artifact.target, artifact.size), artifact.name) == artifact.name]
     if not wanted:
         return (f"{required}: is required, and there is no such artifact",)
     missing = (

@@ -45,6 +45,7 @@ def markdown(bundle: Bundle) -> str:
     other = [sentence for artifact in bundle.artifacts for sentence in shortcomings(bundle, artifact) if sentence not in refused]
     parts += _section("Not required, and not passed", _list(other))
     parts += _section("Not executed here", _list(_evaluated(bundle)))
+    parts += _section("Chosen by speed", _list(_chosen(bundle)))
     parts += _section("Within the noise", _list(_noisy(bundle)))
     parts += _section(
         "Graphs", markdown_table(GRAPH_COLUMNS, (vars(row).values() for artifact in bundle.artifacts for row in graph_rows(artifact)))
@@ -78,6 +79,8 @@ def print_verdict(bundle: Bundle, console: Console) -> None:
         console.print(f"[bold red]failed[/] {escape(sentence)}", highlight=False, soft_wrap=True)
     for sentence in _evaluated(bundle):
         console.print(f"[cyan]graph[/]  {escape(sentence)}", highlight=False, soft_wrap=True)
+    for sentence in _chosen(bundle):
+        console.print(f"[cyan]chosen[/] {escape(sentence)}", highlight=False, soft_wrap=True)
     for sentence in _noisy(bundle):
         console.print(f"[yellow]noisy[/]  {escape(sentence)}", highlight=False, soft_wrap=True)
     console.print(f"[bold]{escape(verdict(bundle))}[/]", highlight=False, soft_wrap=True)
@@ -109,6 +112,12 @@ def _evaluated(bundle: Bundle) -> list[str]:
             rest = f"; not judged: {', '.join(waiting)}" if waiting else ""
             lines.append(f"{artifact.name}: graph parity, {measured.evaluator}{rest}")
     return lines
+
+
+def _chosen(bundle: Bundle) -> list[str]:
+    return [
+        f"{choice.target} {choice.size[0]}x{choice.size[1]} ships {choice.artifact or 'all'}: {choice.reason}" for choice in bundle.choices
+    ]
 
 
 def _noisy(bundle: Bundle) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import gcd
+from math import gcd, pi
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from ...export.program import GraphProgram
 
 LEVELS = 255
+# What coremltools 9.0 converts to something else without a word.
+MISCONVERTED: dict[Any, str] = {
+    torch.ops.aten._upsample_bilinear2d_aa.default: "Core ML has no antialiasing, and the converter leaves it out",
+    torch.ops.aten._upsample_bilinear2d_aa.vec: "Core ML has no antialiasing, and the converter leaves it out",
+}
 
 
 def is_image(spec: TensorSpec) -> bool:
@@ -106,7 +111,10 @@ def with_interface(graph: "GraphProgram", program: ExportedProgram, sizes: Seque
             f"graph '{graph.name}' computes with its own height and width, so it takes {size[0]}x{size[1]} alone; "
             "take more_sizes out of [targets.options.coreml], or build a package for each of model.sizes"
         ) from error
-    decomposed = captured.run_decompositions({})
+    decomposed = captured.run_decompositions(_spelled_out())
+    lost = next((node for node in decomposed.graph.nodes if node.target in MISCONVERTED), None)
+    if lost is not None:
+        raise CaptureError(f"graph '{graph.name}': node '{lost.name}': {MISCONVERTED[lost.target]}; resize without it")
     _say_strides(decomposed)
     return Shown(decomposed, flexible)
 
@@ -121,6 +129,28 @@ def _open_dims(sizes: Sequence[Size]) -> dict[int, Any]:
                 step //= 2  # torch.export takes a symbol that may be 1 for a constant
             dims[axis] = step * Dim(name, min=min(lengths) // step, max=max(lengths) // step)
     return dims
+
+
+def _spelled_out() -> dict[Any, Any]:
+    """Operators with a keyword that coremltools 9.0 leaves out without a word, in others that have none."""
+    aten = torch.ops.aten
+
+    def gelu(x: Tensor, *, approximate: str = "none") -> Tensor:
+        if approximate == "none":
+            return NotImplemented  # it stays as it is
+        # Which coremltools knows as its own operator.
+        return 0.5 * x * (1 + torch.tanh((2 / pi) ** 0.5 * (x + 0.044715 * x**3)))
+
+    def add(x: Tensor, y: Tensor, *, alpha: float = 1) -> Tensor:
+        return NotImplemented if alpha == 1 else x + y * alpha
+
+    def sub(x: Tensor, y: Tensor, *, alpha: float = 1) -> Tensor:
+        return NotImplemented if alpha == 1 else x - y * alpha
+
+    def rsub(x: Tensor, y: Tensor, *, alpha: float = 1) -> Tensor:
+        return NotImplemented if alpha == 1 else y - x * alpha
+
+    return {aten.gelu.default: gelu, aten.add.Tensor: add, aten.sub.Tensor: sub, aten.rsub.Tensor: rsub}
 
 
 def _say_strides(program: ExportedProgram) -> None:

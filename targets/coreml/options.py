@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ...model.errors import InstantStyleError
 from ...model.graph import Size
+from ..option_errors import parse
 
 # Deployment targets from the oldest that knows ML programs, with the specification version that each came with.
 DEPLOYMENT_TARGETS = {"iOS15": 6, "iOS16": 7, "iOS17": 8, "iOS18": 9}
@@ -32,14 +33,7 @@ class CoreMLOptions(BaseModel):
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> "CoreMLOptions":
         """Of the recipe's table. Raises InstantStyleError for an unknown key or a wrong value."""
-        try:
-            found = cls.model_validate(dict(options))
-        except ValidationError as error:
-            problem = error.errors()[0]
-            key = ".".join(map(str, problem["loc"]))
-            if problem["type"] == "extra_forbidden":
-                raise InstantStyleError(f"unknown key '{key}'; known are {', '.join(cls.model_fields)}") from error
-            raise InstantStyleError(f"{key} = {problem['input']!r}: {problem['msg']}") from error
+        found = parse(cls, options)
         if found.minimum_deployment_target not in (None, *DEPLOYMENT_TARGETS):
             known = ", ".join(DEPLOYMENT_TARGETS)
             raise InstantStyleError(f"minimum_deployment_target = '{found.minimum_deployment_target}': allowed: {known}")

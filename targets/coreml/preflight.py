@@ -8,6 +8,7 @@ from ...model.errors import CaptureError
 from ..base import Finding, Precision
 from ..silence import silence
 from .convert import OLDEST, convert
+from .interface import MISCONVERTED
 from .options import DEPLOYMENT_TARGETS, CoreMLOptions
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ def _unknown_operators(graph: GraphProgram, nodes: "Sequence[Node]") -> Iterator
 
     for node in nodes:
         name = _operator(node)
-        if registry.get_func(name) is None:
+        if node.target in MISCONVERTED:
+            yield Finding(_place(graph, node), MISCONVERTED[node.target], "resize without it")
+        elif registry.get_func(name) is None:
             yield Finding(_place(graph, node), f"Core ML has no form of '{name}'", "write that line of the model with other operators")
 
 

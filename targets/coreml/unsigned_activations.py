@@ -30,6 +30,7 @@ SELECTING = {
     aten.upsample_bilinear2d.vec,
     aten.upsample_bilinear2d.default,
     aten.reflection_pad2d.default,
+    aten.pad.default,
     aten.cat.default,
 }
 # Not negative if no input is.
@@ -66,14 +67,17 @@ def _non_negative(module: GraphModule) -> set[Node]:
     for node in module.graph.nodes:
         inputs = node.all_input_nodes
         carries = _is(node, QUANTIZE) or _is(node, DEQUANTIZE) or node.target in SELECTING or node.target in KEEPING_SIGN
-        if node.target in NEVER_NEGATIVE or (carries and inputs and _tensors_only(node) and found.issuperset(inputs)):
+        if node.target in NEVER_NEGATIVE or (carries and inputs and not _has_negative_number(node) and found.issuperset(inputs)):
             found.add(node)
     return found
 
 
-def _tensors_only(node: Node) -> bool:
-    """Whether a sum or product is of tensors alone: a number may be negative."""
-    return node.target not in (aten.add.Tensor, aten.mul.Tensor) or len(node.all_input_nodes) == len(node.args)
+def _has_negative_number(node: Node) -> bool:
+    """Whether a sum or product is with a number, which may be negative, or a padding fills with a negative one."""
+    if node.target is aten.pad.default:
+        filling = node.args[3] if len(node.args) > 3 else None
+        return isinstance(filling, (int, float)) and filling < 0
+    return node.target in (aten.add.Tensor, aten.mul.Tensor) and (len(node.all_input_nodes) != len(node.args) or bool(node.kwargs))
 
 
 def _passed_to(node: Node) -> Iterator[Node]:

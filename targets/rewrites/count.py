@@ -24,10 +24,22 @@ def int8_convolutions(model: onnx.ModelProto) -> Int8Convolutions:
 
 
 def _is_int8(node: ir.Node) -> bool:
-    sources = [value.producer() if value is not None else None for value in node.inputs[:2]]
-    reader = only_reader(node.outputs[0])
+    sources = [_maker(value) for value in node.inputs[:2]]
+    reader = _reader(node.outputs[0])
     if reader is not None and reader.op_type == "Relu":
-        reader = only_reader(reader.outputs[0])
+        reader = _reader(reader.outputs[0])
     return (
         all(source is not None and source.op_type == DEQUANTIZE for source in sources) and reader is not None and reader.op_type == QUANTIZE
     )
+
+
+def _maker(value: ir.Value | None) -> ir.Node | None:
+    """What computes a value, casts aside."""
+    node = value.producer() if value is not None else None
+    return _maker(node.inputs[0]) if node is not None and node.op_type == "Cast" else node
+
+
+def _reader(value: ir.Value) -> ir.Node | None:
+    """The one node that reads a value, casts aside."""
+    node = only_reader(value)
+    return _reader(node.outputs[0]) if node is not None and node.op_type == "Cast" else node

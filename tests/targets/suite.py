@@ -105,6 +105,10 @@ class TargetSuite:
 
         return emit
 
+    def shipped_bytes(self, artifact: Artifact, folder: Path) -> int:
+        """What an app must carry: all files of the graphs."""
+        return sum(path.stat().st_size for graph in artifact.graphs for path in self.files(folder / graph.file))
+
     @staticmethod
     def files(path: Path) -> list[Path]:
         """A graph's file, or those in its folder."""
@@ -136,7 +140,7 @@ class TargetSuite:
             path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
         }
         assert [graph.name for graph in artifact.graphs] == list(GRAPHS)
-        assert artifact.shipped_bytes == sum(path.stat().st_size for graph in artifact.graphs for path in self.files(folder / graph.file))
+        assert artifact.shipped_bytes == self.shipped_bytes(artifact, folder)
         for made, captured in zip(artifact.graphs, program.graphs, strict=True):
             assert (made.inputs, made.outputs, made.convolutions) == (captured.inputs, captured.outputs, captured.convolutions)
             assert made.int8_convolutions == (captured.int8_convolutions if precision is Precision.INT8 else 0)

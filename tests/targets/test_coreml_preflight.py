@@ -14,6 +14,7 @@ from torch.nn import functional
 from instantstyle.export.capture import capture, capture_float
 from instantstyle.export.program import Program
 from instantstyle.export.recipe import QuantizeSettings
+from instantstyle.model.errors import CaptureError
 from instantstyle.model.graph import single_graph
 from instantstyle.targets.base import Precision
 from instantstyle.targets.coreml.target import CoreMLTarget
@@ -30,6 +31,8 @@ class Inner(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.mode == "bicubic":
             return functional.interpolate(self.conv(functional.pad(x, (1, 1, 1, 1))), scale_factor=1.0, mode="bicubic")
+        if self.mode == "antialias":
+            return functional.interpolate(self.conv(x), scale_factor=0.5, mode="bilinear", antialias=True)
         if self.mode == "deep":
             return self.conv(functional.pad(x[:, None], (1, 1, 1, 1, 0, 0), mode="replicate")[:, 0])
         return self.conv(functional.pad(x, (1, 1, 1, 1), mode=self.mode))
@@ -59,6 +62,14 @@ def test_operator_without_a_form() -> None:
     assert finding.place == "model.block.1"
     assert finding.problem == "Core ML has no form of 'aten::upsample_bicubic2d'"
     assert "other operators" in finding.remedy
+
+
+def test_operator_that_the_converter_gets_wrong(tmp_path: Path) -> None:
+    program = float_program("antialias")
+    (finding,) = CoreMLTarget().preflight(program, ALL)
+    assert finding.place == "model.block.1" and "antialiasing" in finding.problem
+    with pytest.raises(CaptureError, match="no antialiasing, and the converter leaves it out"):
+        CoreMLTarget().emit(program, Precision.FLOAT16, tmp_path)
 
 
 @pytest.mark.parametrize("mode", ["reflect", "replicate"])

@@ -14,6 +14,7 @@ from instantstyle.targets.base import Artifact, Precision, Target
 from instantstyle.targets.coreml.target import CoreMLTarget
 from instantstyle.targets.onnx_target import OnnxTarget
 from instantstyle.targets.registry import get_target, targets
+from instantstyle.targets.tensorrt.target import TensorRTRTXTarget, TensorRTTarget
 
 BROKEN_KINDS = """
 class Odd:
@@ -23,8 +24,15 @@ class Fails:
     def __init__(self):
         1 / 0
 """
-HEAVY = ("coremltools", "onnxruntime", "onnx", "onnx_ir", "onnxscript", "onnxsim", "torch.onnx", "torchao")
+HEAVY = ("coremltools", "tensorrt_rtx", "onnxruntime", "onnx", "onnx_ir", "onnxscript", "onnxsim", "torch.onnx", "torchao")
 EMPTY = Program("none", (8, 8), ())
+BUILT_IN = {
+    "android": AndroidTarget,
+    "coreml": CoreMLTarget,
+    "onnx": OnnxTarget,
+    "tensorrt": TensorRTTarget,
+    "tensorrt_rtx": TensorRTRTXTarget,
+}
 
 
 @pytest.fixture
@@ -45,16 +53,12 @@ def assert_unavailable(target: Target, reason: str, remedy: str, folder: Path) -
 
 
 def test_built_in_targets() -> None:
-    assert {name: type(target) for name, target in targets().items()} == {
-        "android": AndroidTarget,
-        "coreml": CoreMLTarget,
-        "onnx": OnnxTarget,
-    }
+    assert {name: type(target) for name, target in targets().items()} == BUILT_IN
     assert all(name == target.name and target.description and target.precisions for name, target in targets().items())
 
 
 def test_unknown_name_lists_those_there_are() -> None:
-    with pytest.raises(InstantStyleError, match=r"no target 'andriod'; the targets are android, coreml, onnx"):
+    with pytest.raises(InstantStyleError, match=r"no target 'andriod'; the targets are android, coreml, onnx, tensorrt, tensorrt_rtx"):
         get_target("andriod")
 
 
@@ -70,7 +74,7 @@ def test_broken_third_party_costs_only_itself(site: Path) -> None:
     )
     install(site, "tiny-target", {"tiny_good": TARGET_MODULE, "tiny_runtime": ""}, {"tiny": "tiny_good:TinyTarget"})
     found = targets()
-    assert list(found) == ["android", "coreml", "onnx", "fails", "gone", "lost", "odd", "tiny"]
+    assert list(found) == ["android", "coreml", "onnx", "tensorrt", "tensorrt_rtx", "fails", "gone", "lost", "odd", "tiny"]
     assert found["tiny"].availability().can_emit and found["onnx"].availability().can_emit
     for name, reason in {
         "gone": "broken_import:Target cannot be loaded: ModuleNotFoundError: No module named 'a_package_that_is_not_there'",

@@ -1,0 +1,73 @@
+"""Runs an engine on the GPU that it was built for. PyTorch's CUDA gives it memory and a stream."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...model.errors import ExecutionError
+from ...model.graph import Arrays, Size
+from ..base import Execution, GraphArtifact, Runner
+from ..checked_inputs import check_inputs
+from .bindings import Gpu, Product
+from .onnx_runner import Census
+
+Buffers = dict[str, torch.Tensor]
+
+
+class EngineRunner(Runner):
+    """An execution context with buffers on the device.
+
+    Args:
+        path: the engine's file.
+        graph: names and specs of its inputs and outputs, and how many int8 convolutions it must have.
+        size: the artifact's size, H and W in pixels.
+        census: of the graph that the engine was built from; the engine itself does not tell.
+
+    Raises:
+        ExecutionError: the engine cannot be loaded, or the graph has fewer int8 convolutions than asked for.
+    """
+
+    def __init__(self, path: Path, graph: GraphArtifact, size: Size, product: Product, gpu: Gpu, census: Census) -> None:
+        self._graph, self._size = graph, size
+        if census.int8_convolutions < graph.int8_convolutions:
+            found = f"{census.int8_convolutions} int8 convolutions, {graph.int8_convolutions} should be"
+            raise ExecutionError(f"graph '{graph.name}' ({path}): {found}; build the artifact again")
+        self.execution = Execution(f"{product.title} on {gpu.name}", census.convolutions, census.int8_convolutions, census.kinds)
+        trt: Any = importlib.import_module(product.module)
+        self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
+        engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+        if engine is None:
+            raise ExecutionError(f"{path}: {product.title} {trt.__version__} cannot load this engine; build it again on this machine")
+        self._engine = engine
+        self._context: Any = engine.create_execution_context()
+        if self._context is None:
+            raise ExecutionError(f"{path}: {product.title} cannot make a context for this engine on {gpu.name}: too little GPU memory?")
+        self.stream = torch.cuda.Stream()
+        self.buffers: Buffers = {}
+        for spec in (*graph.inputs, *graph.outputs):
+            self.buffers[spec.name] = torch.zeros(spec.shape(size), dtype=torch.float32, device="cuda")
+            self._context.set_tensor_address(spec.name, self.buffers[spec.name].data_ptr())
+
+    def enqueue(self) -> None:
+        """One pass on the buffers, on ``stream``; returns before it is done."""
+        if not self._context.execute_async_v3(self.stream.cuda_stream):
+            raise ExecutionError(f"graph '{self._graph.name}': the engine did not run")
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        if self._context is None:
+            raise ExecutionError(f"graph '{self._graph.name}': the runner was closed")
+        check_inputs(self._graph, self._size, inputs)
+        with torch.cuda.stream(self.stream):
+            for spec in self._graph.inputs:
+                self.buffers[spec.name].copy_(torch.from_numpy(np.require(inputs[spec.name], np.float32, ("C", "W"))), non_blocking=True)
+            self.enqueue()
+            found = {spec.name: self.buffers[spec.name].cpu() for spec in self._graph.outputs}
+        self.stream.synchronize()
+        return {name: value.numpy() for name, value in found.items()}
+
+    def close(self) -> None:
+        self._context = self._engine = self._runtime = None
+        self.buffers.clear()

@@ -1,0 +1,72 @@
+"""Runs the ONNX file that engines were built from, where there is no GPU: in ONNX Runtime, with its optimisations off."""
+
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ...model.errors import ExecutionError
+from ...model.graph import Arrays, Size
+from ..base import Execution, GraphArtifact, Runner
+from ..checked_inputs import check_inputs
+from ..ort_runner import PROVIDER, check_tensors, open_session
+
+EVALUATOR = "same graph in ONNX Runtime; engine built, not executed: no NVIDIA GPU"
+
+
+class Census(NamedTuple):
+    """Convolutions of an ONNX file, those between int8 weights and int8 inputs, and nodes by kind, most frequent first."""
+
+    convolutions: int
+    int8_convolutions: int
+    kinds: tuple[tuple[str, int], ...]
+
+
+def census(path: Path) -> Census:
+    """Of a graph."""
+    import onnx
+
+    from ..rewrites.count import int8_convolutions
+
+    model = onnx.load(path)
+    kinds = Counter(node.op_type for node in model.graph.node)
+    found = int8_convolutions(model)
+    return Census(kinds["Conv"] + kinds["ConvTranspose"], found.plain + found.transposed, tuple(kinds.most_common()))
+
+
+class OnnxRunner(Runner):
+    """The graph as the engine's builder got it; nothing is fused, so that every rounding of the graph happens.
+
+    Args:
+        path: the ONNX file.
+        graph: names and specs of its inputs and outputs, and how many int8 convolutions it must have.
+        size: the artifact's size, H and W in pixels.
+        threads: within an operator.
+
+    Raises:
+        ArtifactError: the file is not what ``graph`` says.
+        ExecutionError: it has fewer int8 convolutions than asked for.
+    """
+
+    def __init__(self, path: Path, graph: GraphArtifact, size: Size, threads: int) -> None:
+        self._graph, self._size = graph, size
+        convolutions, int8, counts = census(path)
+        if int8 < graph.int8_convolutions:
+            raise ExecutionError(
+                f"graph '{graph.name}' ({path}): {int8} convolutions have int8 weights and inputs, {graph.int8_convolutions} should, "
+                f"of {convolutions}; build the artifact again"
+            )
+        self.execution = Execution(f"{PROVIDER}, not optimised", convolutions, int8, counts, EVALUATOR)
+        self._session = open_session(path, threads, optimize=False)
+        check_tensors(self._session, graph, size, path)
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        if self._session is None:
+            raise ExecutionError(f"graph '{self._graph.name}': the runner was closed")
+        check_inputs(self._graph, self._size, inputs)
+        names = [spec.name for spec in self._graph.outputs]
+        return {name: np.asarray(value) for name, value in zip(names, self._session.run(names, dict(inputs)), strict=True)}
+
+    def close(self) -> None:
+        self._session = None

@@ -1,0 +1,56 @@
+"""The nodes that TensorRT's own parser refuses, with the module that each comes from."""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...export.program import GraphProgram, Program, module_path
+from ...model.errors import CaptureError
+from ..base import Finding, Precision
+from ..onnx_export import to_onnx
+from ..onnx_target import save
+from .bindings import Product, probe
+from .builder import describe, refused_nodes
+from .options import TensorRTOptions
+
+
+def findings(product: Product, program: Program, options: TensorRTOptions) -> tuple[Finding, ...]:
+    """Of the float program: int8 differs from it by Q/DQ nodes that are known to be taken."""
+    found = [*_capabilities(product, options)]
+    for graph in program.graphs:
+        found += _of_graph(product, graph, program)
+    return tuple(found)
+
+
+def _capabilities(product: Product, options: TensorRTOptions) -> Iterator[Finding]:
+    able = probe(product).capabilities
+    for capability in options.capabilities if product.ahead_of_time else ():
+        if capability not in able:
+            known = ", ".join(map(str, able))
+            problem = f"{product.title} {probe(product).version} does not build for compute capability {capability}"
+            yield Finding(f"[targets.options.{product.target}] capabilities", problem, f"take it out; it builds for {known}")
+
+
+def _of_graph(product: Product, graph: GraphProgram, program: Program) -> Iterator[Finding]:
+    try:
+        model = to_onnx(graph, Precision.FLOAT32, program.size)
+    except CaptureError as error:
+        problem, _, remedy = str(error).rpartition("; ")
+        yield Finding(f"graph '{graph.name}'", problem, remedy)
+        return
+    with tempfile.TemporaryDirectory(prefix="instantstyle-") as folder:
+        file = Path(folder) / f"{graph.name}.onnx"
+        save(model, file)
+        for refusal in refused_nodes(product, file):
+            place = module_of(graph, str(refusal["node"]))
+            yield Finding(
+                f"{graph.name}.{place}" if place else graph.name, describe(refusal), "write that line of the model with other operators"
+            )
+
+
+def module_of(graph: GraphProgram, node: str) -> str:
+    """Path of the module that an ONNX node comes from: the exporter names it after the captured program's node, with a number behind."""
+    paths = {each.name: module_path(each) for each in graph.float_program.graph.nodes}
+    stem = re.sub(r"^node_", "", node)
+    return paths.get(stem) or next((paths[name] for name in sorted(paths, key=len, reverse=True) if name and name in stem), "")

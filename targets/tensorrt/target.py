@@ -1,0 +1,142 @@
+"""Targets ``tensorrt`` and ``tensorrt_rtx``: a folder of engines for each graph, with the ONNX file that they were built from."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...export.program import Program
+from ...model.errors import TargetUnavailableError
+from ..artifact import describe_files, graph_path
+from ..base import Artifact, Availability, Finding, GraphArtifact, Precision, Runner, Target
+from ..onnx_export import PACKAGES as ONNX_PACKAGES
+from ..onnx_target import RUNTIME, save
+from ..packages import install_command, missing_packages, require
+from .bindings import TENSORRT, TENSORRT_RTX, Probe, Product, probe
+from .options import TensorRTOptions
+
+NO_CUDA = "this PyTorch has no CUDA"
+ONNX_FILE = "graph.onnx"
+
+
+class TensorRTTarget(Target):
+    """Engines for the GPU at hand.
+
+    Args:
+        options: of the recipe.
+    """
+
+    name = "tensorrt"
+    description = "TensorRT engines (int8, float16), built and executed on a machine with an NVIDIA GPU"
+    precisions = (Precision.INT8, Precision.FLOAT16)
+    product: Product = TENSORRT
+
+    def __init__(self, options: TensorRTOptions | None = None) -> None:
+        self.options = options or TensorRTOptions()
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What emitting needs."""
+        return (*ONNX_PACKAGES, self.product.module)
+
+    def configured(self, options: Mapping[str, Any]) -> Target:
+        return type(self)(TensorRTOptions.parse(options))
+
+    @property
+    def ships_fastest(self) -> bool:
+        return self.options.precision == "fastest"
+
+    def availability(self) -> Availability:
+        missing = missing_packages((*self.packages, RUNTIME))
+        if missing:
+            can_emit = missing == (RUNTIME,)
+            return Availability(can_emit, False, f"not installed: {', '.join(missing)}", install_command(missing))
+        found = probe(self.product)
+        if found.problem:
+            return Availability(False, False, found.problem)
+        if found.gpu is None and not self.product.ahead_of_time:
+            reason = f"{self.product.title} builds engines on the NVIDIA GPU that they are for, and there is none here"
+            return Availability(False, False, reason, f"target {TENSORRT_RTX.target} builds without one")
+        if found.gpu is None:
+            from .onnx_runner import EVALUATOR
+
+            return Availability(True, False, "no NVIDIA GPU or no driver", evaluator=EVALUATOR)
+        return self._with_gpu(found)
+
+    def _with_gpu(self, found: Probe) -> Availability:
+        import torch
+
+        if torch.cuda.is_available():
+            return Availability(True, True)
+        return Availability(True, False, NO_CUDA, "pip install torch==2.13.0 with CUDA, from PyTorch's own index")
+
+    def preflight(self, program: Program, precisions: Sequence[Precision]) -> tuple[Finding, ...]:
+        self._require()
+        from .preflight import findings
+
+        return findings(self.product, program, self.options)
+
+    def emit(self, program: Program, precision: Precision, folder: Path) -> Artifact:
+        self._require()
+        from .builder import build_engine
+        from .engines import name_engine, write_list
+        from .flavour import flavoured
+
+        found = probe(self.product)
+        graphs, notes, shipped_bytes = [], (), 0
+        for graph in program.graphs:
+            home = folder / graph.name
+            home.mkdir()
+            model, asked, graph_notes = flavoured(program, graph, precision)
+            save(model, home / ONNX_FILE)
+            engines = [name_engine(self.product, found.version, capability, precision) for capability in self._capabilities(found)]
+            for engine in engines:
+                capability = engine.capability if self.product.ahead_of_time else None
+                build_engine(self.product, home / ONNX_FILE, capability, home / engine.file, self.options.workspace_mib, graph.name)
+            write_list(engines, home)
+            graphs.append(GraphArtifact(graph.name, graph.name, graph.inputs, graph.outputs, graph.convolutions, asked))
+            # An application carries the engine of one GPU.
+            shipped_bytes += max((home / engine.file).stat().st_size for engine in engines)
+            notes += graph_notes
+        built = ", ".join(map(str, self._capabilities(found)))
+        notes += (f"engines for compute capability {built}; they need {self.product.title} {found.version} at run time",)
+        in_float = [each for each in self._capabilities(found) if each in self.product.without_int8]
+        if precision is Precision.INT8 and in_float:
+            listed = ", ".join(map(str, in_float))
+            notes += (f"for compute capability {listed}, {self.product.title} computes int8 convolutions in float: ship float16 there",)
+        return Artifact(self.name, precision, program.size, tuple(graphs), describe_files(folder), shipped_bytes, notes)
+
+    def _require(self) -> None:
+        """Raises TargetUnavailableError if a package is missing. TensorRT is looked for, not imported: it runs in other processes."""
+        require(self.name, ONNX_PACKAGES)
+        missing = missing_packages((self.product.module,))
+        if missing:
+            raise TargetUnavailableError(f"target '{self.name}' needs {missing[0]}, not installed here: {install_command(missing)}")
+
+    def _capabilities(self, found: Probe) -> tuple[int, ...]:
+        if self.product.ahead_of_time:
+            return self.options.capabilities
+        if found.gpu is None:
+            raise TargetUnavailableError(f"target '{self.name}': no NVIDIA GPU to build an engine on")
+        return (found.gpu.capability,)
+
+    def open(self, artifact: Artifact, folder: Path, graph: str, threads: int) -> Runner:
+        require(self.name, (*ONNX_PACKAGES, RUNTIME))
+        home, entry = graph_path(artifact, folder, graph), artifact.graph(graph)
+        from .onnx_runner import OnnxRunner, census
+
+        found = probe(self.product)
+        if found.gpu is None:
+            return OnnxRunner(home / ONNX_FILE, entry, artifact.size, threads)
+        from .engine_runner import EngineRunner
+        from .engines import choose, read_list
+
+        engine = choose(read_list(home), self.product, found.version, found.gpu)
+        return EngineRunner(home / engine.file, entry, artifact.size, self.product, found.gpu, census(home / ONNX_FILE))
+
+
+class TensorRTRTXTarget(TensorRTTarget):
+    """Engines for the recipe's compute capabilities, built on any machine."""
+
+    name = "tensorrt_rtx"
+    description = "TensorRT for RTX engines (int8, float16), built without a GPU for several of them; executed where there is one"
+    product = TENSORRT_RTX
