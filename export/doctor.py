@@ -23,6 +23,7 @@ class TargetHealth:
     can_run: bool
     reason: str
     remedy: str
+    evaluator: str
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,11 @@ def as_text(health: Health) -> str:
     ]
     for target in health.targets:
         abilities = f"{_mark(target.can_emit)}   {_mark(target.can_run)}   {', '.join(target.precisions)}"
-        lines.append(f"  {target.name:<18} {abilities:<32} {target.description}")
+        lines.append(f"  {target.name:<18} {abilities:<38} {target.description}")
         if target.reason:
             lines.append(f"      {target.reason}")
+        if target.evaluator:
+            lines.append(f"      in its place: {target.evaluator}")
         if target.remedy:
             lines.append(f"      to get it: {target.remedy}")
     return "\n".join(lines)
@@ -111,5 +114,6 @@ def _targets() -> tuple[TargetHealth, ...]:
     for name, target in sorted(targets().items()):
         found = target.availability()
         precisions = tuple(str(precision) for precision in target.precisions)
-        rows.append(TargetHealth(name, target.description, precisions, found.can_emit, found.can_run, found.reason, found.remedy))
+        abilities = found.can_emit, found.can_run, found.reason, found.remedy, found.evaluator
+        rows.append(TargetHealth(name, target.description, precisions, *abilities))
     return tuple(rows)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PRODUCT = Path(__file__).resolve().parent.parent
 LIBRARIES = ("torch", "torchao", "numpy", "onnx", "onnxscript", "onnxruntime", "onnxsim", "pillow", "scikit-image", "safetensors")
+# What a target alone uses: another version of these is no reason to train again.
+TARGET_LIBRARIES = ("coremltools", "onnx-ir", "tensorrt", "tensorrt-rtx")
 MEMORY_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -38,10 +40,10 @@ def file_sha256(path: Path) -> str:
 
 
 @cache
-def library_versions() -> dict[str, str]:
+def library_versions(names: tuple[str, ...] = LIBRARIES + TARGET_LIBRARIES) -> dict[str, str]:
     """Versions of what can change a result: Python and the numeric libraries; ``absent`` for one that is not installed."""
     versions = {"python": platform.python_version(), "machine": platform.machine()}
-    for name in LIBRARIES:
+    for name in names:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

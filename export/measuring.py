@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import asdict
 from types import TracebackType
 from typing import Self
 
@@ -79,7 +80,7 @@ def measure_artifact(pipeline: Pipeline, bench: Bench, emitted: Emitted, baselin
         "artifact": emitted.entry.digest,
         "baseline": baseline.entry.digest,
         "latency": source.recipe.latency.model_dump(),
-        "machine": [cpu_name(), core_count()],
+        "machine": [cpu_name(), core_count(), asdict(available)],
         **source.validation.key,
     }
     try:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from .events import StageEnd
-from .fingerprint import digest, library_versions, product_sources
+from .fingerprint import LIBRARIES, TARGET_LIBRARIES, digest, library_versions, product_sources
 from .progress import Display, Report
 from .store import Entry, Store, Workspace
 
@@ -32,6 +32,8 @@ JUDGING = frozenset(
 )  # fmt: skip
 # And what shows pruning.
 SHOWING = frozenset({"report.py"})
+# Stages whose results depend on the targets' code and packages.
+OF_TARGETS = ("preflight", "emit", "validate")
 
 Make = Callable[[Workspace, Report], None]
 
@@ -55,7 +57,7 @@ class Pipeline:
             inputs: everything that the result depends on, JSON-able; digests for what is large.
             make: writes the result into the workspace.
         """
-        key = digest({"stage": stage, "libraries": library_versions(), "code": self._code(stage), **inputs})
+        key = digest({"stage": stage, "libraries": library_versions(self._libraries(stage)), "code": self._code(stage), **inputs})
         if stage in self.remeasure:
             self.store.drop(stage, key)
         found = self.store.find(stage, key)
@@ -73,11 +75,15 @@ class Pipeline:
         self.display.show(StageEnd(stage, subject, why, 0.0))
 
     @staticmethod
+    def _libraries(stage: str) -> tuple[str, ...]:
+        return LIBRARIES + TARGET_LIBRARIES if stage in OF_TARGETS else LIBRARIES
+
+    @staticmethod
     def _code(stage: str) -> list[str]:
         code = [product_sources("export", ARRANGING), product_sources("calibration"), product_sources("pruning", SHOWING)]
         if stage == "sensitivity":
             code.append(product_sources("search"))
-        if stage in ("preflight", "emit", "validate"):
+        if stage in OF_TARGETS:
             code.append(product_sources("targets"))
         if stage == "validate":
             code.append(product_sources("validation", JUDGING))

@@ -54,7 +54,10 @@ class ArtifactEngine(Engine):
         self.name = f"{self.artifact.name}, {folder}"
         self.identity = file_sha256(folder / MANIFEST)
         self._stack = ExitStack()
-        self._run = self._stack.enter_context(self.target.open(self.artifact, folder, STYLIZER, threads)).run
+        runner = self._stack.enter_context(self.target.open(self.artifact, folder, STYLIZER, threads))
+        self._run = runner.run
+        if runner.execution.evaluator:
+            self.name += f" ({runner.execution.evaluator})"
 
     def close(self) -> None:
         self._stack.close()

@@ -47,9 +47,10 @@ class EngineRunner(Runner):
             raise ExecutionError(f"{path}: {product.title} cannot make a context for this engine on {gpu.name}: too little GPU memory?")
         self.stream = torch.cuda.Stream()
         self.buffers: Buffers = {}
-        for spec in (*graph.inputs, *graph.outputs):
-            self.buffers[spec.name] = torch.zeros(spec.shape(size), dtype=torch.float32, device="cuda")
-            self._context.set_tensor_address(spec.name, self.buffers[spec.name].data_ptr())
+        with torch.cuda.stream(self.stream):  # on another stream, the zeros could come after the first input
+            for spec in (*graph.inputs, *graph.outputs):
+                self.buffers[spec.name] = torch.zeros(spec.shape(size), dtype=torch.float32, device="cuda")
+                self._context.set_tensor_address(spec.name, self.buffers[spec.name].data_ptr())
 
     def enqueue(self) -> None:
         """One pass on the buffers, on ``stream``; returns before it is done."""

@@ -1,11 +1,10 @@
 """The nodes that TensorRT's own parser refuses, with the module that each comes from."""
 
-import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...export.program import GraphProgram, Program, module_path
+from ...export.program import GraphProgram, Program, module_path, operator_name
 from ...model.errors import CaptureError
 from ..base import Finding, Precision
 from ..onnx_export import to_onnx
@@ -43,14 +42,19 @@ def _of_graph(product: Product, graph: GraphProgram, program: Program) -> Iterat
         file = Path(folder) / f"{graph.name}.onnx"
         save(model, file)
         for refusal in refused_nodes(product, file):
-            place = module_of(graph, str(refusal["node"]))
+            place = module_of(graph, str(refusal["node"]), str(refusal["operator"]))
             yield Finding(
                 f"{graph.name}.{place}" if place else graph.name, describe(refusal), "write that line of the model with other operators"
             )
 
 
-def module_of(graph: GraphProgram, node: str) -> str:
-    """Path of the module that an ONNX node comes from: the exporter names it after the captured program's node, with a number behind."""
-    paths = {each.name: module_path(each) for each in graph.float_program.graph.nodes}
-    stem = re.sub(r"^node_", "", node)
-    return paths.get(stem) or next((paths[name] for name in sorted(paths, key=len, reverse=True) if name and name in stem), "")
+def module_of(graph: GraphProgram, node: str, operator: str) -> str:
+    """Path of the module that an ONNX node comes from, or several with ``or`` between them; empty if nothing tells.
+
+    The exporter names most nodes after the captured program's, with a number behind; otherwise the operator's name has to do.
+    """
+    nodes = [each for each in graph.float_program.graph.nodes if each.op == "call_function"]
+    named = sorted((each for each in nodes if each.name in node), key=lambda each: len(each.name))
+    alike = [each for each in nodes if operator and operator.lower() in operator_name(each).replace("_", "")]
+    found = named[-1:] or alike
+    return " or ".join(dict.fromkeys(path for each in found if (path := module_path(each))))

@@ -9,7 +9,9 @@ from export_helpers import change, outcomes, release, write_recipe
 from prediction import pretend_to_be_a_mac
 from typer.testing import CliRunner
 
+from instantstyle.export import pipeline
 from instantstyle.export.cli import app
+from instantstyle.export.fingerprint import library_versions
 from instantstyle.model.errors import CaptureError, RecipeError
 from instantstyle.validation.bundle import read_bundle
 from instantstyle.validation.measurements import Status
@@ -142,3 +144,14 @@ def test_another_recipe_or_an_altered_bundle_is_refused(folder: Path) -> None:
     with pytest.raises(RecipeError, match="was built by another recipe"):
         measure(folder)
     assert not (folder / "measured").exists()
+
+
+def test_another_version_of_a_targets_package_emits_again_and_trains_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def newer(names: tuple[str, ...]) -> dict[str, str]:
+        return library_versions(names) | ({"coremltools": "99"} if "coremltools" in names else {})
+
+    monkeypatch.setattr(pipeline, "library_versions", newer)
+    _, events = release(folder)
+    found = outcomes(events)
+    assert found["emit coreml-int8-64x64"] == found["preflight coreml 64x64"] == "done"
+    assert found["calibrate"] == found["capture int8 64x64"] == "reused"

@@ -8,10 +8,16 @@ from pathlib import Path
 
 import onnx
 import pytest
+import torch
+from programs import small_model
 from suite import Emitted, TargetSuite
+from torch import Tensor, nn
 
+from instantstyle.export.capture import capture
 from instantstyle.export.program import Program
+from instantstyle.export.recipe import QuantizeSettings
 from instantstyle.model.errors import ArtifactError, CaptureError, ExecutionError, InstantStyleError, TargetUnavailableError
+from instantstyle.model.graph import single_graph
 from instantstyle.targets.base import Artifact, Precision, Target
 from instantstyle.targets.tensorrt import bindings
 from instantstyle.targets.tensorrt.bindings import TENSORRT, TENSORRT_RTX, Gpu, Probe, Product, probe
@@ -78,7 +84,27 @@ class TestTensorRTRTX(TargetSuite):
         assert [value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)] == [onnx.TensorProto.FLOAT] * 4
 
 
-def test_preflight_names_node_operator_and_module(program: Program) -> None:
+class Odd(nn.Module):
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, x: Tensor) -> Tensor:
+        factor = x.unique().sum() if self.kind == "unique" else torch.linalg.det(x[:, :, :8, :8])[:, :, None, None]
+        return x * factor
+
+
+@pytest.mark.parametrize(("kind", "operator"), [("unique", "Unique"), ("det", "Det")])
+def test_preflight_names_node_operator_and_module(kind: str, operator: str) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.Sequential(nn.ReLU(), Odd(kind)), nn.Tanh()).eval()
+    captured = capture(single_graph(net), (32, 48), None, {}, QuantizeSettings(method="off"))
+    (finding,) = TensorRTRTXTarget().preflight(captured, ())
+    assert finding.place == "model.1.1"
+    assert f"({operator}): it has no form of that operator" in finding.problem and finding.problem.startswith("node '")
+    assert finding.remedy == "write that line of the model with other operators"
+
+
+def test_preflight_of_a_model_that_tensorrt_likes_and_a_gpu_that_it_does_not_know(program: Program) -> None:
     assert TensorRTRTXTarget().preflight(program, ()) == ()
     (finding,) = TensorRTRTXTarget().configured({"capabilities": [89, 90]}).preflight(program, ())
     assert finding.place == "[targets.options.tensorrt_rtx] capabilities"
@@ -121,11 +147,6 @@ def test_too_little_workspace(program: Program, tmp_path: Path) -> None:
 
 
 def small_program_at_512() -> Program:
-    from programs import small_model
-
-    from instantstyle.export.capture import capture
-    from instantstyle.export.recipe import QuantizeSettings
-
     return capture(small_model(), (512, 512), None, {}, QuantizeSettings(method="off"))
 
 
