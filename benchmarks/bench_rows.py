@@ -32,7 +32,8 @@ def quality(artifact: BundleArtifact) -> Iterator[Number]:
     spread = artifact.measurements.end_to_end.ssim() if artifact.measurements else None
     mean, worst = (spread.mean, spread.worst) if spread else (None, None)
     worst_sample = spread.worst_sample if spread else artifact.reason
-    yield Number(f"{artifact.name}: SSIM mean", "", mean, 0.95, 0.98, digits=4)
+    note = artifact.measurements.evaluator if artifact.measurements else ""
+    yield Number(f"{artifact.name}: SSIM mean", "", mean, 0.95, 0.98, note=note, digits=4)
     yield Number(f"{artifact.name}: SSIM worst", "", worst, 0.90, 0.95, note=worst_sample, digits=4)
 
 
@@ -61,7 +62,8 @@ def footprint(artifact: BundleArtifact) -> Iterator[Number]:
     yield Number(f"{artifact.name}: shipped", " bytes", artifact.shipped_bytes, 3_200_000, 2_400_000, more_is_better=False, digits=0)
     if artifact.measurements is None:
         return
-    yield Number(f"{artifact.name}: peak memory over the runtime", " MB", artifact.measurements.peak_memory_bytes / 1e6, digits=0)
+    if not artifact.measurements.evaluator:
+        yield Number(f"{artifact.name}: peak memory over the runtime", " MB", artifact.measurements.peak_memory_bytes / 1e6, digits=0)
     for execution in artifact.measurements.executions:
         note = f"of {execution.convolutions}, {execution.int8_convolutions_asked} asked for; {execution.provider}"
         yield Number(f"{artifact.name}: int8 convolutions in {execution.graph}", "", execution.int8_convolutions, note=note, digits=0)
