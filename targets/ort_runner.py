@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from ..model.graph import Arrays, Size
 from .base import Execution, GraphArtifact, Runner
 from .checked_inputs import check_inputs
 from .ort_kernels import CONVOLUTIONS, INT8_CONVOLUTION, read_kernels
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 PROVIDER = "CPUExecutionProvider"
 # What goes wrong is raised as well; ONNX Runtime would print it besides.
@@ -21,7 +25,26 @@ SESSION_OPTIONS = {
 }
 
 
-class OrtRunner(Runner):
+class SessionRunner(Runner):
+    """Runs a session; subclasses open it as ``_session``."""
+
+    _session: "onnxruntime.InferenceSession | None"
+
+    def __init__(self, graph: GraphArtifact, size: Size) -> None:
+        self._graph, self._size = graph, size
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        if self._session is None:
+            raise ExecutionError(f"graph '{self._graph.name}': the runner was closed")
+        check_inputs(self._graph, self._size, inputs)
+        names = [spec.name for spec in self._graph.outputs]
+        return {name: np.asarray(value) for name, value in zip(names, self._session.run(names, dict(inputs)), strict=True)}
+
+    def close(self) -> None:
+        self._session = None
+
+
+class OrtRunner(SessionRunner):
     """A session on ONNX Runtime's CPU provider for a ``.onnx`` or ``.ort`` file.
 
     Args:
@@ -36,12 +59,10 @@ class OrtRunner(Runner):
     """
 
     def __init__(self, path: Path, graph: GraphArtifact, size: Size, threads: int) -> None:
-        import onnxruntime
-
-        self._graph, self._size, self._path = graph, size, path
+        super().__init__(graph, size)
         with tempfile.TemporaryDirectory(prefix="instantstyle-") as folder:
             optimized = Path(folder) / "optimized.ort"
-            self._session: onnxruntime.InferenceSession | None = open_session(path, threads, optimized)
+            self._session = open_session(path, threads, optimized)
             kernels = read_kernels(optimized)
         check_tensors(self._session, graph, size, path)
         providers = self._session.get_providers()
@@ -54,16 +75,6 @@ class OrtRunner(Runner):
                 f"graph '{graph.name}' ({path}): {self.execution.int8_convolutions} convolutions run as int8 kernels, "
                 f"{graph.int8_convolutions} should, of {convolutions}; build the artifact again with this version of ONNX Runtime"
             )
-
-    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        if self._session is None:
-            raise ExecutionError(f"graph '{self._graph.name}': the runner was closed")
-        check_inputs(self._graph, self._size, inputs)
-        names = [spec.name for spec in self._graph.outputs]
-        return {name: np.asarray(value) for name, value in zip(names, self._session.run(names, dict(inputs)), strict=True)}
-
-    def close(self) -> None:
-        self._session = None
 
 
 def open_session(path: Path, threads: int, optimized: Path | None = None, optimize: bool = True):

@@ -4,13 +4,10 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from ...model.errors import ExecutionError
-from ...model.graph import Arrays, Size
-from ..base import Execution, GraphArtifact, Runner
-from ..checked_inputs import check_inputs
-from ..ort_runner import PROVIDER, check_tensors, open_session
+from ...model.graph import Size
+from ..base import Execution, GraphArtifact
+from ..ort_runner import PROVIDER, SessionRunner, check_tensors, open_session
 
 EVALUATOR = "same graph in ONNX Runtime; engine built, not executed: no NVIDIA GPU"
 
@@ -35,7 +32,7 @@ def census(path: Path) -> Census:
     return Census(kinds["Conv"] + kinds["ConvTranspose"], found.plain + found.transposed, tuple(kinds.most_common()))
 
 
-class OnnxRunner(Runner):
+class OnnxRunner(SessionRunner):
     """The graph as the engine's builder got it; nothing is fused, so that every rounding of the graph happens.
 
     Args:
@@ -50,7 +47,7 @@ class OnnxRunner(Runner):
     """
 
     def __init__(self, path: Path, graph: GraphArtifact, size: Size, threads: int) -> None:
-        self._graph, self._size = graph, size
+        super().__init__(graph, size)
         convolutions, int8, counts = census(path)
         if int8 < graph.int8_convolutions:
             raise ExecutionError(
@@ -60,13 +57,3 @@ class OnnxRunner(Runner):
         self.execution = Execution(f"{PROVIDER}, not optimised", convolutions, int8, counts, EVALUATOR)
         self._session = open_session(path, threads, optimize=False)
         check_tensors(self._session, graph, size, path)
-
-    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        if self._session is None:
-            raise ExecutionError(f"graph '{self._graph.name}': the runner was closed")
-        check_inputs(self._graph, self._size, inputs)
-        names = [spec.name for spec in self._graph.outputs]
-        return {name: np.asarray(value) for name, value in zip(names, self._session.run(names, dict(inputs)), strict=True)}
-
-    def close(self) -> None:
-        self._session = None
