@@ -15,7 +15,7 @@ from ..model.errors import ArtifactError
 from ..targets.artifact import read_manifest, verify
 from ..targets.base import Divergence, Precision
 from ..validation.reference import graph_inputs
-from .emission import Job, target_of
+from .emission import configured
 from .prune import prune
 from .recipe import load_recipe
 from .release import cache_folder, session
@@ -48,7 +48,7 @@ def show_divergence(folder: Path, recipe_path: Path, graph: str | None, cache: P
         (sample,) = islice(make_samples(source.model, artifact.size, images.sets, images.settings.pairing), 1)
         (fed,) = graph_inputs(source.model, [sample])
         inputs = {key: np.ascontiguousarray(value, np.float32) for key, value in fed[name].items()}
-        target = target_of(recipe, Job(artifact.target, artifact.precision, artifact.size))
+        target = configured(recipe, artifact.target)
         rows = target.divergence(artifact, folder, program, name, inputs)
     if as_json:
         print(json.dumps([asdict(row) for row in rows]))

@@ -59,7 +59,7 @@ class NotEmitted:
 
 def emit(pipeline: Pipeline, source: Source, job: Job, program: Entry) -> Emitted | NotEmitted:
     """Emits ``job`` from a captured program, int8 or float as the job's precision is."""
-    target = target_of(source.recipe, job)
+    target = configured(source.recipe, job.target)
     available = target.availability()
     if not available.can_emit:
         pipeline.pass_over("emit", job.name, "not available here")
@@ -90,11 +90,6 @@ def emit(pipeline: Pipeline, source: Source, job: Job, program: Entry) -> Emitte
         raise ArtifactError(f"target '{job.target}' was asked for {job.name} and emitted {artifact.name}: a defect of the target")
     pipeline.display.show(ArtifactReady(artifact.name, artifact.shipped_bytes))
     return Emitted(job, artifact, entry)
-
-
-def target_of(recipe: Recipe, job: Job) -> Target:
-    """The target of a job, with the recipe's options."""
-    return configured(recipe, job.target)
 
 
 def configured(recipe: Recipe, name: str) -> Target:

@@ -19,7 +19,7 @@ from ..validation.parity import Built, Task, measure
 from ..validation.reference import Reference
 from .disk import atomic_write
 from .doctor import core_count, cpu_name
-from .emission import Emitted, target_of, why_not
+from .emission import Emitted, configured, why_not
 from .pipeline import Pipeline
 from .progress import Report
 from .stages import Source
@@ -59,7 +59,7 @@ def measure_artifact(pipeline: Pipeline, bench: Bench, emitted: Emitted, baselin
         baseline: the same model in float for ONNX Runtime.
     """
     source = bench.source
-    target = target_of(source.recipe, emitted.job)
+    target = configured(source.recipe, emitted.job.target)
     available = target.availability()
     if not (available.can_run or available.evaluator):
         pipeline.pass_over("validate", emitted.job.name, "cannot run here")
@@ -69,7 +69,7 @@ def measure_artifact(pipeline: Pipeline, bench: Bench, emitted: Emitted, baselin
         size = emitted.job.size
         samples, hard, reference = bench.at(size)
         built = Built(emitted.artifact, emitted.folder, target)
-        ort_float = Built(baseline.artifact, baseline.folder, target_of(source.recipe, baseline.job))
+        ort_float = Built(baseline.artifact, baseline.folder, configured(source.recipe, baseline.job.target))
         task = Task(source.reference, size, samples, hard, reference, ort_float, source.recipe.latency)
         found = measure(task, built, report)
         atomic_write(workspace.output / FILE, encode(found))

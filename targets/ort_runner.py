@@ -9,8 +9,8 @@ import numpy as np
 from ..model.errors import ArtifactError, ExecutionError
 from ..model.graph import Arrays, Size
 from .base import Execution, GraphArtifact, Runner
-from .checked_inputs import check_inputs
 from .ort_kernels import CONVOLUTIONS, INT8_CONVOLUTION, read_kernels
+from .runner_checks import check_inputs
 
 if TYPE_CHECKING:
     import onnxruntime

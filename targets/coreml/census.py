@@ -2,11 +2,9 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from ...model.errors import ExecutionError
-from ..base import GraphArtifact
+from ...validation.mil.package import main_block
 
 CONVOLUTIONS = ("conv", "conv_transpose")
 INT8_WEIGHTS = ("constexpr_affine_dequantize", "constexpr_blockwise_shift_scale")
@@ -23,8 +21,7 @@ class Census:
 
 def take_census(specification: Any) -> Census:
     """Of the function ``main``."""
-    main = specification.mlProgram.functions["main"]
-    operations = main.block_specializations[main.opset].operations
+    operations = main_block(specification).operations
     made_by = {output.name: operation.type for operation in operations for output in operation.outputs}
     kinds = Counter(operation.type for operation in operations if operation.type != "const" and not operation.type.startswith("constexpr_"))
 
@@ -34,12 +31,3 @@ def take_census(specification: Any) -> Census:
     convolutions = [operation for operation in operations if operation.type in CONVOLUTIONS]
     int8 = sum(source(each, "x") == "dequantize" and source(each, "weight") in INT8_WEIGHTS for each in convolutions)
     return Census(tuple(kinds.most_common()), len(convolutions), int8)
-
-
-def check_int8(census: Census, graph: GraphArtifact, path: Path) -> None:
-    """Raises ExecutionError if there are fewer int8 convolutions than asked for."""
-    if census.int8_convolutions < graph.int8_convolutions:
-        raise ExecutionError(
-            f"graph '{graph.name}' ({path}): {census.int8_convolutions} convolutions have int8 weights and inputs, "
-            f"{graph.int8_convolutions} should, of {census.convolutions}; build the artifact again"
-        )

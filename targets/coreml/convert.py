@@ -72,8 +72,7 @@ def convert(graph: "GraphProgram", precision: Precision, size: Size, options: Co
 
 def _candidates(precision: Precision, options: CoreMLOptions, graph: str) -> Sequence[str]:
     """Deployment targets to try, oldest first."""
-    names = list(DEPLOYMENT_TARGETS)
-    able = names[names.index(OLDEST[precision]) :]
+    able = DEPLOYMENT_TARGETS[DEPLOYMENT_TARGETS.index(OLDEST[precision]) :]
     limit = options.minimum_deployment_target
     if limit is None:
         return able

@@ -9,10 +9,10 @@ from ...model.graph import Arrays, Size
 from ...validation.mil.evaluator import Evaluator
 from ...validation.mil.package import open_package
 from ..base import Execution, GraphArtifact, Runner
-from ..checked_inputs import check_inputs
+from ..runner_checks import check_inputs, check_int8
 from ..silence import silence
 from . import EVALUATOR
-from .census import check_int8, take_census
+from .census import take_census
 from .features import check_features
 from .interface import from_package, to_package
 
@@ -40,7 +40,7 @@ class MilRunner(Runner):
             check_features(package.specification, graph, size, path)
             self._evaluator: Evaluator | None = Evaluator(package)
         census = take_census(package.specification)
-        check_int8(census, graph, path)
+        check_int8(graph, path, census.convolutions, census.int8_convolutions)
         self.execution = Execution(PROVIDER, census.convolutions, census.int8_convolutions, census.operations, EVALUATOR)
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:

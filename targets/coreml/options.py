@@ -1,22 +1,18 @@
 """What ``[targets.options.coreml]`` may say."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-
+from ...export.settings import PixelSize, Section
 from ...model.errors import InstantStyleError
 from ...model.graph import Size
 from ..option_errors import parse
 
-# Deployment targets from the oldest that knows ML programs, with the specification version that each came with.
-DEPLOYMENT_TARGETS = {"iOS15": 6, "iOS16": 7, "iOS17": 8, "iOS18": 9}
-
-Pixels = Annotated[int, Field(ge=8, le=8192)]
-PixelSize = Annotated[tuple[Pixels, Pixels], BeforeValidator(lambda value: (value, value) if type(value) is int else value)]
+# From the oldest that knows ML programs.
+DEPLOYMENT_TARGETS = ("iOS15", "iOS16", "iOS17", "iOS18")
 
 
-class CoreMLOptions(BaseModel):
+class CoreMLOptions(Section):
     """Options of the target.
 
     Attributes:
@@ -24,8 +20,6 @@ class CoreMLOptions(BaseModel):
         minimum_deployment_target: the oldest system that an app supports, e.g. ``iOS16`` (which is macOS 13 as well). A graph that needs
             a newer one is refused. Without it, each package gets the oldest one that its graph allows.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     more_sizes: tuple[PixelSize, ...] = ()
     minimum_deployment_target: str | None = None

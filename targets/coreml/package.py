@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...model.graph import TensorKind, TensorSpec
+from ...validation.mil.package import main_block, replace_operations
 from ..base import Precision
 from .interface import is_image
 
@@ -74,9 +75,8 @@ def tidy_constants(specification: Any) -> None:
 
     Operations keep their names, which Xcode's performance report shows.
     """
-    main = specification.mlProgram.functions["main"]
-    block = main.block_specializations[main.opset]
-    taken = {value.name for value in main.inputs} | {output.name for operation in block.operations for output in operation.outputs}
+    block, inputs = main_block(specification), specification.mlProgram.functions["main"].inputs
+    taken = {value.name for value in inputs} | {output.name for operation in block.operations for output in operation.outputs}
     short = (name for number in count() if (name := f"c{number}") not in taken)
     renamed: dict[str, str] = {}
     first: dict[tuple[bytes, bytes], str] = {}
@@ -96,9 +96,7 @@ def tidy_constants(specification: Any) -> None:
             taken.add(name)
             output.name = operation.attributes["name"].immediateValue.tensor.strings.values[0] = name
         kept.append(operation)
-    operations = [type(operation).FromString(operation.SerializeToString()) for operation in kept]
-    del block.operations[:]
-    block.operations.extend(operations)
+    replace_operations(block, kept)
 
 
 def describe(specification: Any, program: "Program", graph: "GraphProgram", precision: Precision) -> None:

@@ -11,8 +11,8 @@ from ...model.errors import ArtifactError, ExecutionError
 from ...model.graph import Arrays, Size
 from ...validation.mil.package import read_specification
 from ..base import Execution, GraphArtifact, Runner
-from ..checked_inputs import check_inputs
-from .census import check_int8, take_census
+from ..runner_checks import check_inputs, check_int8
+from .census import take_census
 from .features import check_features
 from .interface import from_package, is_image, to_package
 
@@ -56,7 +56,7 @@ class PredictRunner(Runner):
         specification = read_specification(path)
         check_features(specification, graph, size, path)
         census = take_census(specification)
-        check_int8(census, graph, path)
+        check_int8(graph, path, census.convolutions, census.int8_convolutions)
         self.execution = Execution(f"Core ML, {unit}", census.convolutions, census.int8_convolutions, census.operations)
         try:
             self._model: Predictor | None = load_model(path, unit)

@@ -32,7 +32,7 @@ def findings(program: Program, precisions: Sequence[Precision], options: CoreMLO
 
 
 def _deployment_target(precisions: Sequence[Precision], options: CoreMLOptions) -> Iterator[Finding]:
-    names, limit = list(DEPLOYMENT_TARGETS), options.minimum_deployment_target
+    names, limit = DEPLOYMENT_TARGETS, options.minimum_deployment_target
     for precision in precisions:
         needed = OLDEST[precision]
         if limit is not None and names.index(limit) < names.index(needed):
@@ -76,7 +76,7 @@ def _pads_with_zeros(node: "Node") -> bool:
 
 def _trial(program: Program, precisions: Sequence[Precision], options: CoreMLOptions) -> Iterator[Finding]:
     """The float program goes through the converter; int8 differs from it by operators that are known to be there."""
-    oldest = max((OLDEST[precision] for precision in precisions), key=list(DEPLOYMENT_TARGETS).index)
+    oldest = max((OLDEST[precision] for precision in precisions), key=DEPLOYMENT_TARGETS.index)
     limited = options if options.minimum_deployment_target else options.model_copy(update={"minimum_deployment_target": oldest})
     for graph in program.graphs:
         try:

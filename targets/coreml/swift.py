@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...validation.mil.package import read_specification
-from ..base import Artifact
+from ..base import GraphArtifact
 from .features import shapes_of
 
 # https://docs.swift.org/swift-book/documentation/the-swift-programming-language/lexicalstructure/#Keywords-and-Punctuation
@@ -72,12 +72,11 @@ class Network:
         return identifier(f"{self.name}_model")
 
 
-def write_swift(model: str, artifact: Artifact, folder: Path) -> Path:
+def write_swift(model: str, graphs: Sequence[GraphArtifact], folder: Path) -> None:
     """Writes ``<Model>.swift`` into the artifact's folder, where its packages lie."""
-    networks = [_network(graph.name, read_specification(folder / graph.file)) for graph in artifact.graphs]
-    path = folder / f"{type_name(model)}.swift"
-    path.write_text(swift_source(type_name(model), networks), encoding="utf-8")
-    return path
+    networks = [_network(graph.name, read_specification(folder / graph.file)) for graph in graphs]
+    name = type_name(model)
+    (folder / f"{name}.swift").write_text(swift_source(name, networks), encoding="utf-8")
 
 
 def identifier(name: str) -> str:

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +77,11 @@ class CoreMLTarget(Target):
             asked = graph.int8_convolutions if precision is Precision.INT8 else 0
             graphs.append(GraphArtifact(graph.name, file, graph.inputs, graph.outputs, graph.convolutions, asked))
             notes += (f"{graph.name}: minimum deployment target {converted.deployment_target}",)
-        shipped = sum(file.size_bytes for file in describe_files(folder))
-        artifact = Artifact(self.name, precision, program.size, tuple(graphs), (), shipped, notes)
-        write_swift(program.model, artifact, folder)
-        return replace(artifact, files=describe_files(folder))
+        write_swift(program.model, graphs, folder)
+        files = describe_files(folder)
+        packages = tuple(f"{graph.file}/" for graph in graphs)
+        shipped = sum(file.size_bytes for file in files if file.path.startswith(packages))
+        return Artifact(self.name, precision, program.size, tuple(graphs), files, shipped, notes)
 
     def divergence(self, artifact: Artifact, folder: Path, program: Program, graph: str, inputs: Arrays) -> tuple[Divergence, ...]:
         require(self.name, PACKAGES)

@@ -10,7 +10,7 @@ import torch
 from ...model.errors import ExecutionError
 from ...model.graph import Arrays, Size
 from ..base import Execution, GraphArtifact, Runner
-from ..checked_inputs import check_inputs
+from ..runner_checks import check_inputs, check_int8
 from .bindings import Gpu, Product
 from .onnx_runner import Census
 
@@ -32,9 +32,7 @@ class EngineRunner(Runner):
 
     def __init__(self, path: Path, graph: GraphArtifact, size: Size, product: Product, gpu: Gpu, census: Census) -> None:
         self._graph, self._size = graph, size
-        if census.int8_convolutions < graph.int8_convolutions:
-            found = f"{census.int8_convolutions} int8 convolutions, {graph.int8_convolutions} should be"
-            raise ExecutionError(f"graph '{graph.name}' ({path}): {found}; build the artifact again")
+        check_int8(graph, path, census.convolutions, census.int8_convolutions)
         self.execution = Execution(f"{product.title} on {gpu.name}", census.convolutions, census.int8_convolutions, census.kinds)
         trt: Any = importlib.import_module(product.module)
         self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))

@@ -4,10 +4,10 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from ...model.errors import ExecutionError
 from ...model.graph import Size
 from ..base import Execution, GraphArtifact
 from ..ort_runner import PROVIDER, SessionRunner, check_tensors, open_session
+from ..runner_checks import check_int8
 
 EVALUATOR = "same graph in ONNX Runtime; engine built, not executed: no NVIDIA GPU"
 
@@ -49,11 +49,7 @@ class OnnxRunner(SessionRunner):
     def __init__(self, path: Path, graph: GraphArtifact, size: Size, threads: int) -> None:
         super().__init__(graph, size)
         convolutions, int8, counts = census(path)
-        if int8 < graph.int8_convolutions:
-            raise ExecutionError(
-                f"graph '{graph.name}' ({path}): {int8} convolutions have int8 weights and inputs, {graph.int8_convolutions} should, "
-                f"of {convolutions}; build the artifact again"
-            )
+        check_int8(graph, path, convolutions, int8)
         self.execution = Execution(f"{PROVIDER}, not optimised", convolutions, int8, counts, EVALUATOR)
         self._session = open_session(path, threads, optimize=False)
         check_tensors(self._session, graph, size, path)

@@ -2,7 +2,7 @@
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,6 @@ OPSETS = {"CoreML5": ("iOS15", 6), "CoreML6": ("iOS16", 7), "CoreML7": ("iOS17",
 # A blob in a weight file: https://github.com/apple/coremltools/blob/9.0/mlmodel/src/MILBlob/Blob/StorageFormat.hpp
 BLOB_HEADER = struct.Struct("<IIQQ")
 BLOB_SENTINEL = 0xDEADBEEF
-STORAGE_HEADER = struct.Struct("<II")
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,8 @@ def open_package(path: Path) -> Package:
         UnknownOperatorError: an operator that the evaluator has no kernel for.
     """
     specification = read_specification(path)
-    opset = _check_version(path, specification)
-    _check_known(path, specification)
+    opset = _opset(specification)
+    _check_known(path, specification, opset)
     _unshare_slice_bounds(specification)
     from coremltools.converters.mil.frontend.milproto.load import load
 
@@ -102,8 +101,8 @@ def _parse(path: Path) -> Any:
     return specification
 
 
-def _check_version(path: Path, specification: Any) -> str:
-    """The opset of the program."""
+def _check_version(path: Path, specification: Any) -> None:
+    """The program is of a known specification version and operator set, and has one function."""
     if specification.WhichOneof("Type") != "mlProgram":
         raise PackageError(f"{path / SPECIFICATION} holds a '{specification.WhichOneof('Type')}', not an ML program")
     version, known_versions = specification.specificationVersion, {number: name for name, number in OPSETS.values()}
@@ -117,17 +116,29 @@ def _check_version(path: Path, specification: Any) -> str:
     main = functions["main"]
     if main.opset not in OPSETS or main.opset not in main.block_specializations:
         raise PackageError(f"{path / SPECIFICATION}: function 'main' is of opset '{main.opset}'; known are {', '.join(OPSETS)}")
-    return OPSETS[main.opset][0]
 
 
-def _operations(specification: Any) -> Any:
+def _opset(specification: Any) -> str:
+    return OPSETS[specification.mlProgram.functions["main"].opset][0]
+
+
+def main_block(specification: Any) -> Any:
+    """The operations and outputs of the function ``main``."""
     main = specification.mlProgram.functions["main"]
-    return main.block_specializations[main.opset].operations
+    return main.block_specializations[main.opset]
+
+
+def replace_operations(block: Any, operations: Sequence[Any]) -> None:
+    """Gives a block other operations, which may be its own."""
+    copies = [operation.SerializeToString() for operation in operations]
+    del block.operations[:]
+    for copy in copies:
+        block.operations.add().ParseFromString(copy)
 
 
 def _check_weights(path: Path, specification: Any) -> None:
     """Every blob that the program refers to lies within its file, header and content."""
-    for operation in _operations(specification):
+    for operation in main_block(specification).operations:
         for value in _values(operation):
             if value.WhichOneof("value") != "blobFileValue":
                 continue
@@ -160,10 +171,10 @@ def _check_blob(file: Path, offset: int, place: str) -> None:
 
 def _check_order(path: Path, specification: Any) -> None:
     """Every value is made before it is used."""
-    main = specification.mlProgram.functions["main"]
-    made = {value.name for value in main.inputs}
-    later = {output.name for operation in _operations(specification) for output in operation.outputs}
-    for operation in _operations(specification):
+    block = main_block(specification)
+    made = {value.name for value in specification.mlProgram.functions["main"].inputs}
+    later = {output.name for operation in block.operations for output in operation.outputs}
+    for operation in block.operations:
         for parameter, argument in operation.inputs.items():
             for binding in argument.arguments:
                 if binding.WhichOneof("binding") == "name" and binding.name not in made:
@@ -173,17 +184,16 @@ def _check_order(path: Path, specification: Any) -> None:
                         f"{place}: its input '{parameter}' is '{binding.name}', which is {problem}; build the artifact again"
                     )
         made |= {output.name for output in operation.outputs}
-    for output in main.block_specializations[main.opset].outputs:
+    for output in block.outputs:
         if output not in made:
             raise PackageError(f"{path / SPECIFICATION}: the output '{output}' is made nowhere; build the artifact again")
 
 
-def _check_known(path: Path, specification: Any) -> None:
+def _check_known(path: Path, specification: Any, opset: str) -> None:
     """Every operator has a kernel, of some opset at least: the reader itself refuses what coremltools does not know, without a place."""
     operators = {name for name, _ in known()}
-    for operation in _operations(specification):
+    for operation in main_block(specification).operations:
         if operation.type != "const" and operation.type not in operators:
-            opset = OPSETS[specification.mlProgram.functions["main"].opset][0]
             raise UnknownOperatorError(
                 f"{_place(path, operation)}: the reference evaluator does not know the operator '{operation.type}' of {opset}; "
                 "nothing was evaluated"
@@ -194,8 +204,7 @@ def _unshare_slice_bounds(specification: Any) -> None:
     """Gives every slice constants of its own: coremltools 9.0 overwrites negative bounds in place by the length of the first tensor that
     they slice, and the next slice that shares the constant would get those.
     """
-    main = specification.mlProgram.functions["main"]
-    block = main.block_specializations[main.opset]
+    block = main_block(specification)
     constants = {operation.outputs[0].name: operation for operation in block.operations if operation.type == "const"}
     operations = []
     for operation in block.operations:
@@ -206,10 +215,7 @@ def _unshare_slice_bounds(specification: Any) -> None:
                     binding.name = own.outputs[0].name = f"{parameter} of {operation.outputs[0].name}"
                     operations.append(own)
         operations.append(operation)
-    copies = [operation.SerializeToString() for operation in operations]
-    del block.operations[:]
-    for copy in copies:
-        block.operations.add().ParseFromString(copy)
+    replace_operations(block, operations)
 
 
 def _place(path: Path, operation: Any) -> str:
