@@ -115,9 +115,11 @@ def _evaluated(bundle: Bundle) -> list[str]:
 
 
 def _chosen(bundle: Bundle) -> list[str]:
-    return [
-        f"{choice.target} {choice.size[0]}x{choice.size[1]} ships {choice.artifact or 'all'}: {choice.reason}" for choice in bundle.choices
-    ]
+    lines = []
+    for choice in bundle.choices:
+        ships = f"ships {choice.artifact}" if choice.artifact else "is undecided"
+        lines.append(f"{choice.target} {choice.size[0]}x{choice.size[1]} {ships}: {choice.reason}")
+    return lines
 
 
 def _noisy(bundle: Bundle) -> list[str]:
