@@ -95,6 +95,9 @@ def tidy_constants(specification: Any) -> None:
                 continue
             taken.add(name)
             output.name = operation.attributes["name"].immediateValue.tensor.strings.values[0] = name
+        if operation.type == "cast":
+            # The converter numbers the casts that it adds from where the last conversion of the process ended.
+            operation.attributes["name"].immediateValue.tensor.strings.values[0] = operation.outputs[0].name
         kept.append(operation)
     replace_operations(block, kept)
 

@@ -16,6 +16,7 @@ from suite import Emitted, TargetSuite, graph_inputs, snr_db
 from instantstyle.export.program import Program, Provenance
 from instantstyle.model.errors import CaptureError, InstantStyleError
 from instantstyle.targets.base import Precision, Target
+from instantstyle.targets.coreml.package import tidy_constants
 from instantstyle.targets.coreml.target import CoreMLTarget
 from instantstyle.validation.mil.evaluator import Evaluator
 
@@ -103,6 +104,22 @@ def test_equal_constants_are_kept_once(program: Program, tmp_path: Path) -> None
     constants = [each for each in main.block_specializations[main.opset].operations if each.type == "const"]
     contents = [hashlib.sha256(each.outputs[0].type.SerializeToString() + each.attributes["val"].SerializeToString()) for each in constants]
     assert len({each.hexdigest() for each in contents}) == len(constants) > 50
+
+
+def test_numbers_of_casts_do_not_reach_the_package(program: Program, tmp_path: Path) -> None:
+    """The converter counts on from one conversion of a process to the next."""
+    CoreMLTarget().emit(program, Precision.FLOAT16, tmp_path)
+    tidied = []
+    for start in (0, 7):
+        specification = spec_of(tmp_path / "style_encoder.mlpackage")
+        main = specification.mlProgram.functions["main"]
+        casts = [each for each in main.block_specializations[main.opset].operations if each.type == "cast"]
+        for number, cast in enumerate(casts, start):
+            cast.attributes["name"].immediateValue.tensor.strings.values[0] = f"cast_{number}"
+        assert casts
+        tidy_constants(specification)
+        tidied.append(specification.SerializeToString(deterministic=True))
+    assert tidied[0] == tidied[1]
 
 
 def test_several_sizes(program: Program, tmp_path: Path) -> None:
