@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..calibration.samples import Sample
+from ..model.finite import FiniteSteps, require_finite
 from ..model.graph import Arrays, Graph, Model, TensorKind, TensorSpec
 from .disk import atomic_write
 
@@ -40,11 +41,14 @@ class Distiller:
         steps: how many there will be.
     """
 
+    rate_key = "learning_rate"  # of the recipe, for messages
+
     def __init__(self, teacher: Graph, student: nn.Module, inputs: Sequence[Arrays], settings: DistillSettings, steps: int) -> None:
         self.teacher, self.student, self.inputs, self.settings, self.steps = teacher, student, inputs, settings, steps
         self.step = 0
         self.parameters = list(student.parameters())
         self.optimizer = torch.optim.Adam(self.parameters, lr=settings.learning_rate)
+        self.guard = FiniteSteps(f"graph '{teacher.name}'", f"lower {self.rate_key} (now {settings.learning_rate:g})")
 
     def before_step(self) -> None:
         """What has to follow a change of the weights."""
@@ -68,7 +72,11 @@ class Distiller:
         return {spec.name: np.concatenate([sample[spec.name] for sample in chosen]) for spec in self.teacher.inputs}
 
     def train_step(self) -> float:
-        """One optimiser step; the loss."""
+        """One optimiser step; the loss. A step whose loss or gradient is not finite is skipped.
+
+        Raises:
+            TrainingError: too many were, in a row.
+        """
         batch = self.batch_arrays(self.step)
         inputs = [torch.from_numpy(batch[spec.name]) for spec in self.teacher.inputs]
         with self.arithmetic():
@@ -82,14 +90,16 @@ class Distiller:
             group["lr"] = self.settings.learning_rate * (1 - self.step / self.steps)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, CLIP)
-        self.optimizer.step()
+        norm = nn.utils.clip_grad_norm_(self.parameters, CLIP)
         self.step += 1
+        if self.guard.allows(self.step, loss.item(), norm.item()):
+            self.optimizer.step()
         return loss.item()
 
     def state(self) -> dict:
-        """What ``restore`` needs, and the weights."""
+        """What ``restore`` needs, and the weights. TrainingError if one is NaN or infinite."""
         weights = {name: parameter.detach().clone() for name, parameter in self.student.named_parameters()}
+        require_finite(weights, f"{self.guard.what}, step {self.step}", self.guard.remedy)
         return {"step": self.step, "weights": weights, "optimizer": self.optimizer.state_dict()}
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:

@@ -59,6 +59,8 @@ def tune(
 class _Tuner(Distiller):
     """A graph under fake quantisation."""
 
+    rate_key = "quantize.learning_rate"
+
     def __init__(self, teacher: Graph, graph: Graph, prepared: PreparedGraph, inputs: Sequence[Arrays], settings: QuantizeSettings) -> None:
         super().__init__(teacher, prepared.module, inputs, settings, settings.steps)
         self.prepared = prepared

@@ -29,6 +29,10 @@ class PruneError(InstantStyleError):
     """A model cannot be pruned as asked for; names the layers."""
 
 
+class TrainingError(InstantStyleError):
+    """A training gives NaN or infinity; says what to change."""
+
+
 class ArtifactError(InstantStyleError):
     """An artifact is missing, altered or not what its manifest says."""
 

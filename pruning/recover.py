@@ -63,6 +63,8 @@ def recover(
 class _Student(Distiller):
     """A pruned graph that learns from its whole self."""
 
+    rate_key = "prune.recover.learning_rate"
+
     def __init__(self, reference: Model, graph: Graph, draws: SampleDraws, runs: Mapping[str, Run], settings: RecoverSettings) -> None:
         super().__init__(reference.graph(graph.name), graph.module.eval(), (), settings, settings.steps_of(graph.name))
         self.reference, self.draws, self.runs, self.structure = reference, draws, runs, settings.structure

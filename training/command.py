@@ -52,7 +52,10 @@ def train(options: TrainOptions) -> None:
     folder = recipe.run.folder
     if options.restart:
         (folder / STATE).unlink(missing_ok=True)
-        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+        for old in ("tensorboard", "grids"):
+            shutil.rmtree(folder / old, ignore_errors=True)
+        for codes in folder.glob("codes-*"):
+            codes.unlink()
     folder.mkdir(parents=True, exist_ok=True)
     display = make_display(options.as_json)
     try:
@@ -114,7 +117,7 @@ def _run(recipe: TrainingRecipe, display: Display) -> InstantStyle:
         def after_step(losses: dict[str, float]) -> None:
             row = journal.add(trainer.done_steps, trainer.stage.name, losses, trainer.stage.batch)
             if row is not None:
-                told = " ".join(f"{name} {row[name]:.3f}" for name in losses)
+                told = " ".join(f"{name} {row[name]:.3f}" for name in losses if name in row)
                 report(trainer.done_steps, trainer.total_steps, f"{trainer.stage.name}: {told}, {row['samples_per_s']:.1f} samples/s")
 
         def after_save() -> None:
@@ -122,6 +125,8 @@ def _run(recipe: TrainingRecipe, display: Display) -> InstantStyle:
 
         trainer.run(after_step, after_save)
     journal.close()
+    if trainer.guard.skipped:
+        display.notice(f"{trainer.guard.skipped} of {trainer.total_steps} steps were skipped: their loss or gradient was NaN or infinite")
     return trainer.averaged()
 
 

@@ -1,6 +1,7 @@
 """What a run leaves behind besides its weights: metrics as JSON lines and for TensorBoard, and picture grids."""
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,15 @@ class Journal:
         self.every = every
         self._sums: dict[str, list[float]] = {}
         self._start = time.monotonic()
-        self._samples = 0
+        self._samples, self._skipped = 0, 0
 
     def add(self, step: int, stage: str, losses: dict[str, float], samples: int) -> dict[str, Any] | None:
-        """Adds a step; returns the line if one was written."""
-        for name, value in losses.items():
-            self._sums.setdefault(name, []).append(value)
+        """Adds a step; returns the line if one was written. A step that is not finite was skipped, and only counts as that."""
+        if all(map(math.isfinite, losses.values())):
+            for name, value in losses.items():
+                self._sums.setdefault(name, []).append(value)
+        else:
+            self._skipped += 1
         self._samples += samples
         if step % self.every:
             return None
@@ -53,11 +57,13 @@ class Journal:
         row: dict[str, Any] = {"step": step, "stage": stage}
         row |= {name: float(f"{np.mean(values):.5g}") for name, values in self._sums.items()}
         row["samples_per_s"] = round(self._samples / seconds, 2)
+        if self._skipped:
+            row["skipped_steps"] = self._skipped
         print(json.dumps(row), file=self._lines, flush=True)
         for name, value in row.items():
             if isinstance(value, float):
                 self._board.add_scalar(name, value, step)
-        self._sums, self._samples, self._start = {}, 0, time.monotonic()
+        self._sums, self._samples, self._skipped, self._start = {}, 0, 0, time.monotonic()
         return row
 
     def picture(self, step: int, grid: np.ndarray, folder: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from ..model.errors import RecipeError
 from ..model.files import write_atomically
+from ..model.finite import not_finite
 from .recipe import TrainingRecipe
 
 STATE = "state.pt"
@@ -35,6 +36,9 @@ def load_state(folder: Path, recipe: TrainingRecipe) -> dict[str, Any] | None:
         before = json.loads(state["settings"])
     except Exception as error:
         raise RecipeError(f"{path}: damaged ({error}); delete it to start again, or restore it") from error
+    wrong = not_finite(state["average"]) + not_finite(state["network"])
+    if wrong:
+        raise RecipeError(f"{path}: NaN or infinity in {wrong[0]}, so this run is lost; --restart, at a lower learning rate")
     if state["stage"] >= len(recipe.stages):
         raise RecipeError(f"{path}: made by a recipe of more stages; give the run another folder (--run), or --restart")
     now = _settings(recipe, state["stage"])

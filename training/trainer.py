@@ -1,5 +1,6 @@
 """The training loop: stages of a recipe over teacher pairs, resumable at every checkpoint."""
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..model.content_encoder import ContentFeatures
+from ..model.finite import FiniteSteps, require_finite
 from ..model.network import InstantStyle
 from ..model.precision import working_dtype
 from .codes import target_codes
@@ -87,6 +89,7 @@ class Trainer:
         self.pairs_of_style = [np.flatnonzero(cache.style_of == index) for index in range(len(cache.styles))]
         self.stage_index, self.step = 0, 0
         self.optimizer: torch.optim.Adam | None = None
+        self.guard = FiniteSteps(f"{recipe.path}", 'lower learning_rate of the stage, give it a clip, or set run.precision = "float32"')
         self.codes: Tensor | None = None
         self._enter_stage()
         self._resume()
@@ -156,7 +159,10 @@ class Trainer:
             return self.network.style_encoder(image)[0].float().cpu().numpy()
 
         self.network.eval()
-        path = self.folder / f"codes-{self.stage_index}.npy"
+        # By what they are made of: a run that starts again may start from another encoder.
+        encoder = b"".join(value.cpu().numpy().tobytes() for value in self.network.style_encoder.state_dict().values())
+        made_of = hashlib.sha256(encoder + self.cache.folder.name.encode()).hexdigest()[:12]
+        path = self.folder / f"codes-{self.stage_index}-{made_of}.npy"
         codes = fill(path, (len(self.cache.styles), self.network.config.style_dim), np.float32, row, self.say)
         return torch.from_numpy(np.array(codes)).to(self.device)
 
@@ -197,8 +203,10 @@ class Trainer:
         self.step = state["step"]
 
     def save(self) -> None:
-        """Writes the state of the run, atomically."""
+        """Writes the state of the run, atomically. TrainingError if a weight is NaN or infinite."""
         assert self.optimizer is not None
+        for weights in (self.network.state_dict(), self.average):
+            require_finite(weights, f"{self.folder}, step {self.done_steps}", self.guard.remedy)
         state: dict[str, Any] = {
             "network": self.network.state_dict(),
             "average": self.average,
@@ -296,7 +304,7 @@ class Trainer:
         return losses
 
     def train_step(self) -> dict[str, float]:
-        """One optimiser step; the losses, unweighted, and the norm of the gradient."""
+        """One optimiser step; the losses, unweighted, and the norm of the gradient. A step where they are not finite is skipped."""
         assert self.optimizer is not None
         stage, progress = self.stage, (self.step + 1) / self.stage_steps
         self.network.train()
@@ -306,6 +314,7 @@ class Trainer:
             for module in self.network.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
+        before = [buffer.clone() for buffer in self.network.buffers()]  # the forward pass alone moves batch norm's statistics
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             losses = self._losses(self._batch())
         weights = stage.losses.model_dump()
@@ -315,16 +324,20 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(self.parameters, stage.clip or math.inf)
         for group in self.optimizer.param_groups:
             group["lr"] = stage.learning_rate * rate_at(progress, stage)
-        if torch.isfinite(norm):
-            self.optimizer.step()
         self.step += 1
+        told = {name: loss.item() for name, loss in losses.items()} | {"norm": norm.item()}
+        if not self.guard.allows(self.step, total.item(), told["norm"]):
+            for buffer, value in zip(self.network.buffers(), before, strict=True):
+                buffer.copy_(value)
+            return told
+        self.optimizer.step()
         decay = min(self.recipe.run.ema, (1 + self.step) / (10 + self.step))
         for name, value in self.network.state_dict().items():
             if value.dtype.is_floating_point:
                 self.average[name].lerp_(value, 1 - decay)
             else:
                 self.average[name].copy_(value)
-        return {name: loss.item() for name, loss in losses.items()} | {"norm": norm.item()}
+        return told
 
     def run(self, after_step: Callable[[dict[str, float]], None], after_save: Callable[[], None]) -> None:
         """Trains to the end of the last stage.

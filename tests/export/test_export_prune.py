@@ -1,5 +1,6 @@
 """Pruning and recovery as stages of a release."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,11 @@ from instantstyle.calibration.draws import SampleDraws
 from instantstyle.calibration.imageset import ImageSet
 from instantstyle.calibration.samples import Sample
 from instantstyle.export.cli import app
+from instantstyle.export.distill import Distiller
 from instantstyle.export.factory import import_factory
 from instantstyle.export.settings import PruneSettings, RecoverSettings
 from instantstyle.model.checkpoint import fit, load_tensors, read_tensors, save_tensors
-from instantstyle.model.errors import CheckpointError, ImageError, RecipeError
+from instantstyle.model.errors import CheckpointError, ImageError, RecipeError, TrainingError
 from instantstyle.model.graph import Model, single_graph
 from instantstyle.pruning.prune import score_graph
 from instantstyle.pruning.recover import recover
@@ -130,6 +132,29 @@ def test_recovery_comes_closer_and_survives_a_kill(tmp_path: Path) -> None:
         recover(pruned_pair()[0], whole, draws, settings, tmp_path / "b.pt", kill)
     again = recover(pruned_pair()[0], whole, draws, settings, tmp_path / "b.pt", ignore)
     assert all(torch.equal(value, again["model"][name]) for name, value in weights["model"].items())
+
+
+def test_a_recovery_that_gives_nan_stops_and_keeps_nothing(tmp_path: Path) -> None:
+    settings = RecoverSettings(steps=60, batch=2, crop=32, learning_rate=3e-3)
+    pruned, whole = pruned_pair()
+    for seed in range(4):
+        picture(seed).save(tmp_path / f"{seed}.png")
+    draws = SampleDraws(whole, (32, 32), [ImageSet.from_patterns(["*.png"], tmp_path)], 0)
+    module, before = pruned.graphs[0].module, copy.deepcopy(pruned.graphs[0].module.state_dict())
+    hook = module.register_forward_hook(lambda module, given, out: out * float("nan"))
+    told = (
+        r"the loss was NaN or infinite 10 steps in a row, up to step 10, and training stops; no such step changed a weight\. "
+        r"What to do: it did so before any weight was changed, .*; lower prune\.recover\.learning_rate \(now 0\.003\)"
+    )
+    with pytest.raises(TrainingError, match=told):
+        recover(pruned, whole, draws, settings, tmp_path / "a.pt", ignore)
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    hook.remove()
+    with torch.no_grad():
+        next(module.parameters()).view(-1)[0] = float("nan")
+    student = Distiller(whole.graphs[0], module, [samples()[0].inputs], settings, 1)
+    with pytest.raises(TrainingError, match=r"graph 'model', step 0: NaN or infinity in .*; not kept"):
+        student.state()
 
 
 def test_recovery_learns_from_images_of_its_own_but_the_held_out(folder: Path) -> None:

@@ -72,6 +72,15 @@ def test_train_from_a_checkpoint_with_a_frozen_encoder(data: Path, teacher: type
     assert all(json.loads(line)["step"] % 20 == 0 for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
 
 
+def test_restart_forgets_what_the_old_run_made(data: Path, teacher: type, tmp_path: Path) -> None:
+    for seed, more in ((0, ()), (1, ("--restart",))):
+        start = tmp_path / f"start{seed}.safetensors"
+        save_checkpoint(tiny_network(seed), start)
+        output = run("train", data, "--start", start, "--freeze", "style_encoder", "--out", tmp_path / f"{seed}.safetensors", *more)
+        assert "goes on at" not in output
+    assert len(list((tmp_path / "run").glob("codes-0-*.npy"))) == 1
+
+
 def test_freezing_random_weights_is_refused(data: Path) -> None:
     with pytest.raises(RecipeError, match="--freeze style_encoder: its weights would stay random"):
         run("train", data, "--freeze", "style_encoder")

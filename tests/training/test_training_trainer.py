@@ -10,13 +10,13 @@ from torch.nn import functional
 from training_nets import tiny_network
 
 from instantstyle.model.content_encoder import ContentFeatures
-from instantstyle.model.errors import RecipeError
+from instantstyle.model.errors import RecipeError, TrainingError
 from instantstyle.model.network import InstantStyle
 from instantstyle.training.images import split_data
 from instantstyle.training.journal import Journal, read_metrics
 from instantstyle.training.pairs import PairCache, build_pairs
 from instantstyle.training.recipe import Stage, TrainingRecipe
-from instantstyle.training.state import STATE
+from instantstyle.training.state import STATE, save_state
 from instantstyle.training.trainer import Trainer, rate_at, steps_of
 
 
@@ -136,7 +136,8 @@ def test_frozen_style_encoder_stays_bit_for_bit(recipe: TrainingRecipe, cache: P
     assert moved and not any(name.startswith("style_encoder.") for name in moved)
     assert any(name.startswith("stylizer.decoder.adain_eighth.affine") for name in moved)
     # The codes that the frozen encoder gives are computed once, and are its own.
-    codes = np.load(tmp_path / "run" / "codes-0.npy")
+    (stored,) = (tmp_path / "run").glob("codes-0-*.npy")
+    codes = np.load(stored)
     with torch.no_grad():
         wanted = trainer.network.style_encoder(cache.style_images(np.array([2])))[0].numpy()
     assert np.abs(codes[2] - wanted).max() < 1e-5
@@ -181,10 +182,62 @@ def test_damaged_state_is_an_error_with_a_way_out(recipe: TrainingRecipe, cache:
 
 def test_gradient_that_is_not_finite_changes_nothing(recipe: TrainingRecipe, cache: PairCache, tmp_path: Path) -> None:
     trainer = trainer_in(tmp_path / "run", recipe.model_copy(update={"stages": recipe.stages[1:]}), cache)
-    before = [parameter.clone() for parameter in trainer.network.parameters()]
+    before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
     trainer.network.stylizer.decoder.to_rgb.register_full_backward_hook(lambda module, given, out: (given[0] * float("nan"),))
     assert np.isnan(trainer.train_step()["norm"])
-    assert all(torch.equal(a, b) for a, b in zip(before, trainer.network.parameters(), strict=True))
+    # The statistics of batch norms included, which the forward pass alone moves; and of the moving average.
+    for now in (trainer.network.state_dict(), trainer.average):
+        assert [name for name, value in before.items() if not torch.equal(value, now[name])] == []
+    assert (trainer.guard.skipped, trainer.step) == (1, 1)
+
+
+def poison(trainer: Trainer) -> list[torch.utils.hooks.RemovableHandle]:
+    """From now on all pictures are NaN."""
+    decoder = trainer.network.stylizer.decoder
+    return [decoder.to_rgb.register_forward_hook(lambda module, given, out: out * float("nan"))]
+
+
+def test_a_few_skipped_steps_are_counted_and_many_in_a_row_stop_the_run(recipe: TrainingRecipe, cache: PairCache, tmp_path: Path) -> None:
+    stage = recipe.stages[1].model_copy(update={"steps": 40})
+    longer = recipe.model_copy(update={"stages": (stage,)})
+    trainer = trainer_in(tmp_path / "run", longer, cache)
+    trainer.train_step()
+    hooks = poison(trainer)
+    for _ in range(9):
+        trainer.train_step()
+    hooks[0].remove()
+    assert np.isfinite(trainer.train_step()["norm"])  # counting starts again
+    poison(trainer)
+    with pytest.raises(TrainingError, match=r"the loss was NaN or infinite 10 steps in a row, up to step 21, .*lower learning_rate"):
+        trainer.run(ignore, ignore)
+    assert trainer.guard.skipped == 19
+    again = trainer_in(tmp_path / "run", longer, cache)
+    assert again.done_steps == 20
+    assert all(torch.isfinite(value).all() for value in again.network.state_dict().values())
+
+
+def test_weights_that_are_not_finite_are_neither_saved_nor_resumed_from(recipe: TrainingRecipe, cache: PairCache, tmp_path: Path) -> None:
+    trainer = trainer_in(tmp_path / "run", recipe, cache)
+    trainer.average["stylizer.decoder.to_rgb.bias"].fill_(float("inf"))
+    with pytest.raises(TrainingError, match=r"step 0: NaN or infinity in stylizer\.decoder\.to_rgb\.bias; not kept"):
+        trainer.save()
+    assert not (tmp_path / "run" / STATE).exists()
+    state = {"network": trainer.network.state_dict(), "average": trainer.average, "stage": 0, "step": 1, "optimizer": {}}
+    save_state(tmp_path / "run", recipe, state)  # as earlier versions did
+    with pytest.raises(RecipeError, match=r"NaN or infinity in .*to_rgb\.bias, so this run is lost; --restart"):
+        trainer_in(tmp_path / "run", recipe, cache)
+
+
+def test_codes_are_those_of_the_encoder_at_hand(recipe: TrainingRecipe, cache: PairCache, tmp_path: Path) -> None:
+    """A run that starts again from another encoder, in the same folder."""
+    frozen = recipe.model_copy(update={"stages": recipe.stages[:1]})
+    again = frozen.model_copy(update={"run": recipe.run.model_copy(update={"folder": tmp_path / "run"})})
+    old, new = (Trainer(again, cache, tiny_network(seed), silent) for seed in (0, 1))
+    first, second = old._fixed_codes(), new._fixed_codes()
+    with torch.no_grad():
+        wanted = new.network.style_encoder(cache.style_images(np.array([2])))[0]
+    assert first is not None and second is not None
+    assert (second[2] - wanted).abs().max() < 1e-5 < (first[2] - wanted).abs().max()
 
 
 def test_published_schedule() -> None:
@@ -208,6 +261,16 @@ def test_journal_drops_what_the_kill_has_undone(tmp_path: Path) -> None:
     Journal(tmp_path, 5, every=2).close()
     assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [2, 4]
     assert all(json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines())
+
+
+def test_skipped_steps_are_counted_in_the_metrics(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 0, every=2)
+    losses = (1.0, float("nan"), float("inf"), float("nan"))
+    rows = [journal.add(step, "s", {"l1": loss}, 4) for step, loss in enumerate(losses, 1)]
+    journal.close()
+    assert rows[1] is not None and (rows[1]["l1"], rows[1]["skipped_steps"]) == (1.0, 1)
+    assert rows[3] is not None and "l1" not in rows[3] and rows[3]["skipped_steps"] == 2
+    assert "NaN" not in (tmp_path / "metrics.jsonl").read_text()
 
 
 def test_tensorboard_has_the_same_numbers(tmp_path: Path) -> None:
