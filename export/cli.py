@@ -1,20 +1,44 @@
 """The command line. Heavy packages are imported inside the commands, so that ``--help`` is quick."""
 
+import errno
 import importlib.metadata
 import json
+import os
 import sys
+import threading
+import traceback
+import warnings
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from ..model.errors import InstantStyleError
+from .defect import memory_sentence, tell_defect, tell_thread_defect
+from .disk import explained_disk_errors
 
-INTERRUPTED = 130
+WRONG_INPUT, INTERRUPTED, OUTPUT_CLOSED = 2, 130, 141
 CHECKPOINT = Path("checkpoints/instantstyle-12m.safetensors")
 
+
+class DisguisedError(Exception):
+    """A defect that Python or typer would take for the end of a command."""
+
+
+class Commands(TyperGroup):
+    """Typer takes any EOFError, such as that of a file that is cut short, for a user who aborts at a prompt, with exit code 1."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            raise DisguisedError(f"EOFError: {error}") from error
+
+
 app = typer.Typer(
+    cls=Commands,
     help="Exports style-transfer and other image-to-image PyTorch models to phones and edge devices, and proves that they still work.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -36,16 +60,58 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON for machines.")]
 
 
 def main() -> None:
-    """Entry point. Exit codes: 0 passed, 1 the gate refused, 2 wrong input, 130 interrupted."""
+    """Entry point. Exit codes: 0 passed, 1 the gate refused, 2 wrong input, 70 a defect of ours, 130 interrupted, 141 output closed."""
+    threading.excepthook = tell_thread_defect
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")  # what libraries warn of is not for this command's user; python -W shows it
+        code = _exit_code()
+    sys.exit(code)
+
+
+def _exit_code() -> int:
+    code = 0
     try:
-        app()
+        try:
+            with explained_disk_errors():
+                app()
+        except SystemExit as end:
+            code = _meant_code(end)
+        sys.stdout.flush()
     except InstantStyleError as error:
         print(f"instantstyle: {error}", file=sys.stderr)
-        sys.exit(2)
-    except SystemExit as end:
-        if end.code == INTERRUPTED:
-            print("\ninstantstyle: interrupted; resume by running the same command", file=sys.stderr)
-        raise
+        return WRONG_INPUT
+    except BrokenPipeError:
+        # Or Python would meet the closed pipe again when it ends, and say so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+        return OUTPUT_CLOSED
+    except KeyboardInterrupt:  # typer makes 130 of most
+        code = INTERRUPTED
+    except Exception as error:
+        sentence = memory_sentence(error)
+        if sentence is None:
+            return tell_defect(error)
+        print(f"instantstyle: {sentence}", file=sys.stderr)
+        return WRONG_INPUT
+    if code == INTERRUPTED:
+        print("\ninstantstyle: interrupted; resume by running the same command", file=sys.stderr)
+    return code
+
+
+def _meant_code(end: SystemExit) -> int:
+    """The exit code of a command. What else ends the process must not look like one: 1 says that the gate refused.
+
+    Raises:
+        BrokenPipeError: a library ended the process because nobody reads its output.
+        DisguisedError: a library or a user's module called ``sys.exit``.
+    """
+    cause = end.__context__
+    if isinstance(cause, OSError) and cause.errno == errno.EPIPE:
+        raise BrokenPipeError from end
+    raised_by = Path([frame.filename for frame in traceback.extract_tb(end.__traceback__)][-1])
+    if not raised_by.is_relative_to(Path(typer.__file__).parent):
+        raise DisguisedError(f"SystemExit with code {end.code}, asked for at {raised_by}") from end
+    return end.code if isinstance(end.code, int) else 0
 
 
 def _version(wanted: bool) -> None:
@@ -93,7 +159,7 @@ def prune(
     artworks: Annotated[list[str] | None, typer.Option("--artworks", help="The same for artworks.")] = None,
     cache: CacheFolder = None,
 ) -> None:
-    """Prune and recover the model as [prune] of a recipe says, and write the checkpoint. A run that was killed goes on."""
+    """Prune and recover the model as the table prune of a recipe says, and write the checkpoint. A run that was killed goes on."""
     from .release import export_pruned
 
     export_pruned(recipe, output, tuple(photos or ()), tuple(artworks or ()), cache)
@@ -140,7 +206,7 @@ def search(
 @app.command()
 def validate(
     dist: Annotated[Path, typer.Argument(help="A folder that release made.")] = Path("dist"),
-    limits: Annotated[Path | None, typer.Option("--limits", help="TOML file with other limits, [limits] as in a recipe.")] = None,
+    limits: Annotated[Path | None, typer.Option("--limits", help="TOML file with other limits, in a table limits as in a recipe.")] = None,
 ) -> None:
     """Check the files of a bundle and judge its stored measurements again, without running anything."""
     from ..validation.rejudge import rejudge

@@ -52,13 +52,15 @@ def call_factory(function: Callable[..., Any], factory: str, checkpoint: Path | 
         return (function(checkpoint=checkpoint) if takes_checkpoint else function()), takes_checkpoint
     except InstantStyleError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise RecipeError(f"model.factory: {factory} failed: {users_line(error)}") from error
 
 
 def users_line(error: BaseException) -> str:
     """The error and the innermost line of the user's code, e.g. ``KeyError: 'width' at net.py:12, in make: return …``."""
     message = f"{type(error).__name__}: {str(error).strip()}".split("\n\n")[0]
+    if isinstance(error, SystemExit):
+        message += " (it ended the process; move that under if __name__ == '__main__')"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
     if isinstance(error, SyntaxError) or not frames:
         return message
@@ -82,7 +84,7 @@ def _import_module(name: str, base: Path, factory: str) -> ModuleType:
                 "or name a file: 'path/to/file.py:function'"
             ) from error
         raise RecipeError(f"model.factory: importing {name} failed: {users_line(error)}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise RecipeError(f"model.factory: importing {name} failed: {users_line(error)}") from error
 
 
@@ -99,7 +101,7 @@ def _import_file(path: Path, factory: str) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise RecipeError(f"model.factory: importing {path} failed: {users_line(error)}") from error
     return module

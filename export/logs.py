@@ -28,11 +28,12 @@ def quiet_libraries(log: Path) -> Iterator[TextIO]:
                 os.dup2(file.fileno(), getattr(sys, name).fileno())
             yield screen
         finally:
-            screen.flush()
             for name, descriptor in saved.items():
                 getattr(sys, name).flush()
                 os.dup2(descriptor, getattr(sys, name).fileno())
                 os.close(descriptor)
+            # Last, because it fails if nobody reads the standard output any more.
+            screen.flush()
             if screen is not sys.stdout:
                 screen.close()
 

@@ -13,6 +13,7 @@ ARRANGING = frozenset(
     (
         "bundling.py",
         "cli.py",
+        "defect.py",
         "disk.py",
         "doctor.py",
         "events.py",

@@ -1,4 +1,4 @@
-"""The errors that a user can act on. Everything else is a bug and keeps its traceback."""
+"""The errors that a user can act on. Everything else is a bug: the command line writes its traceback to a file and exits with code 70."""
 
 
 class InstantStyleError(Exception):

@@ -81,8 +81,10 @@ def _ask(question: Request | Sequence[str], name: str) -> dict:
     except subprocess.TimeoutExpired as error:
         raise ExecutionError(f"{name}: the process that measures its memory took more than {TIMEOUT_SECONDS} s") from error
     if child.returncode != 0:
-        printed = child.stderr.decode(errors="replace").strip()[-2000:]
-        raise ExecutionError(f"{name}: the process that measures its memory ended with code {child.returncode}: {printed or 'no output'}")
+        printed = child.stderr.decode(errors="replace").strip()
+        print(printed, file=sys.stderr)  # goes to the log
+        last = (printed.splitlines() or ["no output"])[-1]
+        raise ExecutionError(f"{name}: the process that measures its memory ended with code {child.returncode}: {last}")
     return json.loads(child.stdout)
 
 

@@ -2,8 +2,11 @@
 
 import errno
 import os
+import re
 import signal
+import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -207,11 +210,88 @@ def test_an_interrupt_says_how_to_resume(tmp_path: Path, monkeypatch: pytest.Mon
     assert "interrupted; resume by running the same command" in capsys.readouterr().err
 
 
-def test_a_defect_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def defect(options: ReleaseOptions) -> int:
-        raise ZeroDivisionError
+def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def fail(options: ReleaseOptions) -> int:
+        raise error
 
-    monkeypatch.setattr("instantstyle.export.release.release", defect)
-    monkeypatch.setattr(sys, "argv", ["instantstyle", "release", str(tmp_path)])
-    with pytest.raises(ZeroDivisionError):
-        cli.main()
+    monkeypatch.setattr("instantstyle.export.release.release", fail)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("a\nb"), EOFError("Ran out of input"), SystemExit(1), SystemExit(0), KeyError()])
+def test_a_defect_is_70_one_line_and_a_file_with_the_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    """Never 1, which says that the gate refused: not where typer makes 1 of an EOFError, nor where something calls sys.exit."""
+    monkeypatch.chdir(tmp_path)
+    fail_with(monkeypatch, error)
+    assert run_main(monkeypatch, "release", "r.toml") == 70
+    output = capsys.readouterr()
+    (log,) = (tmp_path / ".instantstyle").iterdir()
+    kind = f"DisguisedError: {type(error).__name__}" if isinstance(error, SystemExit | EOFError) else type(error).__name__
+    (line,) = output.err.strip().splitlines()
+    assert line.startswith(f"instantstyle: {kind}") and line.endswith(
+        f"This is a defect of instantstyle; please report it: the traceback is in {log.relative_to(tmp_path)}"
+    )
+    assert output.out == "" and "Traceback (most recent call last)" in log.read_text() and ", in fail" in log.read_text()
+
+
+def test_a_defect_in_a_folder_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".instantstyle").write_text("a file")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    fail_with(monkeypatch, ZeroDivisionError())
+    assert run_main(monkeypatch, "release", "r.toml") == 70
+    (log,) = (tmp_path / "temporary").iterdir()
+    assert str(log) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError(), "out of memory \\(MemoryError\\)"),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory: you tried"),
+            "out of memory .*smaller sizes",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device", "/x/y"), "the disk is full: could not write /x/y"),
+    ],
+)
+def test_what_the_machine_lacks_is_no_defect(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, told: str
+) -> None:
+    fail_with(monkeypatch, error)
+    assert run_main(monkeypatch, "release", "r.toml") == 2
+    assert re.match(f"instantstyle: {told}", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("model", "summary")])
+def test_a_closed_output_is_neither_a_verdict_nor_a_traceback(arguments: tuple[str, ...]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-c", "from instantstyle.export.cli import main; main()", *arguments]
+    child = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (child.returncode, child.stderr) == (141, "")
+
+
+def test_warnings_of_libraries_stay_off_the_screen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def warn(options: ReleaseOptions) -> int:
+        warnings.warn("a library is deprecated", DeprecationWarning, stacklevel=1)
+        return 0
+
+    monkeypatch.setattr("instantstyle.export.release.release", warn)
+    with warnings.catch_warnings(record=True) as seen:
+        assert run_main(monkeypatch, "release", "r.toml") == 0
+    assert not seen and capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("where", ["import", "call"])
+def test_a_factory_that_ends_the_process_is_named(tmp_path: Path, where: str) -> None:
+    write_recipe(tmp_path)
+    code = "import sys\n" + ("sys.exit(1)\n" if where == "import" else "def make():\n    sys.exit(1)\n")
+    factory(tmp_path, code)
+    with pytest.raises(RecipeError, match=r"(?s)failed: SystemExit: 1 .*at .*net\.py:\d"):
+        release(tmp_path)

@@ -141,7 +141,11 @@ def test_a_recovery_that_gives_nan_stops_and_keeps_nothing(tmp_path: Path) -> No
         picture(seed).save(tmp_path / f"{seed}.png")
     draws = SampleDraws(whole, (32, 32), [ImageSet.from_patterns(["*.png"], tmp_path)], 0)
     module, before = pruned.graphs[0].module, copy.deepcopy(pruned.graphs[0].module.state_dict())
-    hook = module.register_forward_hook(lambda module, given, out: out * float("nan"))
+
+    def spoil(module: nn.Module, given: object, out: torch.Tensor) -> torch.Tensor:
+        return out * float("nan")
+
+    hook = module.register_forward_hook(spoil)
     told = (
         r"the loss was NaN or infinite 10 steps in a row, up to step 10, and training stops; no such step changed a weight\. "
         r"What to do: it did so before any weight was changed, .*; lower prune\.recover\.learning_rate \(now 0\.003\)"

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.hooks import RemovableHandle
 from training_nets import tiny_network
 
 from instantstyle.model.content_encoder import ContentFeatures
@@ -191,10 +192,13 @@ def test_gradient_that_is_not_finite_changes_nothing(recipe: TrainingRecipe, cac
     assert (trainer.guard.skipped, trainer.step) == (1, 1)
 
 
-def poison(trainer: Trainer) -> list[torch.utils.hooks.RemovableHandle]:
+def poison(trainer: Trainer) -> RemovableHandle:
     """From now on all pictures are NaN."""
-    decoder = trainer.network.stylizer.decoder
-    return [decoder.to_rgb.register_forward_hook(lambda module, given, out: out * float("nan"))]
+
+    def spoil(module: nn.Module, given: object, out: Tensor) -> Tensor:
+        return out * float("nan")
+
+    return trainer.network.stylizer.decoder.to_rgb.register_forward_hook(spoil)
 
 
 def test_a_few_skipped_steps_are_counted_and_many_in_a_row_stop_the_run(recipe: TrainingRecipe, cache: PairCache, tmp_path: Path) -> None:
@@ -202,10 +206,10 @@ def test_a_few_skipped_steps_are_counted_and_many_in_a_row_stop_the_run(recipe: 
     longer = recipe.model_copy(update={"stages": (stage,)})
     trainer = trainer_in(tmp_path / "run", longer, cache)
     trainer.train_step()
-    hooks = poison(trainer)
+    hook = poison(trainer)
     for _ in range(9):
         trainer.train_step()
-    hooks[0].remove()
+    hook.remove()
     assert np.isfinite(trainer.train_step()["norm"])  # counting starts again
     poison(trainer)
     with pytest.raises(TrainingError, match=r"the loss was NaN or infinite 10 steps in a row, up to step 21, .*lower learning_rate"):
