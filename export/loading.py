@@ -2,12 +2,11 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 
 from torch import nn
 
-from ..model.checkpoint import fit, load_tensors, read_tensors
+from ..model.checkpoint import load_weights
 from ..model.errors import CheckpointError, RecipeError
 from ..model.graph import Model, Size, TensorKind
 from .factory import call_factory, import_factory
@@ -18,11 +17,17 @@ from .settings import ModelSettings
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model and the module whose sources it came from. ``bare``: the factory returned an ``nn.Module``, whose tensors have no prefix."""
+    """A model and the module whose sources it came from.
+
+    Attributes:
+        bare: the factory returned an ``nn.Module``, whose tensors have no prefix.
+        notices: what was decided about the checkpoint.
+    """
 
     model: Model
     source: ModuleType
     bare: bool = False
+    notices: tuple[str, ...] = ()
 
 
 def load_model(recipe: Recipe) -> LoadedModel:
@@ -37,27 +42,25 @@ def load_model(recipe: Recipe) -> LoadedModel:
         CheckpointError: the checkpoint is.
     """
     settings = recipe.model
-    if settings.checkpoint is not None and not settings.checkpoint.is_file():
+    if settings.checkpoint is not None and not settings.checkpoint.exists():
         raise CheckpointError(f"{recipe.path}: model.checkpoint: no such file {settings.checkpoint}")
     try:
         function, source = import_factory(settings.factory, recipe.base)
         returned, took_checkpoint = call_factory(function, settings.factory, settings.checkpoint)
-        model = _to_model(returned, settings, took_checkpoint, recipe.name)
+        model, notices = _to_model(returned, settings, took_checkpoint, recipe.name)
         _check_model(model, settings.factory)
         _check_sizes(model, "model.sizes", settings.sizes)
         if recipe.quantize.method == "qat":
             _check_sizes(model, "quantize.crop", ((recipe.quantize.crop, recipe.quantize.crop),))
     except RecipeError as error:
         raise RecipeError(f"{recipe.path}: {error}") from error
-    return LoadedModel(model, source, isinstance(returned, nn.Module))
+    return LoadedModel(model, source, isinstance(returned, nn.Module), notices)
 
 
-def _to_model(returned: object, settings: ModelSettings, took_checkpoint: bool, name: str) -> Model:
-    checkpoint = None if took_checkpoint else settings.checkpoint
+def _to_model(returned: object, settings: ModelSettings, took_checkpoint: bool, name: str) -> tuple[Model, tuple[str, ...]]:
     if isinstance(returned, nn.Module):
-        if checkpoint is not None:
-            _load(returned, checkpoint)
-        return as_model(returned.eval(), name, settings.sizes)
+        notices = _load(returned, settings, took_checkpoint)
+        return as_model(returned.eval(), name, settings.sizes), notices
     if not isinstance(returned, Model):
         raise RecipeError(
             f"model.factory: {settings.factory} returned {type(returned).__name__}; "
@@ -65,15 +68,18 @@ def _to_model(returned: object, settings: ModelSettings, took_checkpoint: bool, 
         )
     for graph in returned.graphs:
         graph.module.eval()
-    if checkpoint is not None:
-        _load(all_modules(returned), checkpoint)
-    return returned
+    return returned, _load(all_modules(returned), settings, took_checkpoint)
 
 
-def _load(module: nn.Module, checkpoint: Path) -> None:
-    tensors = read_tensors(checkpoint)
-    fit(module, tensors, checkpoint)
-    load_tensors(module, tensors, checkpoint)
+def _load(module: nn.Module, settings: ModelSettings, took_checkpoint: bool) -> tuple[str, ...]:
+    """Loads the checkpoint unless the factory took it; what was decided about it."""
+    key = settings.checkpoint_key
+    if took_checkpoint or settings.checkpoint is None:
+        if key is not None:
+            why = "the factory loads the checkpoint itself" if took_checkpoint else "there is no model.checkpoint"
+            raise RecipeError(f"model.checkpoint_key: found '{key}', but {why}; leave it out")
+        return ()
+    return load_weights(module, settings.checkpoint, key)
 
 
 def all_modules(model: Model) -> nn.ModuleDict:

@@ -40,13 +40,15 @@ class ModelSettings(Section):
 
     Attributes:
         factory: ``module:function`` or ``path/to/file.py:function``; returns an ``nn.Module`` or our ``Model``.
-        checkpoint: safetensors, or a ``.pt``/``.pth`` state dict.
+        checkpoint: safetensors, or what ``torch.save`` or a training framework wrote of the weights.
+        checkpoint_key: where they are in it (``params_ema``, ``state_dict.generator``), if several sets of weights in it fit.
         sizes: height and width in pixels, or one number for a square; QAT and calibration use the first.
         author, license, version: of the model; written into artifacts that have a place for them.
     """
 
     factory: str
     checkpoint: RecipePath | None = None
+    checkpoint_key: str | None = None
     sizes: Annotated[tuple[PixelSize, ...], Field(min_length=1)] = ((512, 512),)
     author: str = ""
     license: str = ""

@@ -72,6 +72,8 @@ def load(pipeline: Pipeline, recipe: Recipe) -> Source:
         calibration = _image_sets(recipe, loaded.model, recipe.images.calibration)
         validation = _image_sets(recipe, loaded.model, recipe.images.validation)
         fingerprint = model_fingerprint(loaded.model, loaded.source)
+    for notice in loaded.notices:
+        pipeline.display.notice(notice)
     for purpose, images, minimum in (
         ("calibration", calibration, recipe.quantize.minimum_images if recipe.quantize.method != "off" else 1),
         ("validation", validation, MINIMUM_VALIDATION_IMAGES),

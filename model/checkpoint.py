@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors files that rebuild their own network, and state dicts of anybody's module.
+"""Checkpoints: safetensors files that rebuild their own network, and what others wrote of anybody's module.
 
 A checkpoint of InstantStyle carries its ``NetworkConfig`` as JSON in the file's metadata, so that a narrower network comes back
 in its own widths. A pruned checkpoint, of InstantStyle or of anybody's module, says so in its metadata: the shapes of its tensors
@@ -6,26 +6,23 @@ are then the widths. Nothing here ever unpickles code.
 """
 
 import json
-import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import safetensors
-import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from .adoption import NAMES_SHOWN, adopt, infinities, misfits
+from .checkpoint_file import read_content, read_header
 from .errors import CheckpointError
 from .files import write_atomically
+from .finite import require_finite
 from .network import InstantStyle, NetworkConfig
 from .resize import resize
 
 FORMAT = "instantstyle"
 PRUNED = "pruned"
-PICKLE_SUFFIXES = (".pt", ".pth")
-NAMES_SHOWN = 5
 
 
 def save_checkpoint(network: InstantStyle, path: Path, half: bool = False) -> None:
@@ -43,9 +40,13 @@ def save_checkpoint(network: InstantStyle, path: Path, half: bool = False) -> No
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str], half: bool = False) -> None:
-    """Writes named tensors and metadata, atomically."""
+    """Writes named tensors and metadata, atomically. TrainingError if one is NaN or infinite."""
+    stored = {name: _stored(value, half) for name, value in tensors.items()}
+    require_finite(
+        stored, f"checkpoint {path}", "look at the training that made these weights" + " (or they do not fit into float16)" * half
+    )
     # Through memory: the library's own writer makes files that only their owner can read.
-    write_atomically(path, save({name: _stored(value, half) for name, value in tensors.items()}, metadata))
+    write_atomically(path, save(stored, metadata))
 
 
 def load_checkpoint(path: Path) -> InstantStyle:
@@ -61,37 +62,53 @@ def load_checkpoint(path: Path) -> InstantStyle:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a ``.safetensors`` file or of a ``.pt``/``.pth`` state dict (also one under the key ``state_dict``).
+    """All tensors of a safetensors file or of a state dict that ``torch.save`` wrote (also one under a key, if it is the only one).
 
     Raises:
         CheckpointError: missing, truncated, or holding anything else than named tensors.
     """
-    if not path.is_file():
-        raise CheckpointError(f"checkpoint {path}: no such file")
-    if path.suffix in PICKLE_SUFFIXES:
-        return _read_state_dict(path)
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except safetensors.SafetensorError as error:
-        raise CheckpointError(_explain(path, error)) from error
+    tree = read_content(path).tree
+    maps = [tree, *(value for value in tree.values() if isinstance(value, Mapping))]
+    named = [own for own in maps if own and all(isinstance(value, Tensor) for value in own.values())]
+    if len(named) != 1 and tree:
+        found = ", ".join(map(str, list(tree)[:NAMES_SHOWN]))
+        raise CheckpointError(f"checkpoint {path}: expected a state dict (names to tensors), found {found}")
+    return {str(name): value for own in named for name, value in own.items()}
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata of a ``.safetensors`` file; none of other files.
+    """The metadata of a safetensors file; none of other files.
 
     Raises:
-        CheckpointError: missing, truncated or no safetensors.
+        CheckpointError: missing, truncated or damaged.
     """
-    if path.suffix in PICKLE_SUFFIXES:
-        return {}
-    if not path.is_file():
-        raise CheckpointError(f"checkpoint {path}: no such file")
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            return file.metadata() or {}
-    except safetensors.SafetensorError as error:
-        raise CheckpointError(_explain(path, error)) from error
+    return dict(read_header(path))
+
+
+def load_weights(module: nn.Module, path: Path, key: str | None = None) -> tuple[str, ...]:
+    """Loads into ``module`` what fits it in a checkpoint that anybody wrote; what was decided or converted, a sentence each.
+
+    Args:
+        key: where the weights are in the file (``params_ema``, ``state_dict.generator``), where several sets of them fit.
+
+    Raises:
+        CheckpointError: missing, truncated, no checkpoint, or nothing in it fits, or several things do.
+    """
+    content = read_content(path)
+    if PRUNED in content.metadata:
+        tensors = {name: value for name, value in content.tree.items() if isinstance(value, Tensor)}
+        resize(module, {name: value.shape for name, value in tensors.items()})
+        load_tensors(module, tensors, path)
+        return ()
+    chosen = adopt(module, content, path, key)
+    taken = f"taken from '{chosen.place}'" if chosen.place else ""
+    prefix = f"prefix '{chosen.prefix}' removed" if chosen.prefix else ""
+    notes = [note for note in (taken, prefix, *chosen.notes) if note]
+    if chosen.left_out:
+        notes.append(f"left out: {', '.join(dict.fromkeys(name.partition('.')[0] for name in chosen.left_out))}")
+    notes += _converted(chosen.tensors, module.state_dict())
+    load_tensors(module, chosen.tensors, path)
+    return (f"{path.name}: {'; '.join(notes)}",) if notes else ()
 
 
 def fit(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -114,50 +131,27 @@ def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -
         CheckpointError: says which tensors are missing, left over, of another shape or not finite.
     """
     wanted = module.state_dict()
-    problems = [
-        _listed("missing from the file", [name for name in wanted if name not in tensors]),
-        _listed("unknown to the model", [name for name in tensors if name not in wanted]),
-        _listed(
-            "of another shape",
-            [
-                f"{name}: {_shape(tensors[name])} in the file, {_shape(value)} in the model"
-                for name, value in wanted.items()
-                if name in tensors and tensors[name].shape != value.shape
-            ],
-        ),
-        _listed("not finite (NaN or infinity)", [name for name, value in tensors.items() if not torch.isfinite(value).all()]),
-    ]
-    if any(problems):
-        raise CheckpointError(f"checkpoint {path} does not fit the model {type(module).__name__}\n" + "\n".join(filter(None, problems)))
+    problems = (*misfits(tensors, wanted), *infinities(tensors, wanted))
+    if problems:
+        raise CheckpointError("\n".join((f"checkpoint {path} does not fit the model {type(module).__name__}", *problems)))
     module.load_state_dict(dict(tensors))
 
 
+def _converted(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+    """Which precisions become which."""
+    pairs = dict.fromkeys((value.dtype, wanted[name].dtype) for name, value in tensors.items() if value.dtype != wanted[name].dtype)
+    return [f"{own} converted to {new}".replace("torch.", "") for own, new in pairs if own.is_floating_point]
+
+
 def _stored(value: Tensor, half: bool) -> Tensor:
-    value = value.detach().cpu().contiguous()
+    value = value.detach().cpu().contiguous().clone()  # of its own: safetensors refuses tensors that share memory
     return value.half() if half and value.is_floating_point() and value.dim() > 1 else value
-
-
-def _read_state_dict(path: Path) -> dict[str, Tensor]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"checkpoint {path}: it holds more than tensors, or is no PyTorch file, and is not unpickled, because that could run any code. "
-            "Write it again with torch.save(model.state_dict(), path), or as safetensors"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise CheckpointError(f"checkpoint {path}: truncated or no PyTorch file ({_first_line(error)})") from error
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
-        found = type(content).__name__
-        raise CheckpointError(f"checkpoint {path}: expected a state dict (names to tensors), found a {found} of other things")
-    return {str(name): value for name, value in content.items()}
 
 
 def _read_config(path: Path) -> NetworkConfig:
     metadata = read_metadata(path)
     if metadata.get("format") != FORMAT or "config" not in metadata:
+        read_content(path)  # says so if it is no checkpoint at all
         raise CheckpointError(f"checkpoint {path}: no InstantStyle configuration in its metadata; was it written by save_checkpoint?")
     try:
         return _typed(NetworkConfig, json.loads(metadata["config"]))
@@ -181,30 +175,3 @@ def _typed(kind: Any, value: Any) -> Any:
             raise TypeError(f"unknown field {sorted(unknown)[0]!r}")
         return kind(**{name: _typed(hints[name], item) for name, item in value.items()})
     return tuple(value) if isinstance(value, list) else value
-
-
-def _explain(path: Path, error: Exception) -> str:
-    with path.open("rb") as file:
-        start = file.read(8)
-        size = os.fstat(file.fileno()).st_size
-    header_bytes = int.from_bytes(start, "little")
-    # A safetensors file starts with the length of its JSON header; see the format's specification.
-    plausible = len(start) == 8 and 0 < header_bytes < 100_000_000
-    if size < 8 or "incomplete" in str(error).lower() or (plausible and size < 8 + header_bytes):
-        return f"checkpoint {path}: the file is truncated ({size} bytes)"
-    return f"checkpoint {path}: not a safetensors file ({_first_line(error)})"
-
-
-def _listed(what: str, names: list[str]) -> str:
-    if not names:
-        return ""
-    more = f" … and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return f"  {what}: " + "; ".join(names[:NAMES_SHOWN]) + more
-
-
-def _shape(value: Tensor) -> str:
-    return "x".join(map(str, value.shape)) or "a single number"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

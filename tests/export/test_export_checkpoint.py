@@ -150,7 +150,7 @@ def test_truncated_and_strange_state_dicts(tmp_path: Path) -> None:
     path = tmp_path / "net.pt"
     torch.save(nn.Linear(100, 100).state_dict(), path)
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(CheckpointError, match=r"net\.pt: truncated or no PyTorch file"):
+    with pytest.raises(CheckpointError, match=r"net\.pt: the file is truncated \(5000 bytes\)"):
         read_tensors(path)
     torch.save([1, 2], path)
     with pytest.raises(CheckpointError, match="expected a state dict"):
