@@ -39,7 +39,7 @@ def derive(text: str, product: Product, capability: int) -> str:
     content["limits"] = {name: value for name, value in limits.items() if not isinstance(value, Mapping)}
     # Limits of its own go with the target, by precision or not.
     for name, value in limits.items():
-        if isinstance(value, Mapping) and name.split("-")[0] == source:
+        if isinstance(value, Mapping) and (name == source or name.removeprefix(f"{source}-") in targets["build"][source]):
             content["limits"][product.target + name.removeprefix(source)] = value
     return tomlkit.dumps(content)
 

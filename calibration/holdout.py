@@ -1,5 +1,6 @@
 """Which images are learnt from, which never are, and which cannot be read."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +36,18 @@ def names_below(folder: Path | None) -> set[str]:
 
 
 def split(patterns: tuple[str, ...], base: Path, every: int, names: set[str]) -> Split:
-    """Holds out every ``every``-th file by name (0: none) and those whose stem is in ``names``. Every file is decoded once."""
+    """Holds out every ``every``-th file by name (0: none), those whose stem is in ``names``, and copies of both. Each is decoded once.
+
+    Names count without their folders, files of the same name go by their content: a set that is moved or renamed is split as before.
+    """
     good, damaged = _readable(ImageSet.from_patterns(patterns, base).files)
-    good.sort()
-    held_out = [path for index, path in enumerate(good) if (every and index % every == 0) or path.stem in names]
-    return Split([path for path in good if path not in held_out], held_out, damaged)
+    chosen = {path for index, path in enumerate(good) if (every and index % every == 0) or path.stem in names}
+    contents = {path: _content(path) for path in good}
+    known = {contents[path] for path in chosen}
+    held_out = [path for path in good if contents[path] in known]
+    return Split([path for path in good if contents[path] not in known], held_out, damaged)
+
+
+def _content(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

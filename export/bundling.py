@@ -31,9 +31,7 @@ from .emission import Emitted, Job, NotEmitted, configured_targets
 from .fingerprint import file_sha256, library_versions
 from .stages import Source, read_islands, table_path
 from .store import Entry
-from .swap import replacing
-
-RECIPE, TABLE = "recipe.toml", "calibration.json"
+from .swap import RECIPE, TABLE, replacing
 
 
 @dataclass(frozen=True)

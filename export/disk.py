@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..model.errors import InstantStyleError
+from ..model.files import write_atomically
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -20,16 +21,36 @@ class OutputError(InstantStyleError):
 
 
 def atomic_write(path: Path, content: bytes | str) -> None:
-    """Replaces ``path`` with ``content`` (text as UTF-8); the folder must exist."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Replaces ``path`` with ``content`` (text as UTF-8); the folder is created if it is missing."""
+    write_atomically(path, content.encode() if isinstance(content, str) else content)
+
+
+def check_output(path: Path, *read: Path | None, folder: bool = False) -> None:
+    """Refuses, before any work is done, an output that could not be written at its end, or that would replace what is read.
+
+    Args:
+        read: files that the command reads.
+        folder: whether ``path`` is to be a folder.
+
+    Raises:
+        OutputError: says what is in the way.
+    """
+    if path.exists() and path.is_dir() != folder:
+        kinds = ("a file", "a folder") if folder else ("a folder", "a file")
+        raise OutputError(f"{path}: is {kinds[0]}, not {kinds[1]}. Choose another name")
+    if any(other is not None and other.resolve() == path.resolve() for other in read):
+        raise OutputError(f"{path}: is read by this command, and would be replaced. Choose another name")
+    check_writable(path if folder else path.absolute().parent, path, "choose another name")
+
+
+def check_writable(folder: Path, what: Path, otherwise: str) -> None:
+    """Refuses a folder in which ``what`` cannot be made, where the folder need not exist yet. OutputError says so."""
+    closest = existing_parent(folder)
+    if not closest.is_dir():
+        raise OutputError(f"{closest}: is a file, so {what} cannot be written below it. C{otherwise[1:]}")
+    # Root may write anywhere; the permission bits still say what is meant.
+    if not os.access(closest, os.W_OK) or not closest.stat().st_mode & 0o222:
+        raise OutputError(f"{closest}: is read-only, {what.name} cannot be written. Make it writable, or {otherwise}")
 
 
 def sync_tree(folder: Path) -> None:

@@ -19,7 +19,7 @@ from ..validation.latency import describe_machine, load_average
 from ..validation.measurements import Measurements
 from ..validation.rejudge import verify
 from ..validation.report import print_verdict, write_reports
-from .disk import explained_disk_errors
+from .disk import OutputError, explained_disk_errors
 from .emission import BASELINE_TARGET, Emitted, Job, NotEmitted, emit
 from .fingerprint import file_sha256, library_versions
 from .lock import lock_output
@@ -64,9 +64,11 @@ def measure_bundle(options: MeasureOptions) -> int:
     bundle = _select(bundle, options.only, options.dist)
     if options.level == "passed":
         bundle = replace(bundle, graph_parity_suffices=())
-    out, root = options.out.resolve(), cache_folder(recipe, options.cache)
+    out, root, dist = options.out.resolve(), cache_folder(recipe, options.cache), options.dist.resolve()
+    if out != dist and (out.is_relative_to(dist) or dist.is_relative_to(out)):
+        raise OutputError(f"{options.out}: {options.dist} is copied, and one lies in the other. Choose another folder with --out")
     with explained_disk_errors(root, out):
-        check_replaceable(out)
+        check_replaceable(out, root)
         lock = lock_output(out)
         try:
             recover(out)
@@ -91,6 +93,8 @@ def _check_origin(bundle: Bundle, recipe: Recipe, dist: Path) -> None:
             f"SHA-256 {bundle.recipe.sha256[:12]}…); take that one, of which {dist / 'recipe.toml'} is a copy"
         )
     checkpoint = recipe.model.checkpoint
+    if checkpoint is not None and not checkpoint.is_file():
+        raise RecipeError(f"{recipe.path}: model.checkpoint: no such file {checkpoint}")
     found = file_sha256(checkpoint) if checkpoint else None
     if found != bundle.model.checkpoint_sha256:
         raise RecipeError(f"{recipe.path}: model.checkpoint: {checkpoint} is not the checkpoint that {dist} was built from")

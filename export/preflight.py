@@ -29,7 +29,7 @@ def preflight(pipeline: Pipeline, source: Source) -> None:
             continue
         for size in source.recipe.model.sizes:
             found = _ask(pipeline, source, target, tuple(map(Precision, precisions)), size)
-            if found and any(required.partition("-")[0] == name for required in targets.required):
+            if found and any(targets.named(required)[0] == name for required in targets.required):
                 listed = "\n".join(f"  {finding}" for finding in found)
                 raise CaptureError(f"target '{name}' will refuse this model, so nothing was trained:\n{listed}")
             for finding in found:

@@ -20,7 +20,7 @@ from ..validation.bundle import Bundle
 from ..validation.gate import exit_code, names, shortcomings
 from ..validation.report import print_verdict
 from .bundling import Build, Result, make_bundle, publish
-from .disk import atomic_write, explained_disk_errors
+from .disk import atomic_write, check_output, explained_disk_errors
 from .emission import BASELINE_TARGET, Emitted, Job, emit
 from .events import BuildEnd, VerdictReady
 from .lock import lock_output
@@ -66,7 +66,7 @@ def release(options: ReleaseOptions) -> int:
     dist = options.out.resolve()
     root = cache_folder(recipe, options.cache)
     with explained_disk_errors(root, dist):
-        check_replaceable(dist)
+        check_replaceable(dist, root)
         lock = lock_output(dist)
         try:
             recover(dist)
@@ -88,11 +88,11 @@ def export_calibration(recipe_path: Path, output: Path, cache: Path | None) -> N
     recipe = load_recipe(recipe_path)
     if recipe.quantize.method == "off":
         raise RecipeError(f"{recipe.path}: quantize.method: found 'off', so there is nothing to calibrate; allowed: qat, ptq")
+    check_output(output, recipe.path, recipe.model.checkpoint)
     root = cache_folder(recipe, cache)
     with explained_disk_errors(root, output), session(root) as pipeline:
         source = prune(pipeline, load(pipeline, recipe))
         table = calibrate(pipeline, source, tune(pipeline, source))
-        output.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(output, table_path(table).read_bytes())
         pipeline.display.notice(f"{output}: written")
 
@@ -112,6 +112,7 @@ def export_pruned(recipe_path: Path, output: Path, photos: tuple[str, ...], artw
         raise RecipeError(f"{recipe.path}: prune.method: found 'off', so there is nothing to prune; allowed: structured")
     if output.suffix != ".safetensors":
         raise RecipeError(f"{output}: a checkpoint is written as .safetensors; name it {output.with_suffix('.safetensors')}")
+    check_output(output, recipe.path, recipe.model.checkpoint)
     root = cache_folder(recipe, cache)
     recovery = _with_images(recipe, photos, artworks)
     whole = recipe.model_copy(update={"prune": recipe.prune.model_copy(update={"result": None, "recover": recovery})})

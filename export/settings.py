@@ -88,7 +88,12 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class HeldOutSettings(Section):
-    """Which images are never learnt from: every n-th by name (0: none), and those that share a name with a file below ``names_of``."""
+    """Which images are never learnt from.
+
+    Attributes:
+        photo_every, artwork_every: every n-th by the files' names, whatever folders they are in; 0 for none.
+        names_of: those that share a name with a file below this folder.
+    """
 
     photo_every: Annotated[int, Field(ge=0)] = 10
     artwork_every: Annotated[int, Field(ge=0)] = 7
@@ -191,6 +196,12 @@ class TargetSettings(Section):
     required: Annotated[tuple[str, ...], Field(min_length=1)]
     level: dict[str, LEVELS] = {}
     options: dict[str, dict[str, Any]] = {}
+
+    def named(self, name: str) -> tuple[str, tuple[str, ...]]:
+        """Target and precisions that a name in ``required`` means. Names of targets may have dashes themselves."""
+        if name in self.build:
+            return name, self.build[name]
+        return next((target, (one,)) for target, precisions in self.build.items() for one in precisions if f"{target}-{one}" == name)
 
     @property
     def graph_parity_suffices(self) -> tuple[str, ...]:

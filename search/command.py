@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ..export.disk import atomic_write, explained_disk_errors
+from ..export.disk import atomic_write, check_output, explained_disk_errors
 from ..export.emission import Job
 from ..export.fingerprint import digest, library_versions, product_sources
 from ..export.pipeline import Pipeline
@@ -48,11 +48,11 @@ def analyse(recipe_path: Path, folder: Path, cache: Path | None) -> None:
         InstantStyleError: wrong input.
     """
     recipe = without_pruning(load_recipe(recipe_path))
+    check_output(folder, folder=True)
     root = cache_folder(recipe, cache)
     with explained_disk_errors(root, folder):
         with session(root) as pipeline:
             rows = sensitivity(pipeline, load(pipeline, recipe))
-        folder.mkdir(parents=True, exist_ok=True)
         picture = Path(FILE).with_suffix(".png")
         atomic_write(folder / FILE, as_json(rows))
         atomic_write(folder / picture, plot_sensitivity(rows))
@@ -88,6 +88,7 @@ def search(options: SearchOptions) -> int:
         raise RecipeError(f"{options.output}: the paths in a recipe are relative to it, so the new one goes beside {recipe.path}")
     if options.output.resolve() == recipe.path.resolve():
         raise RecipeError(f"{options.output}: that is the recipe itself; give the new one another name")
+    check_output(options.output, recipe.path, recipe.model.checkpoint)
     root = cache_folder(recipe, options.cache)
     interrupted = False
     with explained_disk_errors(root, options.output), session(root) as pipeline:
@@ -173,8 +174,7 @@ class _Run:
 
 def _job(recipe: Recipe) -> Job:
     """The artifact whose bytes count: the first required target's, int8 if it builds that."""
-    target, _, precision = recipe.targets.required[0].partition("-")
-    precisions = (precision,) if precision else recipe.targets.build[target]
+    target, precisions = recipe.targets.named(recipe.targets.required[0])
     chosen = Precision.INT8 if Precision.INT8 in precisions else Precision(precisions[0])
     return Job(target, chosen, recipe.model.sizes[0])
 

@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from ..calibration.imageset import ImageSet
+from ..export.disk import check_output
 from ..export.fingerprint import file_sha256
 from ..model.errors import ImageError
 from ..model.files import write_atomically
@@ -42,6 +43,7 @@ def places(patterns: tuple[str, ...], styles: tuple[Path, ...], out: Path) -> tu
             raise ImageError(f"{out} is a file; name a folder, or a file with one of the suffixes {', '.join(WRITABLE)}")
         found = [Place(photo, out / _name(photo)) for photo in photos]
     _refuse_clashes(found, styles)
+    check_output(out, folder=found[0].out != out)
     return tuple(found)
 
 

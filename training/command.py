@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from ..calibration.holdout import Split
+from ..export.disk import check_output
 from ..export.progress import Display, make_display
 from ..export.recipe_errors import suggestion
 from ..model.checkpoint import load_checkpoint, save_checkpoint
@@ -50,6 +51,9 @@ def train(options: TrainOptions) -> None:
     torch.set_num_threads(recipe.run.threads or torch.get_num_threads())
     torch.manual_seed(recipe.run.seed)
     folder = recipe.run.folder
+    out = options.out or folder / f"{recipe.name}.safetensors"
+    check_output(folder, folder=True)
+    check_output(out, recipe.path, recipe.start, recipe.content_weights)
     if options.restart:
         (folder / STATE).unlink(missing_ok=True)
         for old in ("tensorboard", "grids"):
@@ -60,7 +64,6 @@ def train(options: TrainOptions) -> None:
     display = make_display(options.as_json)
     try:
         network = _run(recipe, display)
-        out = options.out or folder / f"{recipe.name}.safetensors"
         save_checkpoint(network, out, half=True)
         display.notice(f"wrote {out}: the moving average of the weights, in half precision")
     finally:

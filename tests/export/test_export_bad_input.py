@@ -106,11 +106,12 @@ def test_bad_input_is_explained_and_leaves_the_old_dist(tmp_path: Path, case: st
     prepare, told = BAD[case]
     write_recipe(tmp_path)
     (tmp_path / "dist").mkdir()
-    (tmp_path / "dist" / "bundle.json").write_text("{}")
+    bundle = b'{"recipe": {"sha256": ""}, "artifacts": []}'
+    (tmp_path / "dist" / "bundle.json").write_bytes(bundle)
     prepare(tmp_path)
     with pytest.raises(InstantStyleError, match=told):
         release(tmp_path)
-    assert content_of(tmp_path / "dist") == {"bundle.json": b"{}"}
+    assert content_of(tmp_path / "dist") == {"bundle.json": bundle}
     assert {path.name for path in tmp_path.iterdir()} <= {
         "cache", "calibration", "dist", "net.py", "__pycache__", "net.safetensors", "recipe.toml", "t.json", "validation",
     }  # fmt: skip

@@ -226,10 +226,10 @@ def unet(checkpoint: Path | None = None) -> nn.Module:
 def test_whole_checkpoint_prunes_again(folder: Path) -> None:
     torch.save(unet().state_dict(), folder / "whole.pt")
     change(folder / "recipe.toml", ("sizes = [64]", 'sizes = [64]\ncheckpoint = "whole.pt"'))
-    CliRunner().invoke(
-        app, ["prune", str(folder / "recipe.toml"), "-o", str(folder / "small.safetensors"), "--cache", str(folder / "cache")]
-    )
-    change(folder / "recipe.toml", ("samples = 2\n", 'samples = 2\nresult = "small.safetensors"\n'))
+    output = folder / "new" / "deep" / "small.safetensors"
+    result = CliRunner().invoke(app, ["prune", str(folder / "recipe.toml"), "-o", str(output), "--cache", str(folder / "cache")])
+    assert result.exit_code == 0 and output.is_file() and output.with_suffix(".md").is_file()
+    change(folder / "recipe.toml", ("samples = 2\n", 'samples = 2\nresult = "new/deep/small.safetensors"\n'))
     _, events = release(folder, "--from", "whole")
     assert (outcomes(events)["prune"], outcomes(events)["recover"]) == ("reused", "reused")
 
