@@ -7,9 +7,10 @@ from types import ModuleType
 
 from torch import nn
 
-from ..model.checkpoint import fit, load_tensors, read_tensors
+from ..model.checkpoint import PRUNED, fit, load_tensors, read_metadata, read_tensors
 from ..model.errors import CheckpointError, RecipeError
 from ..model.graph import Model, Size, TensorKind
+from ..model.parametrizations import fold_parametrizations
 from .factory import call_factory, import_factory
 from .probe import as_model
 from .recipe import Recipe
@@ -57,6 +58,7 @@ def _to_model(returned: object, settings: ModelSettings, took_checkpoint: bool, 
     if isinstance(returned, nn.Module):
         if checkpoint is not None:
             _load(returned, checkpoint)
+        fold_parametrizations(returned)
         return as_model(returned.eval(), name, settings.sizes)
     if not isinstance(returned, Model):
         raise RecipeError(
@@ -67,11 +69,15 @@ def _to_model(returned: object, settings: ModelSettings, took_checkpoint: bool, 
         graph.module.eval()
     if checkpoint is not None:
         _load(all_modules(returned), checkpoint)
+    for graph in returned.graphs:
+        fold_parametrizations(graph.module)
     return returned
 
 
 def _load(module: nn.Module, checkpoint: Path) -> None:
     tensors = read_tensors(checkpoint)
+    if PRUNED in read_metadata(checkpoint):
+        fold_parametrizations(module)  # as the model was when it was pruned
     fit(module, tensors, checkpoint)
     load_tensors(module, tensors, checkpoint)
 
