@@ -3,20 +3,26 @@
 import io
 import json
 import traceback
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from pydantic import TypeAdapter
 from torch import Tensor
 from torch.export import ExportedProgram
+from torch.fx import GraphModule
 
+from ..calibration.samples import Sample
 from ..calibration.table import CalibrationTable, check_fits
 from ..model.errors import CaptureError
-from ..model.graph import Graph, Model, Size
+from ..model.graph import Arrays, Graph, Model, Size
+from ..validation.reference import graph_inputs
 from .disk import atomic_write
+from .equality import check_same, probe_inputs
+from .normalization.nodes import forget_origins
+from .normalization.normalize import normalize
 from .program import FloatIsland, GraphProgram, Program
 from .recipe import QuantizeSettings
 
@@ -30,19 +36,49 @@ def example_inputs(graph: Graph, size: Size, batch: int) -> tuple[Tensor, ...]:
     return tuple(torch.full(shape, (spec.minimum + spec.maximum) / 2) for shape, spec in zip(shapes, graph.inputs, strict=True))
 
 
-def capture_float(graph: Graph, size: Size, batch: int = 1) -> ExportedProgram:
-    """``torch.export`` of a graph in eval mode at one size, exact.
+@dataclass(frozen=True)
+class Trace:
+    """A graph as ``torch.export`` captured it, and in the form that everything later works on. Both share tensors with the module."""
+
+    captured: GraphModule
+    normalized: GraphModule
+
+
+def trace(graph: Graph, size: Size, batch: int = 1) -> Trace:
+    """``torch.export`` of a graph in eval mode at one size, and its normal form.
 
     Raises:
-        CaptureError: names the line of the model that cannot be captured.
+        CaptureError: names the line of the model that cannot be captured, or the module that has no normal form.
     """
     _check_names(graph)
+    inputs = example_inputs(graph, size, batch)
     try:
         with torch.no_grad():
-            return torch.export.export(graph.module.eval(), example_inputs(graph, size, batch), strict=False)
+            captured = cast(GraphModule, torch.export.export(graph.module.eval(), inputs, strict=False).module(check_guards=False))
     except Exception as error:
         # torch.export fails with many unrelated classes; whichever it is, the model's own line is what the user needs.
         raise CaptureError(_explain(graph, error)) from error
+    try:
+        return Trace(captured, normalize(captured, inputs))
+    except CaptureError as error:
+        raise CaptureError(f"graph '{graph.name}': {error}") from error
+
+
+def capture_float(graph: Graph, size: Size, batch: int = 1, samples: Sequence[Arrays] = ()) -> ExportedProgram:
+    """The float program of a graph, checked against its module.
+
+    Args:
+        samples: inputs of the graph, batch 1, to check it on; seeded random numbers over the inputs' ranges if there are none.
+
+    Raises:
+        CaptureError: it cannot be captured, or the program computes something else; names where.
+    """
+    traced = trace(graph, size, batch)
+    check_same(graph, traced.captured, traced.normalized, probe_inputs(graph, size, samples, batch), "the float program")
+    with torch.no_grad():
+        program = torch.export.export(traced.normalized, example_inputs(graph, size, batch), strict=False)
+    forget_origins(program.graph)
+    return program
 
 
 def _check_names(graph: Graph) -> None:
@@ -67,48 +103,57 @@ def _explain(graph: Graph, error: Exception) -> str:
 
 
 def capture(
-    model: Model, size: Size, table: CalibrationTable | None, tuned: Mapping[str, Mapping[str, Tensor]], settings: QuantizeSettings
+    model: Model,
+    size: Size,
+    table: CalibrationTable | None,
+    tuned: Mapping[str, Mapping[str, Tensor]],
+    settings: QuantizeSettings,
+    samples: Iterable[Sample] = (),
 ) -> Program:
     """Captures all graphs at one size.
 
     Args:
         table: ranges of the activations; None for a program without int8.
         tuned: weights by graph and parameter name as ``qat.tune`` returned them; empty for post-training quantisation.
+        samples: to check each program on, at that size; seeded random numbers if there are none.
 
     Raises:
-        CaptureError: ``torch.export`` refuses the model.
+        CaptureError: ``torch.export`` refuses the model, or a program computes something else than it; names where.
         InstantStyleError: the table does not fit the model.
     """
+    fed = list(graph_inputs(model, samples))
+    probes = {graph.name: [inputs[graph.name] for inputs in fed] for graph in model.graphs}
     if table is None:
-        return Program(model.name, size, tuple(_float_graph(graph, size) for graph in model.graphs))
+        return Program(model.name, size, tuple(_float_graph(graph, size, probes[graph.name]) for graph in model.graphs))
     from .quantize import load_weights, prepare, set_activation_ranges
 
-    prepared = {graph.name: prepare(graph, size, settings) for graph in model.graphs}
+    prepared = {graph.name: prepare(graph, size, settings, samples=probes[graph.name]) for graph in model.graphs}
     check_fits(table, [(name, tensor) for name, graph in prepared.items() for tensor in graph.activations])
     for name, weights in tuned.items():
         load_weights(prepared[name], weights)
     for name, graph in prepared.items():
         set_activation_ranges(graph, {entry.tensor: entry for entry in table.entries if entry.graph == name})
-    return Program(model.name, size, tuple(_quantized_graph(graph, size, prepared[graph.name]) for graph in model.graphs))
+    graphs = (_quantized_graph(graph, size, prepared[graph.name], probes[graph.name]) for graph in model.graphs)
+    return Program(model.name, size, tuple(graphs))
 
 
-def _float_graph(graph: Graph, size: Size) -> GraphProgram:
+def _float_graph(graph: Graph, size: Size, samples: Sequence[Arrays]) -> GraphProgram:
     from .quantizer import is_convolution
 
-    program = capture_float(graph, size)
+    program = capture_float(graph, size, samples=samples)
     convolutions = sum(map(is_convolution, program.graph.nodes))
     return GraphProgram(graph.name, graph.inputs, graph.outputs, program, None, convolutions, 0, ())
 
 
-def _quantized_graph(graph: Graph, size: Size, prepared: "PreparedGraph") -> GraphProgram:
+def _quantized_graph(graph: Graph, size: Size, prepared: "PreparedGraph", samples: Sequence[Arrays]) -> GraphProgram:
     from .quantize import convert
 
     return GraphProgram(
         graph.name,
         graph.inputs,
         graph.outputs,
-        capture_float(graph, size),
-        convert(prepared, graph, size),
+        capture_float(graph, size, samples=samples),
+        convert(prepared, graph, size, samples),
         prepared.convolutions,
         prepared.int8_convolutions,
         prepared.islands,

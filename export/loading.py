@@ -9,6 +9,7 @@ from torch import nn
 from ..model.checkpoint import load_weights
 from ..model.errors import CheckpointError, RecipeError
 from ..model.graph import Model, Size, TensorKind
+from ..model.parametrizations import fold_parametrizations
 from .factory import call_factory, import_factory
 from .probe import as_model
 from .recipe import Recipe
@@ -60,6 +61,7 @@ def load_model(recipe: Recipe) -> LoadedModel:
 def _to_model(returned: object, settings: ModelSettings, took_checkpoint: bool, name: str) -> tuple[Model, tuple[str, ...]]:
     if isinstance(returned, nn.Module):
         notices = _load(returned, settings, took_checkpoint)
+        fold_parametrizations(returned)
         return as_model(returned.eval(), name, settings.sizes), notices
     if not isinstance(returned, Model):
         raise RecipeError(
@@ -68,7 +70,10 @@ def _to_model(returned: object, settings: ModelSettings, took_checkpoint: bool, 
         )
     for graph in returned.graphs:
         graph.module.eval()
-    return returned, _load(all_modules(returned), settings, took_checkpoint)
+    notices = _load(all_modules(returned), settings, took_checkpoint)
+    for graph in returned.graphs:
+        fold_parametrizations(graph.module)
+    return returned, notices
 
 
 def _load(module: nn.Module, settings: ModelSettings, took_checkpoint: bool) -> tuple[str, ...]:

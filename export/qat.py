@@ -15,7 +15,7 @@ from ..model.graph import Arrays, Graph, Model
 from ..validation.reference import graph_inputs
 from .distill import SAVE_EVERY, Distiller, read_state, save_state, with_scalars
 from .progress import Report
-from .quantize import PreparedGraph, load_weights, observe, prepare, refresh_weight_ranges, set_activation_ranges, set_mode
+from .quantize import PreparedGraph, fix_ranges, load_weights, prepare, refresh_weight_ranges, rehearse, set_mode
 from .recipe import QuantizeSettings
 
 
@@ -43,8 +43,10 @@ def tune(
         if graph.name in state and state[graph.name]["step"] == settings.steps:
             tuned[graph.name] = state[graph.name]["weights"]
             continue
-        prepared = prepare(graph, size, settings, settings.batch)
-        tuner = _Tuner(reference.graph(graph.name), graph, prepared, [inputs[graph.name] for inputs in fed], settings)
+        own = [inputs[graph.name] for inputs in fed]
+        rehearse(prepare(graph, size, settings, samples=own[:1]), graph, size, own[:1], settings)
+        prepared = prepare(graph, size, settings, settings.batch, own[: settings.batch])
+        tuner = _Tuner(reference.graph(graph.name), graph, prepared, own, settings)
         tuner.restore(state.get(graph.name))
         while tuner.step < settings.steps:
             loss = tuner.train_step()
@@ -64,13 +66,13 @@ class _Tuner(Distiller):
     def __init__(self, teacher: Graph, graph: Graph, prepared: PreparedGraph, inputs: Sequence[Arrays], settings: QuantizeSettings) -> None:
         super().__init__(teacher, prepared.module, inputs, settings, settings.steps)
         self.prepared = prepared
-        name, output = graph.name, graph.outputs[0].name
-        alone = Model(name, (graph,), lambda runs, sample: runs[name](sample)[output], (), name)
-        batches = [Sample(str(i), self.batch_arrays(i)) for i in range(max(1, len(inputs) // settings.batch))]
-        ranges = observe(alone, {name: prepared}, batches, len(batches), settings, lambda *_: None)
-        set_activation_ranges(prepared, {entry.tensor: entry for entry in ranges})
-        refresh_weight_ranges(prepared)
+        fix_ranges(prepared, graph, [self.batch_arrays(index) for index in range(max(1, len(inputs) // settings.batch))], settings)
         set_mode(prepared, fake_quantize=True)
+
+    def teach(self, batch: Arrays, inputs: Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
+        """One sample at a time, as artifacts run: some models normalise by the statistics of their batch."""
+        rows = [self.teacher.module(*(value[index : index + 1] for value in inputs)) for index in range(len(inputs[0]))]
+        return torch.cat(rows) if isinstance(rows[0], Tensor) else tuple(torch.cat(column) for column in zip(*rows, strict=True))
 
     def before_step(self) -> None:
         refresh_weight_ranges(self.prepared)

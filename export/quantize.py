@@ -6,9 +6,10 @@ import io
 import itertools
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
@@ -22,7 +23,10 @@ from ..calibration.samples import Sample
 from ..calibration.table import CalibrationTable, TensorRange
 from ..model.errors import CalibrationError, CaptureError
 from ..model.graph import Arrays, Graph, Model, Size
-from .capture import capture_float, example_inputs
+from ..validation.reference import graph_inputs
+from .capture import example_inputs, trace
+from .equality import check_converted, check_same, probe_inputs
+from .normalization.nodes import forget_origins, set_origin
 from .program import FloatIsland, module_path, operator_name
 from .progress import Report
 from .quantizer import LIMIT, IslandQuantizer, float_islands, is_convolution
@@ -47,7 +51,7 @@ class PreparedGraph:
     """A captured graph with fake quantisers.
 
     Attributes:
-        module: trainable; batch normalisation is folded into the convolutions.
+        module: trainable, in normal form: batch normalisation is folded or written out.
         activations: fake quantisers of activations by tensor name (module path and operator), in the order of execution.
         weights: fake quantisers of weights by parameter name.
     """
@@ -60,20 +64,28 @@ class PreparedGraph:
     islands: tuple[FloatIsland, ...]
 
 
-def prepare(graph: Graph, size: Size, settings: QuantizeSettings, batch: int = 1) -> PreparedGraph:
+def prepare(graph: Graph, size: Size, settings: QuantizeSettings, batch: int = 1, samples: Sequence[Arrays] = ()) -> PreparedGraph:
     """Captures a graph at one size and inserts fake quantisers by the rules of ``IslandQuantizer``.
 
+    Args:
+        samples: inputs of the graph, batch 1, to check it on; seeded random numbers if there are none.
+
+    Returns:
+        Checked: with fake quantisation off, as it comes, it computes what the module does.
+
     Raises:
-        CaptureError: ``torch.export`` refuses the model, or nothing in it can be quantised.
+        CaptureError: ``torch.export`` refuses the model, nothing in it can be quantised, or the result computes something else.
     """
     # A captured program shares its parameters with the module, and tuning must not move the float reference.
-    program = capture_float(replace(graph, module=copy.deepcopy(graph.module)), size, batch)
+    traced = trace(replace(graph, module=copy.deepcopy(graph.module)), size, batch)
+    inputs = probe_inputs(graph, size, samples, batch)
+    check_same(graph, traced.captured, traced.normalized, inputs, "its normal form")
     keep_float, keep_int8 = (_within(graph.name, patterns) for patterns in (settings.keep_float, settings.keep_int8))
     with quiet():
         from torchao.quantization.pt2e import FakeQuantize
         from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
-        module = prepare_pt2e(program.module(check_guards=False), IslandQuantizer(keep_float, keep_int8))
+        module = prepare_pt2e(traced.normalized, IslandQuantizer(keep_float, keep_int8))
     activations: dict[str, nn.Module] = {}
     weights: dict[str, nn.Module] = {}
     seen: set[int] = set()
@@ -91,9 +103,11 @@ def prepare(graph: Graph, size: Size, settings: QuantizeSettings, batch: int = 1
     if not weights:
         raise CaptureError(f"graph '{graph.name}' has no convolution or linear layer that can be quantised; set quantize.method = \"off\"")
     convolutions = [node for node in module.graph.nodes if is_convolution(node)]
-    in_int8 = sum(isinstance(node.args[1], Node) and node.args[1].op == "call_module" for node in convolutions)
-    islands = float_islands(module, keep_float)
-    return PreparedGraph(module, activations, weights, len(convolutions), in_int8, islands)
+    in_int8 = sum(all(isinstance(part, Node) and part.op == "call_module" for part in node.args[:2]) for node in convolutions)
+    prepared = PreparedGraph(module, activations, weights, len(convolutions), in_int8, float_islands(module, keep_float))
+    set_mode(prepared, fake_quantize=False)
+    check_same(graph, traced.captured, module, inputs, "the graph prepared for int8")
+    return prepared
 
 
 def _within(graph: str, patterns: Iterable[str]) -> tuple[str, ...]:
@@ -201,15 +215,49 @@ def _naming(graph: str, tensor: str) -> Iterator[None]:
         raise CalibrationError(f"calibration of graph '{graph}', tensor '{tensor}': {error}") from error
 
 
-def convert(prepared: PreparedGraph, graph: Graph, size: Size) -> ExportedProgram:
-    """A prepared graph with final ranges to an int8 program at its size, batch 1."""
+def convert(prepared: PreparedGraph, graph: Graph, size: Size, samples: Sequence[Arrays] = ()) -> ExportedProgram:
+    """A prepared graph with final ranges to an int8 program at its size, batch 1.
+
+    Raises:
+        CaptureError: the program computes something else than the prepared graph under fake quantisation.
+    """
     with quiet():
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
         refresh_weight_ranges(prepared)
         set_mode(prepared, fake_quantize=True)
-        converted = convert_pt2e(prepared.module)
-        return torch.export.export(converted, example_inputs(graph, size, 1), strict=False)
+        converted = convert_pt2e(copy.deepcopy(prepared.module))
+        for node in converted.graph.nodes:
+            set_origin(node, node.name)
+        program = torch.export.export(converted, example_inputs(graph, size, 1), strict=False)
+    check_converted(graph, prepared.module, cast(GraphModule, program.module(check_guards=False)), probe_inputs(graph, size, samples))
+    forget_origins(program.graph)
+    return program
+
+
+def rehearse(prepared: PreparedGraph, graph: Graph, size: Size, samples: Sequence[Arrays], settings: QuantizeSettings) -> None:
+    """Converts a copy with the ranges of a few samples: what conversion changes is found before anything is calibrated or tuned.
+
+    Raises:
+        CaptureError: as ``convert``.
+    """
+    trial = copy.deepcopy(prepared)
+    fix_ranges(trial, graph, samples or [_named(graph, probe_inputs(graph, size))], settings)
+    convert(trial, graph, size, samples)
+
+
+def _named(graph: Graph, inputs: Iterable[Tensor]) -> Arrays:
+    return {spec.name: value.numpy() for spec, value in zip(graph.inputs, inputs, strict=True)}
+
+
+def fix_ranges(prepared: PreparedGraph, graph: Graph, inputs: Sequence[Arrays], settings: QuantizeSettings) -> None:
+    """Ranges of activations and weights of one graph from its own inputs."""
+    name, output = graph.name, graph.outputs[0].name
+    alone = Model(name, (graph,), lambda runs, sample: runs[name](sample)[output], (), name)
+    samples = [Sample(str(index), dict(arrays)) for index, arrays in enumerate(inputs)]
+    ranges = observe(alone, {name: prepared}, samples, len(samples), settings, lambda *_: None)
+    set_activation_ranges(prepared, {entry.tensor: entry for entry in ranges})
+    refresh_weight_ranges(prepared)
 
 
 def calibrate(
@@ -228,7 +276,13 @@ def calibrate(
         tuned: weights by graph and parameter name as ``qat.tune`` returned them; empty for post-training quantisation.
         total: number of samples, for progress.
     """
-    prepared = {graph.name: prepare(graph, size, settings) for graph in model.graphs}
+    remaining = iter(samples)
+    first = list(itertools.islice(remaining, 1))
+    (fed,) = graph_inputs(model, first)
+    prepared = {graph.name: prepare(graph, size, settings, samples=[fed[graph.name]]) for graph in model.graphs}
+    for graph in model.graphs:
+        rehearse(prepared[graph.name], graph, size, [fed[graph.name]], settings)
+    samples = itertools.chain(first, remaining)
     for name, weights in tuned.items():
         load_weights(prepared[name], weights)
     entries = observe(model, prepared, samples, total, settings, report)

@@ -36,8 +36,8 @@ LIMIT = 127
 aten = torch.ops.aten
 CONVOLUTIONS = {aten.conv1d.default, aten.conv2d.default, aten.conv2d.padding, aten.conv_transpose2d.input}
 LINEARS = {aten.linear.default}
-ADDITIONS = {aten.add.Tensor, aten.add_.Tensor}
-RELUS = {aten.relu.default, aten.relu_.default}
+ADDITIONS = {aten.add.Tensor}
+RELUS = {aten.relu.default}
 CONCATENATIONS = {aten.cat.default}
 PASS_THROUGH = {
     aten.max_pool2d.default,
@@ -56,7 +56,6 @@ PASS_THROUGH = {
     aten.reshape.default,
     aten.view.default,
     aten.clone.default,
-    aten.dropout.default,
 }
 
 ACTIVATION = QuantizationSpec(

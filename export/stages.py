@@ -26,6 +26,7 @@ from .store import Entry, Workspace
 
 WEIGHTS, TABLE, ISLANDS = "weights.safetensors", "calibration.json", "islands.json"
 MINIMUM_VALIDATION_IMAGES = 1
+CHECKED = 1  # calibration samples that a captured program is compared with its model on
 
 
 @dataclass(frozen=True)
@@ -132,12 +133,15 @@ def capture(pipeline: Pipeline, source: Source, size: Size, tuned: Entry | None,
         from .capture import save_program
 
         ranges = CalibrationTable.load(table_path(table)) if table else None
-        program = trace(source.model, size, ranges, _weights(tuned), source.recipe.quantize)
+        images = source.calibration
+        samples = islice(make_samples(source.model, size, images.sets, images.settings.pairing), CHECKED)
+        program = trace(source.model, size, ranges, _weights(tuned), source.recipe.quantize, samples)
         save_program(program, workspace.output)
         islands = [{"graph": graph.name, **asdict(island)} for graph in program.graphs for island in graph.float_islands]
         atomic_write(workspace.output / ISLANDS, json.dumps(islands, indent=1))
 
-    inputs: dict[str, object] = {"model": source.fingerprint, "size": size}
+    # The calibration images too: what is captured was checked on them.
+    inputs: dict[str, object] = {"model": source.fingerprint, "size": size, "checked": source.calibration.key}
     if table is not None:
         inputs |= {"table": table.digest, "tuned": tuned.digest if tuned else None, **_quantization_key(source)}
     return pipeline.run("capture", f"{kind} {size[0]}x{size[1]}", inputs, make)

@@ -19,6 +19,7 @@ from .errors import CheckpointError
 from .files import write_atomically
 from .finite import require_finite
 from .network import InstantStyle, NetworkConfig
+from .parametrizations import fold_parametrizations
 from .resize import resize
 
 FORMAT = "instantstyle"
@@ -96,6 +97,7 @@ def load_weights(module: nn.Module, path: Path, key: str | None = None) -> tuple
     """
     content = read_content(path)
     if PRUNED in content.metadata:
+        fold_parametrizations(module)  # as the model was when it was pruned
         tensors = {name: value for name, value in content.tree.items() if isinstance(value, Tensor)}
         resize(module, {name: value.shape for name, value in tensors.items()})
         load_tensors(module, tensors, path)

@@ -13,10 +13,8 @@ from ..calibration.samples import Sample
 from ..export.progress import Report
 from ..export.quantize import (
     PreparedGraph,
-    observe,
+    fix_ranges,
     prepare,
-    refresh_weight_ranges,
-    set_activation_ranges,
     set_mode,
 )
 from ..export.quantizer import module_path
@@ -108,12 +106,7 @@ class SensitivityAnalysis:
 
     def _int8(self, graph: Graph) -> Iterator[Job]:
         prepared = prepare(graph, self.size, self.quantize)
-        fed = [Sample(sample.name, dict(fed[graph.name])) for sample, fed in zip(self.samples, self.fed, strict=True)]
-        output = graph.outputs[0].name
-        alone = Model(graph.name, (graph,), lambda runs, sample: runs[graph.name](sample)[output], (), graph.name)
-        ranges = observe(alone, {graph.name: prepared}, fed, len(fed), self.quantize, lambda *_: None)
-        set_activation_ranges(prepared, {entry.tensor: entry for entry in ranges})
-        refresh_weight_ranges(prepared)
+        fix_ranges(prepared, graph, [fed[graph.name] for fed in self.fed], self.quantize)
         for path, fakes in quantisers(prepared).items():
 
             def make(fakes: Sequence[nn.Module] = fakes) -> nn.Module:

@@ -1,0 +1,67 @@
+"""Changes in place become new values: what quantises a graph gives every reader a copy of its own, and a change would be lost.
+
+An operator that changes a value nobody reads afterwards becomes its counterpart that returns a new one. Where views are
+involved, the whole graph goes through PyTorch's functionalisation, which also builds in what depends on height and width.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+
+from .nodes import calls, mutates
+
+aten = torch.ops.aten
+
+
+def functionalize(module: GraphModule, inputs: Sequence[Tensor]) -> GraphModule:
+    """The same function without changes in place; what it left behind in buffers and inputs is dropped.
+
+    Args:
+        inputs: of the shapes that the graph was captured with.
+    """
+    for node in [node for node in module.graph.nodes if mutates(node)]:
+        target = _counterpart(node.target)
+        if target is not None and _is_last_reader(node):
+            node.target = target
+    if any(map(mutates, module.graph.nodes)):
+        with torch.no_grad():
+            captured = torch.export.export(module, tuple(inputs), strict=False)
+            module = captured.run_decompositions({}).module(check_guards=False)  # type: ignore[assignment]
+        for node in calls(module, (aten.copy_.default,)):
+            # How PyTorch writes back what the graph changed: a buffer or an input. An artifact keeps nothing between two runs.
+            module.graph.erase_node(node)
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    return module
+
+
+def _counterpart(target: Any) -> Any:
+    """``relu.default`` of ``relu_.default``; None if there is none."""
+    name, _, overload = target._schema.name.removeprefix("aten::"), None, target._overloadname
+    packet = getattr(aten, name.removesuffix("_"), None) if name.endswith("_") else None
+    found = getattr(packet, overload, None)
+    same = found is not None and [(a.name, str(a.type)) for a in found._schema.arguments] == [
+        (a.name, str(a.type)) for a in target._schema.arguments
+    ]
+    return found if same and not found._schema.is_mutable else None
+
+
+def _is_last_reader(node: Node) -> bool:
+    """Whether nothing that is read after ``node`` shares memory with what it changes."""
+    changed = node.args[0]
+    if not isinstance(changed, Node) or changed.op != "call_function" or _may_alias(changed):
+        return False
+    order = {each: position for position, each in enumerate(node.graph.nodes)}
+    others = [user for user in changed.users if user is not node]
+    return all(order[user] < order[node] and not _may_alias(user) for user in others)
+
+
+def _may_alias(node: Node) -> bool:
+    """Whether a value may share memory with an argument of its operator."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return True
+    returns = node.target._schema.returns
+    return torch.Tag.maybe_aliasing_or_mutating in node.target.tags or any(value.alias_info is not None for value in returns)

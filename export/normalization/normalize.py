@@ -1,0 +1,58 @@
+"""A captured graph in the one form that quantisation and targets know."""
+
+import copy
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.fx import GraphModule
+
+from .constant_weights import fold_constant_weights
+from .drop_dropout import drop_dropout
+from .fold_batch_norm import fold_batch_norm
+from .functionalize import functionalize
+from .instance_statistics import place_statistics
+from .merge_equal_calls import merge_equal_calls
+from .nodes import set_origin
+
+
+def normalize(captured: GraphModule, inputs: Sequence[Tensor]) -> GraphModule:
+    """A graph that computes what ``captured`` does, which stays as it is, tensors included.
+
+    It has no dropout, no batch norm, no instance norm with running statistics, no change in place and no repeated call; weights
+    of convolutions and linear layers are parameters wherever no input has a part in them. Every node that has the
+    value of one in ``captured`` knows its name (``nodes.origin``).
+
+    Args:
+        inputs: of the shapes that the graph was captured with.
+
+    Raises:
+        CaptureError: names the module that has no such form.
+    """
+    module = _copy(captured)
+    drop_dropout(module)
+    place_statistics(module)
+    fold_constant_weights(module)
+    fold_batch_norm(module)
+    module = functionalize(module, inputs)
+    merge_equal_calls(module)
+    _drop_unused_tensors(module)
+    return module
+
+
+def _copy(captured: GraphModule) -> GraphModule:
+    """A copy of the graph around the same tensors, each node with its own name as its origin."""
+    tensors = {id(value): value for value in (*captured.parameters(), *captured.buffers())}
+    module = copy.deepcopy(captured, memo=dict(tensors))
+    for node in module.graph.nodes:
+        if node.op in ("placeholder", "call_function"):
+            set_origin(node, node.name)
+    return module
+
+
+def _drop_unused_tensors(module: GraphModule) -> None:
+    """Takes out parameters and buffers that no node reads, so that nobody trains or stores them."""
+    used = {str(node.target) for node in module.graph.nodes if node.op == "get_attr"}
+    for name, _ in [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]:
+        if name not in used:
+            owner, _, last = name.rpartition(".")
+            delattr(module.get_submodule(owner), last)
