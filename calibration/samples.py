@@ -78,7 +78,8 @@ def image_inputs(model: Model, image_sets: Sequence[ImageSet]) -> list[TensorSpe
             )
         if spec.channels not in PICTURE_CHANNELS:
             raise RecipeError(
-                f"model '{model.name}': image input '{spec.name}' wants {spec.channels} channels; pictures have 1 (luma), 3 (RGB) or 4 (RGB and alpha)"
+                f"model '{model.name}': image input '{spec.name}' wants {spec.channels} channels; "
+                "pictures have 1 (luma), 3 (RGB) or 4 (RGB and alpha)"
             )
     return specs
 
