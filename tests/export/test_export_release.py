@@ -162,13 +162,15 @@ def test_without_quantisation_there_are_float_models_only(released: Path) -> Non
 
 
 class Recorder(Pipeline):
-    """Notes every stage's key and does nothing."""
+    """Notes every stage's key, and does nothing but what ``load`` itself reads."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store, PlainDisplay(io.StringIO()))
         self.keys: list[tuple[str, str]] = []
 
     def run(self, stage: str, subject: str, inputs: Mapping[str, object], make: Make) -> Entry:
+        if stage == "probe":
+            return super().run(stage, subject, inputs, make)
         self.keys.append((stage, digest({"stage": stage, **inputs})))
         return Entry(stage, self.keys[-1][1], Path("nowhere"))
 
