@@ -6,9 +6,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ..model.graph import Model, Size, TensorSpec
+from ..model.pixels import encode
 from .images import load_image, to_array
 from .imageset import ImageSet
-from .samples import Sample, from_unit, image_inputs
+from .samples import Sample, image_inputs
 
 SMALLEST_CROP = 0.4
 REPAINTED = 0.25
@@ -29,7 +30,7 @@ class SampleDraws:
         image_sets: for the IMAGE inputs, in order.
 
     Raises:
-        RecipeError: an IMAGE input has no image set or is not RGB.
+        RecipeError: an IMAGE input has no image set or cannot be a picture.
     """
 
     def __init__(self, model: Model, size: Size, image_sets: Sequence[ImageSet], seed: int) -> None:
@@ -54,7 +55,7 @@ class SampleDraws:
         index = int(random.integers(len(images)))
         if spec.fixed_size is not None:
             random = np.random.default_rng((self.seed, index, int(random.integers(VARIANTS))))
-        picture = self._picture(spec.name, index, (size[0], size[1]))
+        picture = self._picture(spec, index, (size[0], size[1]))
         share = random.uniform(SMALLEST_CROP, 1.0)
         width, height = (max(1, round(side * share)) for side in picture.size)
         left, top = (round((whole - part) * random.random()) for whole, part in zip(picture.size, (width, height), strict=True))
@@ -62,13 +63,15 @@ class SampleDraws:
         if random.random() < 0.5:
             array = array[..., ::-1]
         if random.random() < REPAINTED:
-            array = array[:, random.permutation(array.shape[1])]
-        return from_unit(spec, np.ascontiguousarray(array))
+            colours = min(array.shape[1], 3)
+            array = array[:, [*random.permutation(colours), *range(colours, array.shape[1])]]  # alpha is no colour
+        return encode(spec, np.ascontiguousarray(array))
 
-    def _picture(self, name: str, index: int, size: Size) -> Image.Image:
+    def _picture(self, spec: TensorSpec, index: int, size: Size) -> Image.Image:
         """Decoded once, and reduced where it is larger than needed."""
+        name = spec.name
         if (name, index) not in self._kept:
-            picture = load_image(self._sets[name].files[index])
+            picture = load_image(self._sets[name].files[index], spec.channels)
             height, width = (side * KEPT_SCALE for side in size)
             if picture.width > width and picture.height > height:
                 picture = ImageOps.cover(picture, (width, height), Image.Resampling.LANCZOS)

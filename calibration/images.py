@@ -1,4 +1,4 @@
-"""Reading any common picture as RGB, and between pictures and arrays."""
+"""Reading any common picture as luma, RGB or RGB with alpha, and between pictures and arrays."""
 
 import struct
 import warnings
@@ -29,12 +29,16 @@ _DECODER_ERRORS = (
 )
 
 
-def load_image(path: Path) -> Image.Image:
-    """The picture in ``path`` as 8-bit RGB, the way a viewer shows it on white paper.
+# Pillow's modes by number of channels. Its luma is that of ITU-R BT.601.
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
-    The EXIF orientation is applied; grey, palette and CMYK pictures become RGB; transparency goes over white; 16-bit
-    samples are divided by 257; float samples are taken as 0 (black) to 1 (white). Of an animation it is the first frame.
-    Colour profiles are ignored.
+
+def load_image(path: Path, channels: int = 3) -> Image.Image:
+    """The picture in ``path`` as 8-bit RGB, the way a viewer shows it on white paper; with 1 channel its luma, with 4 RGB and alpha.
+
+    The EXIF orientation is applied; grey, palette and CMYK pictures become RGB; transparency goes over white unless alpha is wanted,
+    which is 255 where a picture has none; 16-bit samples are divided by 257; float samples are taken as 0 (black) to 1 (white). Of an
+    animation it is the first frame. Colour profiles are ignored.
 
     Raises:
         ImageError: the file is missing, empty, no picture, damaged, of more than ``PIL.Image.MAX_IMAGE_PIXELS`` pixels, or has
@@ -42,28 +46,33 @@ def load_image(path: Path) -> Image.Image:
     """
     image = _read(path)
     try:
-        return _to_rgb(image)
+        return _to_mode(image, MODES[channels])
     except _UnsuitableSamplesError as error:
         raise ImageError(f"{path}: {error}") from error
 
 
 def to_array(image: Image.Image, size: Size) -> np.ndarray:
-    """RGB picture -> (1, 3, H, W) float32 in [-1, 1]: centre crop to the aspect ratio of ``size``, then Lanczos."""
-    if image.mode != "RGB":
-        raise ValueError(f"to_array needs an RGB picture, got mode {image.mode}; load_image makes one")
+    """Picture of ``load_image`` -> (1, C, H, W) float32 in [-1, 1]: centre crop to the aspect ratio of ``size``, then Lanczos."""
     height, width = size
-    fitted = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
-    return np.ascontiguousarray(np.asarray(fitted, np.float32).transpose(2, 0, 1)[None]) / np.float32(127.5) - np.float32(1)
+    return whole_array(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS))
+
+
+def whole_array(image: Image.Image) -> np.ndarray:
+    """Picture of ``load_image`` -> (1, C, H, W) float32 in [-1, 1], pixel by pixel. ValueError for another mode."""
+    if image.mode not in MODES.values():
+        raise ValueError(f"a picture of mode {', '.join(MODES.values())} is needed, got mode {image.mode}; load_image makes one")
+    samples = np.atleast_3d(np.asarray(image, np.float32))
+    return np.ascontiguousarray(samples.transpose(2, 0, 1)[None]) / np.float32(127.5) - np.float32(1)
 
 
 def to_image(array: np.ndarray) -> Image.Image:
-    """(1, 3, H, W) -> RGB picture; values are clipped to [-1, 1] and rounded. ValueError for NaN or another shape."""
-    if array.ndim != 4 or array.shape[:2] != (1, 3):
-        raise ValueError(f"to_image needs an array of shape (1, 3, H, W), got {array.shape}")
+    """(1, C, H, W) -> picture of the mode for C; values are clipped to [-1, 1] and rounded. ValueError for NaN or another shape."""
+    if array.ndim != 4 or array.shape[0] != 1 or array.shape[1] not in MODES:
+        raise ValueError(f"to_image needs an array of shape (1, C, H, W) with C of {', '.join(map(str, MODES))}, got {array.shape}")
     if np.isnan(array).any():
         raise ValueError("to_image got NaN")
-    levels = np.rint((np.clip(array[0].astype(np.float64), -1, 1) + 1) * 127.5)
-    return Image.fromarray(np.ascontiguousarray(levels.astype(np.uint8).transpose(1, 2, 0)))
+    levels = np.rint((np.clip(array[0].astype(np.float64), -1, 1) + 1) * 127.5).astype(np.uint8)
+    return Image.fromarray(np.ascontiguousarray(levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0)))
 
 
 class _UnsuitableSamplesError(Exception):
@@ -96,30 +105,32 @@ def _decode(file: BinaryIO) -> Image.Image:
     return image
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_mode(image: Image.Image, mode: str) -> Image.Image:
     if image.mode == "LAB":
         raise _UnsuitableSamplesError("has L*a*b* colours; save it as RGB")
     if image.mode.startswith("I"):
         image = _from_integers(image)
     elif image.mode == "F":
         image = _from_floats(image)
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    coloured = image.convert("RGBA")
-    paper = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(paper, coloured).convert("RGB")
+    if mode == "RGBA":
+        return image.convert("RGBA") if image.has_transparency_data else image.convert("RGB").convert("RGBA")
+    if image.has_transparency_data:
+        paper = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(paper, image.convert("RGBA"))
+    return image.convert("RGB").convert(mode)
 
 
 def _from_integers(image: Image.Image) -> Image.Image:
-    """Grey of 16 bits -> 8 bits. Pillow's own conversion clips at 255 instead of scaling."""
+    """Grey of 16 bits -> 8 bits, with alpha if a level stands for transparency. Pillow's own conversion clips at 255 instead of scaling."""
     samples = np.asarray(image).astype(np.int64)
     if samples.min() < 0 or samples.max() > 65535:
         raise _UnsuitableSamplesError(f"samples of {samples.min()} to {samples.max()} do not fit 16 bits; save it with 8 or 16 bits")
     levels = np.rint(samples / 257).astype(np.uint8)
     transparent = image.info.get("transparency")
+    grey = Image.fromarray(levels)
     if isinstance(transparent, int):
-        levels[samples == transparent] = 255
-    return Image.fromarray(levels)
+        grey.putalpha(Image.fromarray(np.where(samples == transparent, 0, 255).astype(np.uint8)))
+    return grey
 
 
 def _from_floats(image: Image.Image) -> Image.Image:

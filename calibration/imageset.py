@@ -57,9 +57,9 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.files)
 
-    def load(self, index: int, size: Size) -> np.ndarray:
-        """One image as (1, 3, H, W) float32 in [-1, 1]. ImageError if it cannot be read."""
-        return to_array(load_image(self.files[index]), size)
+    def load(self, index: int, size: Size, channels: int = 3) -> np.ndarray:
+        """One image as (1, channels, H, W) float32 in [-1, 1]. ImageError if it cannot be read."""
+        return to_array(load_image(self.files[index], channels), size)
 
 
 def check(images: ImageSet, minimum: int, what: str) -> None:

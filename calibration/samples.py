@@ -11,6 +11,7 @@ import numpy as np
 
 from ..model.errors import RecipeError
 from ..model.graph import Model, Size, TensorKind, TensorSpec
+from ..model.pixels import PICTURE_CHANNELS, encode
 from .imageset import ImageSet
 
 Pairing = Literal["all", "cycle"]
@@ -41,7 +42,7 @@ def make_samples(model: Model, size: Size, image_sets: Sequence[ImageSet], pairi
             first set has images, the other sets starting over as often as needed.
 
     Raises:
-        RecipeError: at once, if an IMAGE input has no image set or is not RGB.
+        RecipeError: at once, if an IMAGE input has no image set or is no picture.
         ImageError: while iterating, for an image that cannot be read.
     """
     specs = image_inputs(model, image_sets)
@@ -65,7 +66,7 @@ def count_samples(model: Model, image_sets: Sequence[ImageSet], pairing: Pairing
 
 
 def image_inputs(model: Model, image_sets: Sequence[ImageSet]) -> list[TensorSpec]:
-    """The IMAGE inputs of ``model``, each of which has its image set. RecipeError if one has not, or is not RGB."""
+    """The IMAGE inputs of ``model``, each of which has its image set. RecipeError if one has not, or cannot be a picture."""
     specs = [spec for spec in model.sample_inputs if spec.kind is TensorKind.IMAGE]
     if not specs:
         raise RecipeError(f"model '{model.name}' has no image among its sample inputs, so images cannot make samples of it")
@@ -75,8 +76,11 @@ def image_inputs(model: Model, image_sets: Sequence[ImageSet]) -> list[TensorSpe
                 f"model '{model.name}': input '{spec.name}' is image input {position + 1} of {len(specs)} and has no images; "
                 f"the recipe gives {len(image_sets)} image set{'s' * (len(image_sets) != 1)}, add one for it"
             )
-        if spec.channels != 3:
-            raise RecipeError(f"model '{model.name}': image input '{spec.name}' wants {spec.channels} channels, image sets are RGB (3)")
+        if spec.channels not in PICTURE_CHANNELS:
+            raise RecipeError(
+                f"model '{model.name}': image input '{spec.name}' wants {spec.channels} channels; "
+                "pictures have 1 (luma), 3 (RGB) or 4 (RGB and alpha)"
+            )
     return specs
 
 
@@ -88,14 +92,7 @@ def _pairs(counts: Sequence[int], pairing: Pairing) -> Iterator[tuple[int, ...]]
 
 def _load(spec: TensorSpec, size: Size, images: ImageSet, index: int) -> np.ndarray:
     height, width = spec.shape(size)[2:]
-    return from_unit(spec, images.load(index, (height, width)))
-
-
-def from_unit(spec: TensorSpec, array: np.ndarray) -> np.ndarray:
-    """An image in [-1, 1] in the range of an input."""
-    if (spec.minimum, spec.maximum) == (-1, 1):
-        return array
-    return ((array + 1) * ((spec.maximum - spec.minimum) / 2) + spec.minimum).astype(np.float32)
+    return encode(spec, images.load(index, (height, width), spec.channels))
 
 
 def _labels(files: Sequence[Path]) -> list[str]:

@@ -313,6 +313,24 @@ def stylize(
 
 
 @app.command()
+def apply(
+    artifact: Annotated[Path, typer.Argument(help="An artifact that release built, e.g. dist/onnx/int8-512x512.", metavar="ARTIFACT")],
+    photos: Annotated[list[str], typer.Argument(help="Photos: files, folders or globs.", metavar="PHOTO...")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The picture to write, or the folder for pictures.")],
+    style: Annotated[list[Path] | None, typer.Option("--style", metavar="ART", help="The other image, for a model that takes two.")] = None,
+    size: Annotated[int | None, typer.Option("--size", min=8, help="Longer side of the photo in pixels. Default: as it is.")] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads. Default: all.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace pictures of the folder that are there already.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run any artifact on pictures, by its manifest alone. Exit code 1 if some of several photos could not be read."""
+    from ..stylize.apply import ApplyOptions
+    from ..stylize.apply import apply as run
+
+    raise typer.Exit(run(ApplyOptions(artifact, tuple(photos), out, tuple(style or ()), size, threads, force, as_json)))
+
+
+@app.command()
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of the reference network.")] = CHECKPOINT,
     recipe: Annotated[

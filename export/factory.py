@@ -61,14 +61,15 @@ def users_line(error: BaseException) -> str:
     message = f"{type(error).__name__}: {str(error).strip()}".split("\n\n")[0]
     if isinstance(error, SystemExit):
         message += " (it ended the process; move that under if __name__ == '__main__')"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_users(frame.filename)]
     if isinstance(error, SyntaxError) or not frames:
         return message
     frame = frames[-1]
     return f"{message}\n  at {frame.filename}:{frame.lineno}, in {frame.name}: {frame.line}"
 
 
-def _is_users(filename: str) -> bool:
+def is_users(filename: str) -> bool:
+    """Whether a file is people's own code, by its name in a traceback."""
     ours = str(Path(__file__).parent)
     return not (filename.startswith((TORCH_FOLDER, ours, "<")) or "importlib" in filename)
 

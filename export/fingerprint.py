@@ -131,11 +131,16 @@ def model_fingerprint(model: "Model", source: ModuleType) -> str:
         {
             "weights": {graph.name: _weights_hash(graph.module) for graph in model.graphs},
             "interface": [(graph.name, repr(graph.inputs), repr(graph.outputs)) for graph in model.graphs],
-            "structure": [MEMORY_ADDRESS.sub("", repr(graph.module)) for graph in model.graphs],
+            "structure": [MEMORY_ADDRESS.sub("", repr((graph.module, _hooks(graph.module)))) for graph in model.graphs],
             "scenario": [repr(model.sample_inputs), model.hot_graph, model.size_multiple, model.name],
             "sources": sources_hash(user_sources(source)),
         }
     )
+
+
+def _hooks(module: "nn.Module") -> list[object]:
+    """What changes the results of a module's forward from outside of it, and is in no ``repr`` of it."""
+    return [hook for child in module.modules() for hook in (*child._forward_pre_hooks.values(), *child._forward_hooks.values())]
 
 
 def _weights_hash(module: "nn.Module") -> str:

@@ -1,7 +1,7 @@
 """From a recipe to a checked ``Model`` in eval mode, with the checkpoint's weights."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 
 from torch import nn
@@ -13,7 +13,8 @@ from ..model.parametrizations import fold_parametrizations
 from .factory import call_factory, import_factory
 from .probe import as_model
 from .recipe import Recipe
-from .settings import ModelSettings
+from .settings import InputSettings, ModelSettings, OutputSettings
+from .usable import usable
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,21 @@ def load_model(recipe: Recipe) -> LoadedModel:
 
 def _to_model(returned: object, settings: ModelSettings, took_checkpoint: bool, name: str) -> tuple[Model, tuple[str, ...]]:
     if isinstance(returned, nn.Module):
-        notices = _load(returned, settings, took_checkpoint)
-        fold_parametrizations(returned)
-        return as_model(returned.eval(), name, settings.sizes), notices
+        module = usable(returned)
+        notices = _load(module, settings, took_checkpoint)
+        fold_parametrizations(module)
+        return as_model(module, name, settings.sizes, settings.input, settings.output), notices
     if not isinstance(returned, Model):
         raise RecipeError(
             f"model.factory: {settings.factory} returned {type(returned).__name__}; "
             "allowed: a torch.nn.Module (one RGB image in, one image out) or an instantstyle.model.graph.Model"
         )
-    for graph in returned.graphs:
-        graph.module.eval()
+    if (settings.input, settings.output) != (InputSettings(), OutputSettings()):
+        raise RecipeError(
+            f"model.input, model.output: they are for factories that return an nn.Module; {settings.factory} returned a Model, "
+            "whose TensorSpecs say the range, mean, std, order and channels"
+        )
+    returned = replace(returned, graphs=tuple(replace(graph, module=usable(graph.module)) for graph in returned.graphs))
     notices = _load(all_modules(returned), settings, took_checkpoint)
     for graph in returned.graphs:
         fold_parametrizations(graph.module)

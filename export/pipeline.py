@@ -81,7 +81,8 @@ class Pipeline:
 
     @staticmethod
     def _code(stage: str) -> list[str]:
-        code = [product_sources("export", ARRANGING), product_sources("calibration"), product_sources("pruning", SHOWING)]
+        code = [product_sources(folder) for folder in ("model", "calibration")]
+        code += [product_sources("export", ARRANGING), product_sources("pruning", SHOWING)]
         if stage == "sensitivity":
             code.append(product_sources("search"))
         if stage in OF_TARGETS:

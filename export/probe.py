@@ -1,20 +1,29 @@
-"""Finds out by running it what a user's ``nn.Module`` does to an image: scale, output channels, allowed sizes."""
+"""Finds out by running it what a user's ``nn.Module`` does to an image: scale, channels, allowed sizes."""
 
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from ..model.errors import RecipeError
-from ..model.graph import Model, Size, single_graph
+from ..model.errors import InstantStyleError, RecipeError
+from ..model.graph import Model, Size, TensorSpec, single_graph
+from ..model.pixels import PICTURE_CHANNELS, encode
+from ..model.select import contents, select
 from .factory import users_line
+from .settings import InputSettings, OutputSettings
 
 PROBE_SIDE = 64
-IMAGE_CHANNELS = 3
+NAMES = {1: "grey", 3: "RGB", 4: "RGBA"}
 
 
-def as_model(module: nn.Module, name: str, sizes: tuple[Size, ...]) -> Model:
-    """A single-graph model around ``module``, which takes one RGB image (1, 3, H, W) in [-1, 1].
+def as_model(
+    module: nn.Module,
+    name: str,
+    sizes: tuple[Size, ...],
+    taken: InputSettings = InputSettings(),  # noqa: B008 - frozen
+    given: OutputSettings = OutputSettings(),  # noqa: B008 - frozen
+) -> Model:
+    """A single-graph model around ``module``, which takes one image as ``taken`` says and returns one as ``given`` says.
 
     The multiple that height and width must have is the smallest power of two that works near 64x64; a module that
     does not run there is tried at the recipe's own ``sizes``.
@@ -22,51 +31,69 @@ def as_model(module: nn.Module, name: str, sizes: tuple[Size, ...]) -> Model:
     Raises:
         RecipeError: it does not run, or its output is not one image of the input's size or a whole multiple of it.
     """
+    select(module, given.select)
+    image = _spec("image", "model.input", taken, taken.channels or 3)
     small = (PROBE_SIDE, PROBE_SIDE)
-    if _try(module, small) is not None:
-        scale, channels = _inspect(module, small)
-        multiple = _size_multiple(module, scale)
+    if isinstance(_try(module, image, small), Tensor):
+        scale, channels = _inspect(module, image, small)
+        multiple = _size_multiple(module, image, scale)
     else:
-        found = [_inspect(module, size) for size in sizes]
+        found = [_inspect(module, image, size) for size in sizes]
         scale, channels = found[0]
         multiple = 1
-    model = single_graph(module, scale=scale, size_multiple=multiple)
-    graph = model.graphs[0]
-    outputs = tuple(replace(spec, channels=channels) for spec in graph.outputs)
-    return replace(model, name=name, graphs=(replace(graph, outputs=outputs),))
+    if given.channels not in (None, channels):
+        raise RecipeError(f"model.output.channels: found {given.channels}, but the model returns an image of {channels} channels")
+    output = replace(_spec("output", "model.output", given, channels), scale=scale)
+    model = single_graph(module, size_multiple=multiple)
+    graph = replace(model.graphs[0], inputs=(image,), outputs=(output,))
+    return replace(model, name=name, graphs=(graph,), sample_inputs=(image,))
 
 
-def _size_multiple(module: nn.Module, scale: int) -> int:
+def _spec(name: str, key: str, settings: InputSettings, channels: int) -> TensorSpec:
+    low, high = settings.range
+    try:
+        return TensorSpec(name, channels=channels, minimum=low, maximum=high, mean=settings.mean, std=settings.std, order=settings.order)
+    except ValueError as error:
+        raise RecipeError(f"{key}: {str(error).partition(': ')[2]}") from error
+
+
+def _size_multiple(module: nn.Module, image: TensorSpec, scale: int) -> int:
     multiple = 1
     while multiple < PROBE_SIDE:
         side = PROBE_SIDE + multiple
-        output = _try(module, (side, side))
+        output = _try(module, image, (side, side))
         if isinstance(output, Tensor) and output.shape[2:] == (side * scale, side * scale):
             break
         multiple *= 2
     return multiple
 
 
-def _try(module: nn.Module, size: Size) -> object:
+def _try(module: nn.Module, image: TensorSpec, size: Size) -> object:
     """What the module returns at ``size``, or None if it fails, however it does; ``_inspect`` explains failures."""
     try:
-        return _run(module, size)
+        return _run(module, image, size)
     except Exception:
         return None
 
 
-def _inspect(module: nn.Module, size: Size) -> tuple[int, int]:
+def _inspect(module: nn.Module, image: TensorSpec, size: Size) -> tuple[int, int]:
     """Scale and channels of the output at ``size``."""
     try:
-        output = _run(module, size)
+        output = _run(module, image, size)
+    except InstantStyleError:
+        raise
     except Exception as error:
-        raise RecipeError(f"model: it fails on an RGB image (1, 3, {size[0]}, {size[1]}): {users_line(error)}") from error
-    if not isinstance(output, Tensor) or output.dim() != 4 or output.shape[0] != 1:
-        found = f"a tensor {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
+        kind = f"{NAMES[image.channels]} image (1, {image.channels}, {size[0]}, {size[1]})"
         raise RecipeError(
-            f"model: it returns {found}; allowed: one image (1, channels, H, W). "
-            "For several outputs let the factory return a Model with its graphs"
+            f"model: it fails on {'an' if image.channels > 1 else 'a'} {kind}: {users_line(error)}{_way_out(module, image, size)}"
+        ) from error
+    if not isinstance(output, Tensor):
+        raise RecipeError(
+            f"model: it returns {contents(output)}; allowed: one image (1, channels, H, W). Say which element is the image with "
+            "[model.output] select in the recipe; for several outputs let the factory return a Model with its graphs"
         )
+    if output.dim() != 4 or output.shape[0] != 1:
+        raise RecipeError(f"model: it returns a tensor {tuple(output.shape)}; allowed: one image (1, channels, H, W)")
     scale = output.shape[2] // size[0]
     if scale < 1 or tuple(output.shape[2:]) != (size[0] * scale, size[1] * scale):
         raise RecipeError(
@@ -76,8 +103,18 @@ def _inspect(module: nn.Module, size: Size) -> tuple[int, int]:
     return scale, output.shape[1]
 
 
+def _way_out(module: nn.Module, image: TensorSpec, size: Size) -> str:
+    """Another number of channels that the module takes, if there is one."""
+    for channels in PICTURE_CHANNELS:
+        plain = TensorSpec("image", channels=channels)
+        if channels != image.channels and isinstance(_try(module, plain, size), Tensor):
+            return f"\n  It takes {channels} channel{'s' * (channels > 1)}: write [model.input] channels = {channels} in the recipe"
+    return ""
+
+
 @torch.no_grad()
-def _run(module: nn.Module, size: Size) -> object:
+def _run(module: nn.Module, image: TensorSpec, size: Size) -> object:
     """What it returns for a seeded random image."""
     generator = torch.Generator().manual_seed(0)
-    return module(torch.rand(1, IMAGE_CHANNELS, *size, generator=generator) * 2 - 1)
+    picture = torch.rand(1, image.channels, *size, generator=generator) * 2 - 1
+    return module(torch.from_numpy(encode(image, picture.numpy())))

@@ -25,6 +25,7 @@ def _beside_recipe(value: Any, info: ValidationInfo) -> Any:
 
 Patterns = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
 RecipePath = Annotated[Path, BeforeValidator(_beside_recipe)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 Pixels = Annotated[int, Field(ge=8, le=8192)]
 PixelSize = Annotated[tuple[Pixels, Pixels], BeforeValidator(_as_size)]
 
@@ -35,6 +36,33 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
 
+class InputSettings(Section):
+    """What an image means to a model that is a plain ``nn.Module``.
+
+    Attributes:
+        range: black and white, before mean and standard deviation.
+        mean, std: the model's values are (pixel - mean) / std, with one number for each channel in the model's order.
+        channels: 1 is luma, 4 is with alpha; by default what the model takes and gives.
+        order: of the colours.
+    """
+
+    range: tuple[Number, Number] = (-1.0, 1.0)
+    mean: tuple[Number, ...] = ()
+    std: tuple[Number, ...] = ()
+    channels: Literal[1, 3, 4] | None = None
+    order: Literal["RGB", "BGR"] = "RGB"
+
+
+class OutputSettings(InputSettings):
+    """The same of the output.
+
+    Attributes:
+        select: which element of what the model returns is the image: a position in a tuple, a key of a dict, the name of a field.
+    """
+
+    select: int | str | None = None
+
+
 class ModelSettings(Section):
     """What to export.
 
@@ -43,6 +71,7 @@ class ModelSettings(Section):
         checkpoint: safetensors, or what ``torch.save`` or a training framework wrote of the weights.
         checkpoint_key: where they are in it (``params_ema``, ``state_dict.generator``), if several sets of weights in it fit.
         sizes: height and width in pixels, or one number for a square; QAT and calibration use the first.
+        input, output: of a plain ``nn.Module``; a ``Model`` says it in its ``TensorSpec``s.
         author, license, version: of the model; written into artifacts that have a place for them.
     """
 
@@ -50,6 +79,8 @@ class ModelSettings(Section):
     checkpoint: RecipePath | None = None
     checkpoint_key: str | None = None
     sizes: Annotated[tuple[PixelSize, ...], Field(min_length=1)] = ((512, 512),)
+    input: InputSettings = InputSettings()
+    output: OutputSettings = OutputSettings()
     author: str = ""
     license: str = ""
     version: str = ""

@@ -9,14 +9,15 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..calibration.imageset import ImageSet, check
-from ..calibration.samples import count_samples, make_samples
+from ..calibration.samples import Sample, count_samples, make_samples
 from ..calibration.table import CalibrationTable
 from ..model.checkpoint import read_tensors
 from ..model.graph import Model, Size, TensorKind
 from ..pruning.prune import Pruned
 from .disk import atomic_write
 from .fingerprint import file_sha256, model_fingerprint
-from .loading import load_model
+from .loading import LoadedModel, load_model
+from .photo_probe import examine, trace
 from .pipeline import Pipeline
 from .program import FloatIsland, Program
 from .progress import Report
@@ -25,8 +26,10 @@ from .settings import ImageSetSettings
 from .store import Entry, Workspace
 
 WEIGHTS, TABLE, ISLANDS = "weights.safetensors", "calibration.json", "islands.json"
+NOTICES = "notices.json"
 MINIMUM_VALIDATION_IMAGES = 1
 CHECKED = 1  # calibration samples that a captured program is compared with its model on
+PROBED_PHOTOS = 4
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ def load(pipeline: Pipeline, recipe: Recipe) -> Source:
         fingerprint = model_fingerprint(loaded.model, loaded.source)
     for notice in loaded.notices:
         pipeline.display.notice(notice)
+    _probe(pipeline, recipe, loaded, calibration, fingerprint)
     for purpose, images, minimum in (
         ("calibration", calibration, recipe.quantize.minimum_images if recipe.quantize.method != "off" else 1),
         ("validation", validation, MINIMUM_VALIDATION_IMAGES),
@@ -191,6 +195,25 @@ def _image_sets(recipe: Recipe, model: Model, settings: ImageSetSettings) -> Ima
     images = ImageSets(sets, settings)
     count_samples(model, sets, settings.pairing)  # refuses a model that wants more image sets than there are
     return images
+
+
+def _probe(pipeline: Pipeline, recipe: Recipe, loaded: LoadedModel, images: ImageSets, fingerprint: str) -> None:
+    """Looks at the model on a few calibration photos, and runs it once at every other size."""
+
+    def make(workspace: Workspace, report: Report) -> None:
+        first, *others = recipe.model.sizes
+        found = examine(loaded.model, samples(first, PROBED_PHOTOS), first, loaded.bare)
+        for size in others:
+            trace(loaded.model, samples(size, 1)[0], size)
+        atomic_write(workspace.output / NOTICES, json.dumps(found))
+
+    def samples(size: Size, count: int) -> list[Sample]:
+        return list(islice(make_samples(loaded.model, size, images.sets, images.settings.pairing), count))
+
+    key = {"model": fingerprint, "sizes": recipe.model.sizes, "bare": loaded.bare, **images.key}
+    entry = pipeline.run("probe", "", key, make)
+    for notice in json.loads((entry.folder / NOTICES).read_text()):
+        pipeline.display.notice(notice)
 
 
 def _check_images(pipeline: Pipeline, purpose: str, images: ImageSets, minimum: int) -> None:

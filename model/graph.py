@@ -3,13 +3,16 @@
 A user's own ``nn.Module`` with one image in and one image out becomes a ``Model`` through ``single_graph``.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 import numpy as np
 from torch import nn
 
+ORDERS = ("RGB", "BGR")
 Size = tuple[int, int]  # height, width in pixels
 Arrays = Mapping[str, np.ndarray]
 Run = Callable[[Arrays], dict[str, np.ndarray]]
@@ -33,9 +36,14 @@ class TensorSpec:
         name: the name it has in every artifact.
         kind: IMAGE (1, channels, H, W), VECTOR (1, channels) or SCALAR (1, 1).
         channels: image channels or vector length.
-        minimum, maximum: range of the values.
+        minimum, maximum: range of the values; of an image black and white, before ``mean`` and ``std``.
         scale: H and W as a multiple of the recipe's size (2 for the output of a x2 super-resolution).
         fixed_size: H and W where they do not follow the recipe's size (the style image).
+        mean, std: of an image: the network's values are (pixel - mean) / std, with one number for each channel in the network's order.
+        order: of an image of 3 or 4 channels; with BGR, alpha stays the fourth. One channel is luma.
+
+    Raises:
+        ValueError: a range, mean, std or order that means nothing.
     """
 
     name: str
@@ -45,6 +53,30 @@ class TensorSpec:
     maximum: float = 1.0
     scale: int = 1
     fixed_size: Size | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    order: Literal["RGB", "BGR"] = "RGB"
+
+    def __post_init__(self) -> None:
+        for problem in self._problems():
+            raise ValueError(f"tensor '{self.name}': {problem}")
+
+    def _problems(self) -> Iterator[str]:
+        if not (math.isfinite(self.minimum) and math.isfinite(self.maximum) and self.minimum < self.maximum):
+            yield f"range {self.minimum:g} to {self.maximum:g}; give two finite numbers, the smaller one first"
+        if self.order not in ORDERS:
+            yield f"order '{self.order}'; allowed: {', '.join(ORDERS)}"
+        if self.kind is not TensorKind.IMAGE:
+            if self.mean or self.std or self.order != "RGB":
+                yield "mean, std and order are for images"
+            return
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if values and len(values) != self.channels:
+                yield f"{name} has {len(values)} numbers, the image {self.channels} channels; give one for each"
+            if not all(math.isfinite(value) and (name == "mean" or value > 0) for value in values):
+                yield f"{name} {list(values)}; the numbers must be finite{' and above 0' if name == 'std' else ''}"
+        if self.order != "RGB" and self.channels not in (3, 4):
+            yield f"order '{self.order}' is for 3 or 4 channels, this image has {self.channels}"
 
     def shape(self, size: Size) -> tuple[int, ...]:
         """Shape at the recipe's ``size``."""

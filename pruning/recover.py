@@ -17,6 +17,7 @@ from ..export.progress import Report
 from ..export.settings import RecoverSettings
 from ..export.structure import structural_similarity
 from ..model.graph import Arrays, Graph, Model, Run, TensorKind, TensorSpec
+from ..model.pixels import affine
 from ..model.precision import working_dtype
 from ..validation.cached_run import CachedRun
 from ..validation.reference import runs_from_modules
@@ -113,7 +114,9 @@ class _Student(Distiller):
         distance = functional.l1_loss(got, wanted)
         if spec.kind is not TensorKind.IMAGE or not self.structure:
             return distance
-        return distance + self.structure * (1 - structural_similarity(got, wanted, spec.minimum, spec.maximum))
+        scale, offset = (torch.from_numpy(numbers).float() for numbers in affine(spec))
+        shown = got * scale + offset, wanted * scale + offset
+        return distance + self.structure * (1 - structural_similarity(*shown, spec.minimum, spec.maximum))
 
 
 class _ReachedError(Exception):

@@ -24,8 +24,9 @@ from ..pruning.channels import ChannelGroup, keep_best, remove_channels
 from ..pruning.heads import expose_heads
 from ..pruning.prune import Prunable, parameter_count, prunable
 from ..validation.cached_run import CachedRun
+from ..validation.metrics import similarity
+from ..validation.quality import scenario_output
 from ..validation.reference import graph_inputs, runs_from_modules
-from ..validation.ssim import ssim
 from .sensitivity import CHANNELS, HEADS, INT8, STEPS, Sensitivity
 
 
@@ -61,7 +62,8 @@ class SensitivityAnalysis:
         self.model, self.samples, self.size = model, samples, size
         self.quantize, self.prune, self.scores = quantize, prune, scores
         self.runs: dict[str, Run] = {name: CachedRun(run) for name, run in runs_from_modules(model).items()}
-        self.pictures = [model.scenario(self.runs, sample.inputs)[0] for sample in samples]
+        self.output = scenario_output(model)
+        self.pictures = [model.scenario(self.runs, sample.inputs) for sample in samples]
         self.fed = list(graph_inputs(model, samples))
 
     def jobs(self) -> Iterator[Job]:
@@ -99,7 +101,7 @@ class SensitivityAnalysis:
 
         runs = {**self.runs, graph.name: CachedRun(run)}
         scores = [
-            ssim(wanted, self.model.scenario(runs, sample.inputs)[0], -1, 1)
+            similarity(self.output, wanted, self.model.scenario(runs, sample.inputs))
             for sample, wanted in zip(self.samples, self.pictures, strict=True)
         ]
         return 1 - float(np.mean(scores))

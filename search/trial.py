@@ -20,9 +20,10 @@ from ..targets.base import Precision
 from ..targets.registry import get_target
 from ..validation.cached_run import CachedRun
 from ..validation.latency import interleave
+from ..validation.metrics import similarity
 from ..validation.parity import Built
+from ..validation.quality import scenario_output
 from ..validation.reference import runs_from_modules
-from ..validation.ssim import ssim
 from ..validation.statistics import median, ratio_of_medians
 from .proposal import Proposal
 
@@ -57,7 +58,8 @@ class Trials:
         runs: dict[str, Run] = {name: CachedRun(run) for name, run in runs_from_modules(model).items()}
         self.hot_inputs: Arrays = {}
         runs[model.hot_graph] = self._remembering(runs[model.hot_graph])
-        self.pictures = [model.scenario(runs, sample.inputs)[0] for sample in self.samples]
+        self.output = scenario_output(model)
+        self.pictures = [model.scenario(runs, sample.inputs) for sample in self.samples]
         self.whole = self._emit(Proposal({}, {}, ()))
 
     def measure_whole(self) -> Measured:
@@ -100,7 +102,7 @@ class Trials:
             opened = {graph.name: stack.enter_context(built.open(graph.name, settings.threads)) for graph in model.graphs}
             runs: Mapping[str, Run] = {name: CachedRun(runner.run) for name, runner in opened.items()}
             scores = [
-                ssim(wanted, model.scenario(runs, sample.inputs)[0], -1, 1)
+                similarity(self.output, built.target.shown(self.output, wanted), model.scenario(runs, sample.inputs))
                 for sample, wanted in zip(self.samples, self.pictures, strict=True)
             ]
             if not np.isfinite(scores).all():

@@ -14,6 +14,8 @@ from ..model.files import write_atomically
 JOURNAL = ".stylize.json"
 # Written as they came; pictures of other formats become PNG.
 WRITABLE = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"}
+# Of these, what keeps transparency.
+TRANSPARENT = (".png", ".webp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -24,31 +26,36 @@ class Place:
     out: Path
 
 
-def places(patterns: tuple[str, ...], styles: tuple[Path, ...], out: Path) -> tuple[Place, ...]:
+def places(patterns: tuple[str, ...], styles: tuple[Path, ...], out: Path, alpha: bool = False) -> tuple[Place, ...]:
     """Where everything goes. ``out`` is a file if it has the suffix of a picture and is no folder, else a folder.
+
+    Args:
+        alpha: the pictures have transparency; they become PNG where their photo's format has none.
 
     Raises:
         ImageError: a pattern matches nothing, several photos for one file, two of them with the same name, a format that cannot
             be written, or one that would overwrite a photo or a style.
     """
     photos = ImageSet.from_patterns(patterns, Path()).files
+    suffixes = TRANSPARENT if alpha else tuple(WRITABLE)
     if out.suffix and not out.is_dir():
-        if out.suffix.lower() not in WRITABLE:
-            raise ImageError(f"{out}: cannot write '{out.suffix}'; use one of {', '.join(WRITABLE)}, or a folder's name")
+        if out.suffix.lower() not in suffixes:
+            why = "has no transparency, which this picture has" if out.suffix.lower() in WRITABLE else "cannot be written"
+            raise ImageError(f"{out}: '{out.suffix}' {why}; use one of {', '.join(suffixes)}, or a folder's name")
         if len(photos) > 1:
             raise ImageError(f"{len(photos)} photos for the one file {out}: name a folder instead, e.g. -o {out.with_suffix('')}")
         found = [Place(photo, out) for photo in photos]
     else:
         if out.exists() and not out.is_dir():
             raise ImageError(f"{out} is a file; name a folder, or a file with one of the suffixes {', '.join(WRITABLE)}")
-        found = [Place(photo, out / _name(photo)) for photo in photos]
+        found = [Place(photo, out / _name(photo, suffixes)) for photo in photos]
     _refuse_clashes(found, styles)
     check_output(out, folder=found[0].out != out)
     return tuple(found)
 
 
-def _name(photo: Path) -> str:
-    return photo.name if photo.suffix.lower() in WRITABLE else f"{photo.name}.png"
+def _name(photo: Path, suffixes: tuple[str, ...]) -> str:
+    return photo.name if photo.suffix.lower() in suffixes else f"{photo.name}.png"
 
 
 def _refuse_clashes(found: list[Place], styles: tuple[Path, ...]) -> None:

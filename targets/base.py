@@ -212,6 +212,10 @@ class Target(ABC):
         """The target whose runners use one of ``units``."""
         return self
 
+    def shown(self, spec: TensorSpec, array: np.ndarray) -> np.ndarray:
+        """A graph's output as the target's format carries it, e.g. in 8 bits; what an artifact is compared with goes through it."""
+        return array
+
     def preflight(self, program: Program, precisions: Sequence[Precision]) -> tuple[Finding, ...]:
         """What stands in the way of emitting these precisions of a float program. Quick, and before anything is trained."""
         return ()

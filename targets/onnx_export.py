@@ -10,7 +10,7 @@ from torch.export import ExportedProgram
 
 from ..export.program import GraphProgram, Program
 from ..model.errors import CaptureError
-from ..model.graph import Size, TensorSpec
+from ..model.graph import Size, TensorKind, TensorSpec
 from .base import Precision
 from .silence import silence
 
@@ -66,7 +66,10 @@ def stamp(model: "onnx.ModelProto", program: Program, graph: GraphProgram, preci
 
 def _describe(spec: TensorSpec, size: Size) -> dict[str, object]:
     """A tensor in the model's metadata."""
-    return {"name": spec.name, "kind": str(spec.kind), "shape": spec.shape(size), "minimum": spec.minimum, "maximum": spec.maximum}
+    facts = {"name": spec.name, "kind": str(spec.kind), "shape": spec.shape(size), "minimum": spec.minimum, "maximum": spec.maximum}
+    if spec.kind is not TensorKind.IMAGE:
+        return facts
+    return facts | {"order": spec.order if spec.channels >= 3 else "L", "mean": list(spec.mean), "std": list(spec.std)}
 
 
 def _program(graph: GraphProgram, precision: Precision) -> ExportedProgram:

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..calibration.samples import Sample
 from ..model.graph import Model, Size, TensorKind, TensorSpec
+from ..model.pixels import LEVELS, encode
 
 CHECKER_PIXELS = 8
 
@@ -36,7 +37,8 @@ def _images(spec: TensorSpec, size: Size, seed: int) -> Iterator[tuple[str, np.n
         "saturated primaries": _primaries,
     }
     for name, pattern in patterns.items():
-        yield name, (spec.minimum + pattern(shape) * (spec.maximum - spec.minimum)).astype(np.float32)
+        # In the 8 bits that a picture has, so that no format has to round it.
+        yield name, encode(spec, np.rint(pattern(shape) * LEVELS) / (LEVELS / 2) - 1)
 
 
 def _checkerboard(shape: tuple[int, ...]) -> np.ndarray:

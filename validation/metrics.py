@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from ..model.graph import TensorKind, TensorSpec
+from ..model.pixels import LEVELS, to_levels
 from .measurements import Score
 from .ssim import ssim
 
@@ -12,8 +13,8 @@ from .ssim import ssim
 def score(sample: str, spec: TensorSpec, reference: np.ndarray, output: np.ndarray) -> Score:
     """Compares one output with the reference's.
 
-    NaN or Inf in either makes all numbers NaN, so that no comparison with a limit holds. Nothing is clipped: values outside of the
-    spec's range count as they are.
+    NaN or Inf in either makes all numbers NaN, so that no comparison with a limit holds. Images are compared as people see them: what
+    leaves the spec's range is black or white, in the reference as in the output.
 
     Args:
         spec: of the output; an image is compared by SSIM and PSNR over its range, anything else by its signal-to-noise ratio.
@@ -30,8 +31,20 @@ def score(sample: str, spec: TensorSpec, reference: np.ndarray, output: np.ndarr
         return Score(sample, math.nan if is_image else None, math.nan, math.nan)
     if not is_image:
         return Score(sample, None, _snr_db(reference, difference), largest)
-    similarity = ssim(reference[0], output[0], spec.minimum, spec.maximum)
-    return Score(sample, similarity, _psnr_db(difference, spec.maximum - spec.minimum), largest)
+    shown = visible(spec, reference), visible(spec, output)
+    difference = _difference(*shown)
+    structure = ssim(shown[0][0], shown[1][0], 0, LEVELS)
+    return Score(sample, structure, _psnr_db(difference, LEVELS), _max_abs(difference) * (spec.maximum - spec.minimum) / LEVELS)
+
+
+def visible(spec: TensorSpec, image: np.ndarray) -> np.ndarray:
+    """What can be seen of an image: levels from 0 to 255, not rounded; NaN stays NaN."""
+    return np.clip(to_levels(spec, image), 0, LEVELS)
+
+
+def similarity(spec: TensorSpec, reference: np.ndarray, output: np.ndarray) -> float:
+    """SSIM of an image (1, C, H, W) with the reference's, as ``score`` computes it."""
+    return ssim(visible(spec, reference)[0], visible(spec, output)[0], 0, LEVELS)
 
 
 def psnr_db(reference: np.ndarray, output: np.ndarray, data_range: float) -> float:

@@ -130,7 +130,7 @@ def _measure_unit(
         evaluator = next((runner.execution.evaluator for runner in runners.values() if runner.execution.evaluator), "")
         runs = {graph.name: checked_run(runners[graph.name].run, graph, task.size, artifact.name) for graph in model.graphs}
         cached = {name: CachedRun(run) for name, run in runs.items()}
-        qualities = compare_all(model, cached, task.reference, task.samples, task.hard_samples, tick)
+        qualities = compare_all(model, cached, task.reference, task.samples, task.hard_samples, tick, built.target.shown)
         memory.result()  # nothing else may run while latency is measured
         meter = LoadMeter()
         latency = () if evaluator else tuple(_time_all(model, inputs, runs, task.ort_float, task.settings, tick))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from .reference import Reference
 
 END_TO_END = ""  # stands beside the graphs' names
 SCORING_THREADS = 2
+Shown = Callable[[TensorSpec, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,14 @@ def compare_all(
     samples: Sequence[Sample],
     hard_samples: Sequence[Sample],
     tick: Callable[[str], None],
+    shown: Shown = lambda spec, array: array,
 ) -> Qualities:
     """Scores all samples; the next sample runs while the last one is scored.
 
     Args:
         runs: of the artifact's graphs, by name.
         tick: is told each sample's name when it has run.
+        shown: the reference's output as the artifact's format carries it.
 
     Raises:
         ExecutionError: a graph crashed or returned other outputs than declared, or the scenario failed with them; names the sample.
@@ -57,7 +60,9 @@ def compare_all(
     with ThreadPoolExecutor(SCORING_THREADS) as pool:
         waiting: list[tuple[bool, str, Future[Score]]] = []
         for hard, sample in [(False, sample) for sample in samples] + [(True, sample) for sample in hard_samples]:
-            comparisons = list(_comparisons(model, sample, runs, reference))
+            comparisons = [
+                replace(each, reference=shown(each.spec, each.reference)) for each in _comparisons(model, sample, runs, reference)
+            ]
             found += [(was_hard, where, future.result()) for was_hard, where, future in waiting]
             waiting = [(hard, item.where, pool.submit(_score, item)) for item in comparisons]
             tick(sample.name)

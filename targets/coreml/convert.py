@@ -10,7 +10,7 @@ from ...model.errors import CaptureError
 from ...model.graph import Size, TensorKind, TensorSpec
 from ..base import Precision
 from ..silence import silence
-from .interface import LEVELS, is_image, with_interface
+from .interface import colour_space, is_image, scale_and_bias, with_interface
 from .options import DEPLOYMENT_TARGETS, CoreMLOptions
 
 if TYPE_CHECKING:
@@ -107,9 +107,8 @@ def _input(spec: TensorSpec, sizes: Sequence[Size]) -> Any:
     shape = shapes[0] if len(shapes) == 1 else ct.EnumeratedShapes(shapes=[list(each) for each in shapes], default=list(shapes[0]))
     if not is_image(spec):
         return ct.TensorType(name=spec.name, shape=shape)
-    scale = (spec.maximum - spec.minimum) / LEVELS
-    bias = [spec.minimum] * spec.channels if spec.channels > 1 else spec.minimum
-    return ct.ImageType(name=spec.name, shape=shape, scale=scale, bias=bias, color_layout=_layout(spec))
+    scale, bias = scale_and_bias(spec)
+    return ct.ImageType(name=spec.name, shape=shape, scale=scale, bias=bias if spec.channels > 1 else bias[0], color_layout=_layout(spec))
 
 
 def _output(spec: TensorSpec) -> Any:
@@ -121,7 +120,7 @@ def _output(spec: TensorSpec) -> Any:
 def _layout(spec: TensorSpec) -> Any:
     import coremltools as ct
 
-    return ct.colorlayout.RGB if spec.channels == 3 else ct.colorlayout.GRAYSCALE
+    return ct.colorlayout[colour_space(spec)]
 
 
 def _with_int8_weights(model: "MLModel") -> "MLModel":

@@ -6,7 +6,7 @@ from typing import Any
 from ...model.errors import ArtifactError
 from ...model.graph import Size, TensorKind, TensorSpec
 from ..base import GraphArtifact
-from .interface import is_image
+from .interface import colour_space, is_image
 
 
 def check_features(specification: Any, graph: GraphArtifact, size: Size, path: Path) -> None:
@@ -17,6 +17,18 @@ def check_features(specification: Any, graph: GraphArtifact, size: Size, path: P
         wanted = {spec.name: _shape(spec, size) for spec in specs}
         if found.keys() != wanted.keys() or any(found[name] and wanted[name] not in found[name] for name in found):
             raise ArtifactError(f"{path}: its {kind} are {found}, the manifest says {wanted}; build the artifact again")
+        spaces = {feature.name: _colour_space(feature) for feature in features}
+        wanted_spaces = {spec.name: colour_space(spec) if is_image(spec) else "" for spec in specs}
+        if spaces != wanted_spaces:
+            raise ArtifactError(
+                f"{path}: colour spaces of its {kind} are {spaces}, the manifest says {wanted_spaces}; build the artifact again"
+            )
+
+
+def _colour_space(feature: Any) -> str:
+    """``RGB``, ``BGR`` or ``GRAYSCALE``; empty for what is no image."""
+    image = feature.type.imageType
+    return image.ColorSpace.Name(image.colorSpace) if feature.type.WhichOneof("Type") == "imageType" else ""
 
 
 def shapes_of(feature: Any) -> list[tuple[int, ...]]:

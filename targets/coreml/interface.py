@@ -12,12 +12,12 @@ from torch.export import Dim, ExportedProgram
 
 from ...model.errors import CaptureError
 from ...model.graph import Size, TensorKind, TensorSpec
+from ...model.pixels import LEVELS, affine, from_levels, to_levels
 from .unsigned_activations import unsigned_activations
 
 if TYPE_CHECKING:
     from ...export.program import GraphProgram
 
-LEVELS = 255
 # What coremltools 9.0 converts to something else without a word.
 MISCONVERTED: dict[Any, str] = {
     torch.ops.aten._upsample_bilinear2d_aa.default: "Core ML has no antialiasing, and the converter leaves it out",
@@ -26,55 +26,89 @@ MISCONVERTED: dict[Any, str] = {
 
 
 def is_image(spec: TensorSpec) -> bool:
-    """Whether Core ML passes a tensor as a pixel buffer: RGB or grey."""
+    """Whether Core ML passes a tensor as a pixel buffer: three colours or grey. With alpha it stays an array."""
     return spec.kind is TensorKind.IMAGE and spec.channels in (1, 3)
+
+
+def colour_space(spec: TensorSpec) -> str:
+    """An image's colour space as coremltools and the specification call it: in which order the program has the channels."""
+    return spec.order if spec.channels == 3 else "GRAYSCALE"
 
 
 def to_package(spec: TensorSpec, array: np.ndarray) -> np.ndarray:
     """A graph's value as the package takes it: 0 to 255 for an image, in 8 bits as in a pixel buffer; (1,) for a scalar."""
     if is_image(spec):
-        unit = (array.astype(np.float64) - spec.minimum) / (spec.maximum - spec.minimum)
-        return np.clip(np.rint(unit * LEVELS), 0, LEVELS).astype(np.float32)
+        return np.clip(np.rint(to_levels(spec, array)), 0, LEVELS).astype(np.float32)
     return array.reshape(1) if spec.kind is TensorKind.SCALAR else array
 
 
+def scale_and_bias(spec: TensorSpec) -> tuple[float, list[float]]:
+    """What Core ML itself does to the levels of an image: one factor, and a number for each channel to add.
+
+    Where ``std`` differs between channels, that gives pixels in the range, and the program does the rest.
+    """
+    factor = (spec.maximum - spec.minimum) / LEVELS
+    if _normalises(spec):
+        return factor, [spec.minimum] * spec.channels
+    std = spec.std[0] if spec.std else 1.0
+    return factor / std, [(spec.minimum - mean) / std for mean in spec.mean or (0.0,) * spec.channels]
+
+
 def as_captured(spec: TensorSpec, value: np.ndarray) -> np.ndarray:
-    """What a package takes, as the program with its ``Interface`` takes it: Core ML itself scales an image to the program's range."""
+    """What a package takes, as the program with its ``Interface`` takes it: Core ML itself scales an image (``scale_and_bias``)."""
     if not is_image(spec):
         return value
-    return (value * np.float32((spec.maximum - spec.minimum) / LEVELS) + np.float32(spec.minimum)).astype(np.float32)
+    scale, bias = scale_and_bias(spec)
+    return (value.astype(np.float64) * scale + np.array(bias)[:, None, None]).astype(np.float32)
+
+
+def _normalises(spec: TensorSpec) -> bool:
+    """Whether the program itself takes mean and standard deviation from the input."""
+    return is_image(spec) and len(set(spec.std)) > 1
 
 
 def from_package(spec: TensorSpec, array: np.ndarray) -> np.ndarray:
     """The inverse. An image comes in the 8 bits of a pixel buffer, rounded to the nearest; NaN stays NaN, so that it is found."""
     if is_image(spec):
-        return as_captured(spec, np.clip(np.rint(array.astype(np.float32)), 0, LEVELS))
+        return from_levels(spec, np.clip(np.rint(array.astype(np.float32)), 0, LEVELS))
     return array.astype(np.float32).reshape(1, -1) if spec.kind is TensorKind.SCALAR else array.astype(np.float32)
 
 
 class Interface(nn.Module):
-    """A captured program with scalars of shape (1,) and images of 0 to 255 as outputs; the input's scale is Core ML's own part."""
+    """A captured program with scalars of shape (1,) and images of 0 to 255 as outputs; the input's scale is Core ML's own part.
+
+    What no such scale can say (a standard deviation for each channel) is computed here.
+    """
 
     def __init__(self, program: ExportedProgram, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
         super().__init__()
         self.program = program.module(check_guards=False)
         unsigned_activations(self.program)
         self.inputs, self.outputs = inputs, outputs
+        for spec in filter(is_image, (*inputs, *outputs)):
+            for name, numbers in zip(("std", "mean"), affine(spec), strict=True):
+                self.register_buffer(f"{spec.name}_{name}", torch.from_numpy(numbers.astype(np.float32))[None])
 
     def forward(self, *given: Tensor) -> Tensor | tuple[Tensor, ...]:
         """The program's inputs and outputs, in order."""
-        values = [value.reshape(1, 1) if spec.kind is TensorKind.SCALAR else value for spec, value in zip(self.inputs, given, strict=True)]
+        values = [self._taken(spec, value) for spec, value in zip(self.inputs, given, strict=True)]
         result = self.program(*values)
         results = result if isinstance(result, (tuple, list)) else (result,)
-        shown = tuple(_shown(spec, value) for spec, value in zip(self.outputs, results, strict=True))
+        shown = tuple(self._shown(spec, value) for spec, value in zip(self.outputs, results, strict=True))
         return shown[0] if len(shown) == 1 else shown
 
+    def _taken(self, spec: TensorSpec, value: Tensor) -> Tensor:
+        if _normalises(spec):
+            return (value - self.get_buffer(f"{spec.name}_mean")) / self.get_buffer(f"{spec.name}_std")
+        return value.reshape(1, 1) if spec.kind is TensorKind.SCALAR else value
 
-def _shown(spec: TensorSpec, value: Tensor) -> Tensor:
-    if is_image(spec):
+    def _shown(self, spec: TensorSpec, value: Tensor) -> Tensor:
+        if not is_image(spec):
+            return value.reshape(1) if spec.kind is TensorKind.SCALAR else value
+        if spec.mean or spec.std:
+            value = value * self.get_buffer(f"{spec.name}_std") + self.get_buffer(f"{spec.name}_mean")
         # Clamped, because a pixel buffer has no room for anything else.
         return (value.clamp(spec.minimum, spec.maximum) - spec.minimum) * (LEVELS / (spec.maximum - spec.minimum))
-    return value.reshape(1) if spec.kind is TensorKind.SCALAR else value
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...model.graph import TensorKind, TensorSpec
+from ...model.pixels import describe as describe_values
 from ...validation.mil.package import main_block, replace_operations
 from ..base import Precision
 from .interface import is_image
@@ -131,4 +132,6 @@ def description(spec: TensorSpec) -> str:
         return f"A number from {spec.minimum:g} to {spec.maximum:g}"
     if spec.kind is TensorKind.VECTOR:
         return f"{spec.channels} numbers"
+    if spec.kind is TensorKind.IMAGE and spec.channels == 4:
+        return f"{spec.order}A image, {describe_values(spec)}"
     return f"{spec.channels} channels from {spec.minimum:g} to {spec.maximum:g}"

@@ -9,6 +9,7 @@ from PIL import Image
 
 from ...model.errors import ArtifactError, ExecutionError
 from ...model.graph import Arrays, Size
+from ...model.pixels import reordered
 from ...validation.mil.package import read_specification
 from ..base import Execution, GraphArtifact, Runner
 from ..runner_checks import check_inputs, check_int8
@@ -70,13 +71,15 @@ class PredictRunner(Runner):
         given = {}
         for spec in self._graph.inputs:
             value = to_package(spec, inputs[spec.name])
-            given[spec.name] = _to_picture(value) if is_image(spec) else value
+            given[spec.name] = _to_picture(reordered(spec, value)) if is_image(spec) else value
         found = self._model.predict(given)
         missing = [spec.name for spec in self._graph.outputs if spec.name not in found]
         if missing:
             raise ArtifactError(f"graph '{self._graph.name}': Core ML gave {', '.join(found)}, not {', '.join(missing)}")
         return {
-            spec.name: from_package(spec, _from_picture(found[spec.name]) if is_image(spec) else np.asarray(found[spec.name]))
+            spec.name: from_package(
+                spec, reordered(spec, _from_picture(found[spec.name])) if is_image(spec) else np.asarray(found[spec.name])
+            )
             for spec in self._graph.outputs
         }
 

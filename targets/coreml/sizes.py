@@ -10,6 +10,7 @@ from torch.export import ExportedProgram
 from ...export.program import GraphProgram
 from ...model.errors import CaptureError
 from ...model.graph import Size, TensorKind, TensorSpec
+from ...model.pixels import LEVELS, from_levels
 from ...validation.metrics import snr_db
 from ...validation.mil.evaluator import Evaluator
 from ...validation.mil.package import open_package
@@ -52,4 +53,4 @@ def _smooth(spec: TensorSpec, size: Size) -> np.ndarray:
     rows, columns = np.mgrid[: shape[2], : shape[3]]
     phases = np.arange(shape[1])[:, None, None]
     unit = 0.5 + 0.25 * (np.sin(rows / 7 + phases) + np.cos(columns / 11 - phases))
-    return (spec.minimum + unit * (spec.maximum - spec.minimum))[None].astype(np.float32)
+    return from_levels(spec, unit[None] * LEVELS)

@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...export.program import Program
 from ...model.errors import ExecutionError
-from ...model.graph import Arrays
+from ...model.graph import Arrays, TensorSpec
 from ..artifact import describe_files, graph_path
 from ..base import Artifact, Availability, Divergence, Finding, GraphArtifact, Precision, Runner, Target
 from ..packages import install_command, missing_packages, require
@@ -54,6 +56,11 @@ class CoreMLTarget(Target):
 
     def on(self, unit: str) -> Target:
         return CoreMLTarget(self.options, unit)
+
+    def shown(self, spec: TensorSpec, array: np.ndarray) -> np.ndarray:
+        from .interface import from_package, to_package
+
+        return from_package(spec, to_package(spec, array))
 
     def preflight(self, program: Program, precisions: Sequence[Precision]) -> tuple[Finding, ...]:
         require(self.name, PACKAGES)

@@ -267,8 +267,8 @@ def test_to_array_resamples_with_lanczos(size: tuple[int, int]) -> None:
 
 
 def test_to_array_refuses_another_mode() -> None:
-    with pytest.raises(ValueError, match="mode L"):
-        to_array(Image.new("L", (4, 4)), (4, 4))
+    with pytest.raises(ValueError, match="mode P"):
+        to_array(Image.new("P", (4, 4)), (4, 4))
 
 
 def test_to_image_inverts_to_array() -> None:

@@ -83,7 +83,7 @@ def test_a_single_graph_needs_one_set(photos: ImageSet, styles: ImageSet) -> Non
 def test_images_are_read_one_by_one(photos: ImageSet, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
     load = ImageSet.load
-    monkeypatch.setattr(ImageSet, "load", lambda self, index, size: read.append(index) or load(self, index, size))
+    monkeypatch.setattr(ImageSet, "load", lambda self, index, *rest: read.append(index) or load(self, index, *rest))
     samples = make_samples(single_graph(nn.Identity()), (8, 8), [photos], "all")
     assert read == []
     next(samples)
@@ -125,7 +125,7 @@ def test_an_empty_set_is_refused() -> None:
 
 
 def test_models_that_images_cannot_feed_are_refused(photos: ImageSet) -> None:
-    with pytest.raises(RecipeError, match="'grey' wants 1 channels"):
-        make_samples(model(TensorSpec("grey", channels=1)), (8, 8), [photos], "all")
+    with pytest.raises(RecipeError, match="'depth' wants 2 channels; pictures have 1"):
+        make_samples(model(TensorSpec("depth", channels=2)), (8, 8), [photos], "all")
     with pytest.raises(RecipeError, match="no image among"):
         make_samples(model(ALPHA), (8, 8), [photos], "all")

@@ -150,7 +150,7 @@ def test_damaged_photo_is_named_and_the_others_painted(brush: Brush, folder: Pat
         (("photos/a.jpg", "-o", "style.jpg"), "would be overwritten"),
         (("photos", "-o", "out.png"), "3 photos for the one file out.png"),
         (("photos", "more", "-o", "out"), "would both become out/a.jpg"),
-        (("photos/a.jpg", "-o", "out.heic"), "cannot write '.heic'"),
+        (("photos/a.jpg", "-o", "out.heic"), "'.heic' cannot be written"),
         (("photos/a.jpg", "-o", "notes"), "notes is a file"),
         (("nothing/*.jpg", "-o", "out"), "matches no file"),
         (("photos", "-o", "out", "--weights", "1,2"), "2 numbers for 1 styles"),

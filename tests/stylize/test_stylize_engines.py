@@ -10,8 +10,9 @@ from stylize_files import CHECKPOINT, STYLE
 
 from instantstyle.calibration.images import load_image
 from instantstyle.model.checkpoint import load_checkpoint
-from instantstyle.stylize.artifact_engine import ArtifactEngine, toned
+from instantstyle.stylize.artifact_engine import ArtifactEngine
 from instantstyle.stylize.network_engine import MARGIN, NetworkEngine
+from instantstyle.stylize.tone import toned
 
 
 def ignore(done: int, total: int) -> None:
@@ -83,7 +84,8 @@ def test_tiles_of_an_artifact_share_one_tone(engine: NetworkEngine, artifact: Pa
     """Against the network on the whole photo: nearer than the faded tiles alone are, and near. One half of the photo is bright and dull."""
     photo = np.concatenate((photo, 0.2 * photo + np.float32(0.6)), axis=2)
     runs = ArtifactEngine(artifact, 1)
-    painted, plain = runs.paint(photo, code, 1.0, ignore), runs._paint_windows(photo, code, 1.0, ignore)
+    prepared = {"code": code, "alpha": np.ones((1, 1), np.float32)}
+    painted, (plain, _) = runs.paint(photo, code, 1.0, ignore), runs.painter._paint_windows(photo, prepared, ignore)
     runs.close()
     wanted = whole(engine, photo, code)
     tones = [gaussian(image[0], sigma=12, channel_axis=0) for image in (painted, plain, wanted)]

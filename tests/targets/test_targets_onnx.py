@@ -38,6 +38,7 @@ class TestOnnx(TargetSuite):
         assert (facts["instantstyle.model"], facts["instantstyle.graph"], facts["instantstyle.size"]) == ("small", "stylizer", "32x48")
         assert json.loads(facts["instantstyle.inputs"])[0] == {
             "name": "photo", "kind": "image", "shape": [1, 3, 32, 48], "minimum": -1.0, "maximum": 1.0,
+            "order": "RGB", "mean": [], "std": [],
         }  # fmt: skip
 
     def test_int8_weights_are_stored_as_int8(self, emitted: Emitted) -> None:

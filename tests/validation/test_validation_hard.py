@@ -60,3 +60,16 @@ def test_a_model_without_scalars_gets_the_images_in_its_own_range() -> None:
     found = {sample.name: sample.inputs["image"] for sample in hard_samples(model, (16, 16), ordinary)}
     assert list(found) == ["flat black", "flat white", "noise", "checkerboard", "saturated primaries"]
     assert found["flat white"].max() == 255 and found["flat black"].max() == 0 and found["checkerboard"].shape == (1, 1, 16, 16)
+
+
+def test_they_are_pictures_of_8_bits_in_the_networks_own_encoding() -> None:
+    spec = TensorSpec("image", minimum=0, maximum=255, mean=(10.0, 20.0, 30.0), order="BGR")
+    model = single_graph(fakes.Encoder())
+    model = type(model)(model.name, model.graphs, model.scenario, (spec,), model.hot_graph)
+    ordinary = type(fakes.samples(1)[0])("x", {"image": np.zeros((1, 3, 16, 48), np.float32)})
+    found = {
+        sample.name: sample.inputs["image"] + np.array([10, 20, 30])[:, None, None] for sample in hard_samples(model, (16, 48), ordinary)
+    }
+    np.testing.assert_allclose(found["noise"], np.rint(found["noise"]), atol=1e-4)
+    # The first band is red, which is the network's third channel.
+    np.testing.assert_allclose(found["saturated primaries"][0, :, 0, 0], [0, 0, 255], atol=1e-4)

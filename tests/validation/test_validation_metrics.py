@@ -127,3 +127,28 @@ def test_a_vector_has_no_ssim_and_nan_in_it_is_seen() -> None:
 def test_score_refuses_other_shapes() -> None:
     with pytest.raises(ValueError, match="shapes differ"):
         score("s", IMAGE, np.zeros((1, 3, 16, 16)), np.zeros((1, 3, 16, 1)))
+
+
+def test_what_leaves_the_range_is_judged_as_it_is_seen() -> None:
+    """A reference that is far beyond white is white, in a format that clips as in one that does not."""
+    x, _ = pair((3, 16, 16), 0.0)
+    reference = (4 * x - 2)[None]
+    clipped = np.clip(reference, -1, 1)
+    for output in (reference, clipped):
+        assert score("s", IMAGE, reference, output).ssim == pytest.approx(1.0, abs=1e-12)
+        assert score("s", IMAGE, reference, output).max_abs == 0
+    darker = score("s", IMAGE, reference, clipped - 0.25)
+    settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 2.0, "channel_axis": 0}
+    assert darker.ssim == pytest.approx(structural_similarity(clipped[0] + 1, np.clip(clipped[0] - 0.25, -1, 1) + 1, **settings), abs=1e-9)
+    assert darker.max_abs == pytest.approx(0.25)
+
+
+def test_mean_and_std_are_undone_before_anything_is_compared() -> None:
+    x, y = pair((3, 16, 16), 0.05)
+    plain = score("s", TensorSpec("image", minimum=0, maximum=1), x[None], y[None])
+    std, mean = np.array([0.2, 0.4, 0.1])[:, None, None], np.array([0.5, 0.4, 0.3])[:, None, None]
+    spec = TensorSpec("image", minimum=0, maximum=1, mean=(0.5, 0.4, 0.3), std=(0.2, 0.4, 0.1))
+    normalised = score("s", spec, ((x - mean) / std)[None], ((y - mean) / std)[None])
+    assert normalised.ssim == pytest.approx(plain.ssim, abs=1e-9)
+    assert normalised.psnr_db == pytest.approx(plain.psnr_db, abs=1e-9)
+    assert normalised.max_abs == pytest.approx(plain.max_abs, abs=1e-9)
