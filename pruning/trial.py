@@ -38,14 +38,14 @@ def channel_groups(module: nn.Module, inputs: tuple[Tensor, ...], left_out: Call
         # Found anew, other groups may have gone with it.
         if name in refused and (other := _read_otherwise(module, inputs, found, name, left_out)):
             found, refused = other, _tried(module, inputs, other)
-    groups = tuple(replace(group, obstacle=refused.get(group.name, group.obstacle)) for group in found.groups)
-    return replace(found, groups=groups)
+    return replace(found, groups=tuple(replace(group, obstacle=refused.get(group.name, "")) for group in found.groups))
 
 
 def _tried(module: nn.Module, inputs: tuple[Tensor, ...], found: Channels) -> dict[str, str]:
     """Of every group that cannot be pruned why."""
     names = [group.name for group in found.groups if not group.obstacle]
-    return isolate(lambda chosen: obstacle(module, inputs, found, _half(found, chosen)), names)[1]
+    known = {group.name: group.obstacle for group in found.groups if group.obstacle}
+    return known | isolate(lambda chosen: obstacle(module, inputs, found, _half(found, chosen)), names)[1]
 
 
 def _without(found: Channels, left_out: Callable[[ChannelGroup], bool]) -> Channels:

@@ -23,7 +23,7 @@ from ..export.quantizer import module_path
 from ..export.settings import PruneSettings, QuantizeSettings
 from ..model.graph import Arrays, Graph, Model, Run, Size
 from ..pruning.channels import ChannelGroup, keep_best
-from ..pruning.heads import expose_heads
+from ..pruning.heads import heads_of
 from ..pruning.prune import Prunable, parameter_count, prunable
 from ..pruning.trial import remove_all
 from ..validation.cached_run import CachedRun
@@ -143,7 +143,7 @@ class SensitivityAnalysis:
 
                 def make(group: ChannelGroup = group, kept: list[int] = kept) -> nn.Module:
                     slim = copy.deepcopy(found.module)
-                    expose_heads(slim)[group.name].keep_heads(kept)
+                    heads_of(slim)[group.name].keep_heads(kept)
                     return slim
 
                 if len(kept) < group.width:

@@ -281,7 +281,7 @@ def channel_shuffle() -> nn.Module:
 
 def einsum_mixing() -> nn.Module:
     def forward(self: nn.Module, x: Tensor) -> Tensor:
-        scores = torch.einsum("bchw,bdhw->bcd", self.left(x), self.right(x)) / x[0, 0].numel()
+        scores = torch.einsum("bchw,bdhw->bcd", self.left(x), self.right(x)) / x.shape[-1] ** 2
         return x + torch.einsum("bcd,bdhw->bchw", scores.softmax(2), x)
 
     return net(Apply(forward, left=conv(WIDTH, WIDTH, 1), right=conv(WIDTH, WIDTH, 1)))
@@ -292,7 +292,7 @@ PRUNED = {
     for made in (
         *(gate, halves_by_slices, convnext, excite, shuffle_unit, pixels_by_hand, transposed_attention, spatial_attention, dense),
         *(skip_over_concatenation, written_in_place, used_twice, own_kernel, modulated, bottleneck_groups, positions, hourglass),
-        *(deconvolutions, multipliers, channel_shuffle, einsum_mixing, window_attention),
+        *(deconvolutions, multipliers, channel_shuffle, einsum_mixing),
     )
 }
 
@@ -355,5 +355,6 @@ OBSTACLES = {
     "unequal_split": (unequal_split, r"split into 4, 12 in '2'"),
     "efficient_attention": (efficient_attention, r"height or width \(convolution\) in '2.mix'"),
     "sorted_channels": (sorted_channels, r"order or number matters \(_fft_.2c\) in '2'"),
+    "window_attention": (window_attention, r"without some of them '2.out' fails: mat1 and mat2"),
     "plain_norm": (plain_norm, r"without some of them '2' fails"),
 }
