@@ -1,7 +1,7 @@
-"""What becomes of channels in each ATen operation: sums, products, convolutions, statistics. ``rules_shape.py`` has those that only move entries.
+"""What becomes of channels in each ATen operation: sums, products, convolutions, statistics.
 
 A rule computes the operation and notes what the axes of its result stand for. Of an operation without a rule nothing is known: the channels
-that enter it stay.
+that enter it stay. ``rules_shape.py`` has the operations that only move entries.
 """
 
 from collections.abc import Callable, Sequence
@@ -103,9 +103,23 @@ def broadcast(trace: ChannelTrace, tensors: Sequence[Tensor], rank: int, what: s
     return tuple(axes)
 
 
-@rule("_prelu_kernel", "hardswish", "copy", "masked_fill", "_to_copy", "lift_fresh", "lift_fresh_copy", "detach", "alias", "contiguous", "fill", "zero")
+@rule(
+    "_prelu_kernel",
+    "hardswish",
+    "copy",
+    "masked_fill",
+    "_to_copy",
+    "lift_fresh",
+    "lift_fresh_copy",
+    "detach",
+    "alias",
+    "contiguous",
+    "fill",
+    "zero",
+)
 @rule("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "view_as_complex", "isnan", "isinf")
 def pointwise(trace: ChannelTrace, call: Call) -> Any:
+    """Entries at one place are combined."""
     tensors = call.tensors
     result = call.run()
     rank = max((value.dim() for value in tensors), default=0)
@@ -143,6 +157,7 @@ def multiply(trace: ChannelTrace, one: Ids | None, other: Ids | None, weights: S
 
 @rule("convolution")
 def convolution(trace: ChannelTrace, call: Call) -> Any:
+    """Its input's channels are its weight's input axis; it goes on with the output axis."""
     x, weight, bias, groups = (call.args[name] for name in ("input", "weight", "bias", "groups"))
     axes, (rows, columns) = trace.of(x), trace.of(weight)[:2]
     batched = x.dim() - 2 == len(call.args["stride"])
@@ -188,10 +203,11 @@ def _grouped(
 
 @rule("mm", "bmm", "addmm", "baddbmm", "mv", "addmv", "dot", "addbmm")
 def matrix_product(trace: ChannelTrace, call: Call) -> Any:
+    """The axes that are summed over go together."""
     names = [name for name in ("self", "mat1", "batch1", "mat", "mat2", "batch2", "vec", "vec2", "tensor") if name in call.args]
     one, other = names[-2:]
     left, right = call.args[one], call.args[other]
-    a, b = trace.of(left), trace.of(right)
+    a, b = list(trace.of(left)), list(trace.of(right))
     inner = b[-2] if len(b) > 1 else b[-1]
     outer = b[-1] if len(b) > 1 else None
     weights = [(a[-1], a[-2] if len(a) > 1 else None)] if trace.is_weight(left) else []
@@ -208,8 +224,15 @@ def matrix_product(trace: ChannelTrace, call: Call) -> Any:
     return note(trace, call, result, axes)
 
 
-@rule("native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "_batch_norm_no_update", "_batch_norm_with_update")
+@rule(
+    "native_batch_norm",
+    "_native_batch_norm_legit",
+    "_native_batch_norm_legit_no_training",
+    "_batch_norm_no_update",
+    "_batch_norm_with_update",
+)
 def batch_norm(trace: ChannelTrace, call: Call) -> Any:
+    """Five tensors of one value for each channel."""
     axes = trace.of(call.args["input"])
     per_channel = [call.args.get(name) for name in ("weight", "bias", "running_mean", "running_var")]
     for value in per_channel:
@@ -220,6 +243,7 @@ def batch_norm(trace: ChannelTrace, call: Call) -> Any:
 
 @rule("native_group_norm")
 def group_norm(trace: ChannelTrace, call: Call) -> Any:
+    """Groups keep as many channels as each other; statistics are of those that are not silent."""
     x, groups, width = call.args["input"], call.args["group"], call.args["C"]
     axes = trace.of(x)
     for name in ("weight", "bias"):
@@ -238,6 +262,7 @@ def group_norm(trace: ChannelTrace, call: Call) -> Any:
 
 @rule("native_layer_norm", "_fused_rms_norm")
 def layer_norm(trace: ChannelTrace, call: Call) -> Any:
+    """Statistics are of the channels that are not silent."""
     x, count = call.args["input"], len(call.args["normalized_shape"])
     axes = trace.of(x)
     parts = [name for name in ("weight", "bias") if call.args.get(name) is not None]
@@ -263,7 +288,24 @@ def _note_first(trace: ChannelTrace, call: Call, result: Any, axes: Axes) -> Any
     return result
 
 
-@rule("sum", "mean", "amax", "amin", "var", "var_mean", "std", "std_mean", "linalg_vector_norm", "norm", "logsumexp", "prod", "max", "min", "any", "all")
+@rule(
+    "sum",
+    "mean",
+    "amax",
+    "amin",
+    "var",
+    "var_mean",
+    "std",
+    "std_mean",
+    "linalg_vector_norm",
+    "norm",
+    "logsumexp",
+    "prod",
+    "max",
+    "min",
+    "any",
+    "all",
+)
 def reduction(trace: ChannelTrace, call: Call) -> Any:
     """Statistics of the entries that are not silent."""
     x = call.args["self"]
@@ -283,5 +325,6 @@ def reduction(trace: ChannelTrace, call: Call) -> Any:
 
 @rule("_softmax", "_log_softmax", "_safe_softmax", "softmax", "log_softmax")
 def softmax(trace: ChannelTrace, call: Call) -> Any:
+    """The silent entries have no part in it."""
     x = call.args["self"]
     return note(trace, call, call.run(self=silenced(trace, x, call.args["dim"], -torch.inf)), trace.of(x))

@@ -14,6 +14,7 @@ from .units import Ids
 
 @rule("view", "_unsafe_view", "reshape", "_reshape_alias", "unsqueeze", "squeeze", "_reshape_copy", "view_as")
 def reshape(trace: ChannelTrace, call: Call) -> Any:
+    """Axes are merged and taken apart."""
     x = call.args["self"]
     result = call.run()
     before, axes = trace.of(x), [None] * result.dim()
@@ -73,6 +74,7 @@ def _taken_apart(trace: ChannelTrace, flat: Ids, sizes: Sequence[int]) -> tuple[
 
 @rule("permute", "transpose", "t", "numpy_T")
 def permute(trace: ChannelTrace, call: Call) -> Any:
+    """Axes change places."""
     x = call.args["self"]
     order = list(range(x.dim()))
     if "dims" in call.args:
@@ -103,6 +105,7 @@ def expand(trace: ChannelTrace, call: Call) -> Any:
 
 @rule("cat", "concat", "concatenate")
 def concatenate(trace: ChannelTrace, call: Call) -> Any:
+    """Channels follow each other."""
     result = call.run()
     tensors = [value for value in call.tensors if value.dim() == result.dim()]
     dim = call.args["dim"] % result.dim()
@@ -133,6 +136,7 @@ def _chained(trace: ChannelTrace, sizes: Sequence[int], parts: Sequence[Ids | No
 
 @rule("stack")
 def stack(trace: ChannelTrace, call: Call) -> Any:
+    """A new axis of fixed size."""
     result = call.run()
     axes = list(trace.of(call.tensors[0]))
     for value in call.tensors[1:]:
@@ -144,6 +148,7 @@ def stack(trace: ChannelTrace, call: Call) -> Any:
 
 @rule("split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "chunk", "unsafe_chunk")
 def split(trace: ChannelTrace, call: Call) -> Any:
+    """Equal parts are as long as each other after pruning, too."""
     x, parts = call.args["self"], call.run()
     dim = call.args.get("dim", 0) % x.dim()
     ids = trace.of(x)[dim]
@@ -162,6 +167,7 @@ def split(trace: ChannelTrace, call: Call) -> Any:
 
 @rule("slice")
 def slice_(trace: ChannelTrace, call: Call) -> Any:
+    """Part of an axis."""
     x, result = call.args["self"], call.run()
     dim = call.args["dim"] % x.dim()
     axes = list(trace.of(x))
@@ -180,6 +186,7 @@ def slice_(trace: ChannelTrace, call: Call) -> Any:
 
 @rule("glu")
 def glu(trace: ChannelTrace, call: Call) -> Any:
+    """The two halves of a gate."""
     x, result = call.args["self"], call.run()
     axes, dim = list(trace.of(x)), call.args["dim"] % x.dim()
     ids = axes[dim]
@@ -189,6 +196,7 @@ def glu(trace: ChannelTrace, call: Call) -> Any:
 
 @rule("select", "unbind")
 def select(trace: ChannelTrace, call: Call) -> Any:
+    """One entry of an axis."""
     x, dim = call.args["self"], call.args["dim"] % call.args["self"].dim()
     trace.freeze(trace.of(x)[dim], "one of them is taken out")
     return note(trace, call, call.run(), tuple(ids for axis, ids in enumerate(trace.of(x)) if axis != dim))
@@ -196,6 +204,7 @@ def select(trace: ChannelTrace, call: Call) -> Any:
 
 @rule("flip")
 def flip(trace: ChannelTrace, call: Call) -> Any:
+    """The order is reversed."""
     x = call.args["self"]
     dims = {dim % x.dim() for dim in call.args["dims"]}
     axes = tuple(ids[::-1].copy() if ids is not None and axis in dims else ids for axis, ids in enumerate(trace.of(x)))
@@ -204,6 +213,7 @@ def flip(trace: ChannelTrace, call: Call) -> Any:
 
 @rule("embedding")
 def embedding(trace: ChannelTrace, call: Call) -> Any:
+    """A table, whose columns are channels."""
     rows, columns = trace.of(call.args["weight"])
     trace.freeze(rows, "they are looked up by number")
     result = call.run()
@@ -212,6 +222,7 @@ def embedding(trace: ChannelTrace, call: Call) -> Any:
 
 @rule("pixel_shuffle")
 def pixel_shuffle(trace: ChannelTrace, call: Call) -> Any:
+    """Blocks of consecutive channels become pixels of one."""
     x, result = call.args["self"], call.run()
     axes = trace.of(x)
     ids = axes[-3]
@@ -228,6 +239,7 @@ def _gone(trace: ChannelTrace, ids: Ids) -> None:
 
 @rule("pixel_unshuffle", "im2col")
 def pixel_unshuffle(trace: ChannelTrace, call: Call) -> Any:
+    """Pixels of a channel become consecutive channels."""
     x, result = call.args["self"], call.run()
     axes = trace.of(x)
     channel = -3
@@ -238,6 +250,7 @@ def pixel_unshuffle(trace: ChannelTrace, call: Call) -> Any:
 
 @rule("native_channel_shuffle", "channel_shuffle")
 def channel_shuffle(trace: ChannelTrace, call: Call) -> Any:
+    """Groups of channels are interleaved."""
     x = call.args["self"] if "self" in call.args else call.args["input"]
     axes = trace.of(x)
     ids, groups = axes[1], call.args["groups"]
@@ -255,7 +268,13 @@ SPATIAL = {
         *("upsample_nearest", "_upsample_nearest_exact"),
     )
 } | {f"max_pool{rank}d_with_indices": rank for rank in (2, 3)}
-SPATIAL |= {"upsample_linear1d": 1, "upsample_bilinear2d": 2, "_upsample_bilinear2d_aa": 2, "upsample_bicubic2d": 2, "_upsample_bicubic2d_aa": 2}
+SPATIAL |= {
+    "upsample_linear1d": 1,
+    "upsample_bilinear2d": 2,
+    "_upsample_bilinear2d_aa": 2,
+    "upsample_bicubic2d": 2,
+    "_upsample_bicubic2d_aa": 2,
+}
 SPATIAL |= {"upsample_trilinear3d": 3, "max_pool1d": 1, "max_pool2d": 2, "mkldnn_max_pool2d": 2, "grid_sampler_2d": 2, "grid_sampler_3d": 3}
 
 
@@ -278,7 +297,7 @@ def along(trace: ChannelTrace, call: Call) -> Any:
         worked = {x.dim() - 1 - place // 2 for place, amount in enumerate(pad) if amount}
     else:
         dims = call.args.get("dims", call.args.get("dim", call.args.get("dimension")))
-        worked = {dim % x.dim() for dim in ([dims] if isinstance(dims, int) else dims)}
+        worked = {dim % x.dim() for dim in ([dims] if isinstance(dims, int) else dims or range(x.dim()))}
     return _leave(trace, call, x, worked)
 
 
@@ -293,6 +312,7 @@ def _leave(trace: ChannelTrace, call: Call, x: Tensor, worked: set[int]) -> Any:
 
 @rule("index_select")
 def index_select(trace: ChannelTrace, call: Call) -> Any:
+    """Entries by number."""
     return _leave(trace, call, call.args["self"], {call.args["dim"] % call.args["self"].dim()})
 
 

@@ -1,6 +1,7 @@
 """Small nets, each of one kind of coupling between channels, all of an RGB image of 16x16 pixels."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +70,7 @@ def net(*middle: nn.Module, entering: int = WIDTH, leaving: int = WIDTH) -> nn.M
 
 
 def gate() -> nn.Module:
-    def forward(self: nn.Module, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Tensor:
         left, right = self.depthwise(self.wide(x)).chunk(2, 1)
         return x + self.narrow(left * right * self.attention(left * right)) * self.scale.beta
 
@@ -86,7 +87,7 @@ def gate() -> nn.Module:
 
 
 def halves_by_slices() -> nn.Module:
-    def forward(self: nn.Module, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Tensor:
         x = self.wide(x)
         half = x.shape[1] // 2
         return x[:, :half] * x[:, half:].sigmoid()
@@ -95,7 +96,7 @@ def halves_by_slices() -> nn.Module:
 
 
 def convnext() -> nn.Module:
-    def forward(self: nn.Module, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Tensor:
         y = self.depthwise(x).permute(0, 2, 3, 1)
         y = self.scale(self.second(functional.gelu(self.first(self.norm(y)))))
         return x + y.permute(0, 3, 1, 2)
@@ -106,7 +107,7 @@ def convnext() -> nn.Module:
 
 
 def excite() -> nn.Module:
-    def forward(self: nn.Module, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Tensor:
         y = functional.hardswish(self.norm(self.depthwise(x)))
         s = self.up(functional.relu(self.down(y.mean((2, 3)))))
         return y * functional.hardsigmoid(s)[:, :, None, None]
@@ -118,7 +119,7 @@ def excite() -> nn.Module:
 def shuffle_unit() -> nn.Module:
     """ShuffleNet v2: half of the channels pass, and halves are interleaved."""
 
-    def forward(self: nn.Module, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Tensor:
         left, right = x.chunk(2, 1)
         y = torch.cat((left, self.body(right)), 1)
         b, c, h, w = y.shape
@@ -130,8 +131,8 @@ def shuffle_unit() -> nn.Module:
 
 
 def pixels_by_hand() -> nn.Module:
-    def forward(self: nn.Module, x: Tensor) -> Tensor:
-        b, c, h, w = x.shape
+    def forward(self: Any, x: Tensor) -> Tensor:
+        b, _, h, w = x.shape
         y = self.up(functional.avg_pool2d(x, 2))
         return y.view(b, -1, 2, 2, h // 2, w // 2).permute(0, 1, 4, 2, 5, 3).reshape(b, -1, h, w)
 
@@ -141,7 +142,7 @@ def pixels_by_hand() -> nn.Module:
 def transposed_attention() -> nn.Module:
     """Restormer: attention between channels of each head."""
 
-    def forward(self: nn.Module, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Tensor:
         b, _, h, w = x.shape
         q, k, v = (part.reshape(b, 4, -1, h * w) for part in self.depthwise(self.qkv(x)).chunk(3, 1))
         q, k = functional.normalize(q, dim=-1), functional.normalize(k, dim=-1)
@@ -155,7 +156,7 @@ def transposed_attention() -> nn.Module:
 def window_attention() -> nn.Module:
     """Swin: attention between the pixels of a window, heads of a fixed number."""
 
-    def forward(self: nn.Module, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Tensor:
         b, c, h, w = x.shape
         windows = x.view(b, c, h // 4, 4, w // 4, 4).permute(0, 2, 4, 3, 5, 1).reshape(-1, 16, c)
         q, k, v = self.qkv(self.norm(windows)).reshape(-1, 16, 3, 4, WIDTH // 4).permute(2, 0, 3, 1, 4)
@@ -171,7 +172,7 @@ def window_attention() -> nn.Module:
 def spatial_attention() -> nn.Module:
     """CBAM: mean and maximum over channels weigh the pixels."""
 
-    def forward(self: nn.Module, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Tensor:
         seen = torch.cat((x.mean(1, keepdim=True), x.amax(1, keepdim=True)), 1)
         return x * self.mix(seen).sigmoid() + x.mean((2, 3), keepdim=True)
 
@@ -179,7 +180,7 @@ def spatial_attention() -> nn.Module:
 
 
 def dense() -> nn.Module:
-    def forward(self: nn.Module, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Tensor:
         y = functional.relu(self.first(x))
         z = functional.relu(self.second(torch.cat((x, y), 1)))
         return x + 0.2 * self.third(torch.cat((x, y, z), 1))
@@ -188,14 +189,14 @@ def dense() -> nn.Module:
 
 
 def skip_over_concatenation() -> nn.Module:
-    def forward(self: nn.Module, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Tensor:
         return self.skip(x) + self.norm(torch.cat((self.left(x), self.right(x)), 1))
 
     return net(Apply(forward, left=conv(WIDTH, 8), right=conv(WIDTH, 8), skip=conv(WIDTH, WIDTH, 1), norm=nn.GroupNorm(1, WIDTH)))
 
 
 def written_in_place() -> nn.Module:
-    def forward(self: nn.Module, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Tensor:
         y = self.wide(x)
         y[:, : y.shape[1] // 2] *= 0.5
         y.relu_()
@@ -205,7 +206,7 @@ def written_in_place() -> nn.Module:
 
 
 def used_twice() -> nn.Module:
-    def forward(self: nn.Module, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Tensor:
         for _ in range(2):
             x = x + functional.relu(self.body(x))
         return x
@@ -245,7 +246,7 @@ def modulated() -> nn.Module:
 
 
 def bottleneck_groups() -> nn.Module:
-    def forward(self: nn.Module, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Tensor:
         return x + self.last(self.norm(self.grouped(self.first(x))))
 
     children = {"first": conv(WIDTH, WIDTH, 1), "grouped": conv(WIDTH, 2 * WIDTH, 3, 4), "norm": nn.GroupNorm(4, 2 * WIDTH)}
@@ -257,7 +258,7 @@ def positions() -> nn.Module:
 
 
 def hourglass() -> nn.Module:
-    def forward(self: nn.Module, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Tensor:
         return x + self.up(functional.relu(self.down(x)))
 
     down = nn.Sequential(nn.PixelUnshuffle(2), conv(4 * WIDTH, 24))
@@ -280,7 +281,7 @@ def channel_shuffle() -> nn.Module:
 
 
 def einsum_mixing() -> nn.Module:
-    def forward(self: nn.Module, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Tensor:
         scores = torch.einsum("bchw,bdhw->bcd", self.left(x), self.right(x)) / x.shape[-1] ** 2
         return x + torch.einsum("bcd,bdhw->bchw", scores.softmax(2), x)
 
@@ -313,14 +314,14 @@ def constant_scale() -> nn.Module:
 
 
 def literal_view() -> nn.Module:
-    def forward(self: nn.Module, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Tensor:
         return self.linear(x.view(1, WIDTH, 256).transpose(1, 2)).transpose(1, 2).reshape(1, -1, 16, 16)
 
     return net(Apply(forward, linear=nn.Linear(WIDTH, WIDTH)))
 
 
 def unequal_split() -> nn.Module:
-    def forward(self: nn.Module, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Tensor:
         few, rest = self.wide(x).split([4, 12], 1)
         return torch.cat((self.mix(few), rest), 1)
 
@@ -330,7 +331,7 @@ def unequal_split() -> nn.Module:
 def efficient_attention() -> nn.Module:
     """ECA: a convolution along the channels."""
 
-    def forward(self: nn.Module, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Tensor:
         y = self.mix(x.mean((2, 3)).unsqueeze(1))
         return x * y.sigmoid().transpose(1, 2).unsqueeze(-1)
 
@@ -338,7 +339,7 @@ def efficient_attention() -> nn.Module:
 
 
 def sorted_channels() -> nn.Module:
-    def forward(self: nn.Module, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Tensor:
         return torch.fft.fft(x, dim=1).real
 
     return net(Apply(forward), conv(WIDTH, WIDTH), nn.ReLU())

@@ -11,9 +11,9 @@ from instantstyle.export.factory import import_factory
 from instantstyle.model.adain import AdaIN
 from instantstyle.model.graph import Graph, TensorKind, TensorSpec, single_graph
 from instantstyle.pruning.channels import ChannelGroup, keep_best
-from instantstyle.pruning.trial import channel_groups, remove_all
 from instantstyle.pruning.importance import importance
 from instantstyle.pruning.prune import parameter_count, ratio_of
+from instantstyle.pruning.trial import channel_groups, remove_all
 
 MODELS = Path(__file__).parents[1] / "models"
 

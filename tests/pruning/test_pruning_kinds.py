@@ -100,7 +100,8 @@ def test_statistics_are_of_the_channels_that_are_left() -> None:
     """Against the same in float64, by hand."""
     torch.manual_seed(0)
     module = net(HandNorm(16)).eval()
-    (first, _, norm, last) = module
+    first, norm, last = (module.get_submodule(path) for path in "023")
+    assert isinstance(first, nn.Conv2d) and isinstance(norm, HandNorm) and isinstance(last, nn.Conv2d) and last.bias is not None
     found = channel_groups(module, (image(),))
     kept = torch.tensor([1, 2, 5, 7, 11])
     with torch.no_grad():
