@@ -20,6 +20,7 @@ from .disk import atomic_write
 from .fingerprint import digest, file_sha256
 from .pipeline import Pipeline
 from .progress import Report
+from .settings import PruneSettings
 from .stages import WEIGHTS, Source
 from .store import Entry, Workspace
 
@@ -45,7 +46,7 @@ def prune(pipeline: Pipeline, source: Source) -> Source:
     from ..pruning.stage import check_patterns, prune_model, touched
 
     check_patterns(model, settings, source.recipe.path)
-    scored = {name: importance(pipeline, source, name) for name in touched(model, settings)}
+    scored = {name: importance(pipeline, source, name, settings) for name in touched(model, settings)}
 
     def cut(workspace: Workspace, report: Report) -> None:
         scores = {name: read_scores(entry) for name, entry in scored.items()}
@@ -76,21 +77,24 @@ def prune(pipeline: Pipeline, source: Source) -> Source:
     return _pruned(source, pruned, rows, entry.digest)
 
 
-def importance(pipeline: Pipeline, source: Source, graph: str) -> Entry:
-    """What every head and channel of a graph matters.
+def importance(pipeline: Pipeline, source: Source, graph: str, asked: PruneSettings | None = None) -> Entry:
+    """What the heads and channels of a graph matter: those that patterns of ``asked`` want fewer of, or all.
 
     Raises:
-        PruneError: the graph's channels cannot be traced.
+        PruneError: the graph does not run.
     """
+    channels, heads = (asked.channels, asked.heads) if asked else (None, None)
 
     def make(workspace: Workspace, report: Report) -> None:
         from ..pruning.prune import score_graph
 
         inputs = [fed[graph] for fed in graph_inputs(source.model, _samples(source))]
-        scores = score_graph(source.model.graph(graph), inputs, lambda done, total: report(done, total, ""))
+        scores = score_graph(source.model.graph(graph), inputs, lambda done, total: report(done, total, ""), channels, heads)
         atomic_write(workspace.output / SCORES, save(scores))
 
-    return pipeline.run("importance", graph, {"graph": graph, **_score_key(source)}, make)
+    # How much is asked for does not matter.
+    patterns = [ratios and [(pattern, ratio > 0) for pattern, ratio in ratios.items()] for ratios in (channels, heads)]
+    return pipeline.run("importance", graph, {"graph": graph, "asked": patterns, **_score_key(source)}, make)
 
 
 def read_scores(entry: Entry) -> dict[str, Tensor]:

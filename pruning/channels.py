@@ -1,30 +1,44 @@
 """Channels that can only be removed together, what each of them matters, and a network without some of them.
 
-A convolution's output channel is also a channel of every normalisation, skip, residual sum and AdaIN that it passes on its way
-to the layers that read it. ``torch-pruning`` follows these dependencies (Fang et al. 2023, arXiv:2301.12900).
+A convolution's output channel is also a channel of every normalisation, scale, skip, residual sum and AdaIN that it passes on its way
+to the layers that read it, and of the other half of a gate. ``trace.py`` follows them.
 """
 
 import copy
-import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import gcd
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..model.errors import PruneError
-
-PRODUCERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
-TOLERANCE = 1e-3
+from ..model.resize import resize
+from .location import Location
+from .trace import Block, ChannelTrace, Pass, trace
 
 
 @dataclass(frozen=True)
-class Reader:
-    """A layer that reads a group: its input channel ``inputs[i]`` is the group's channel ``channels[i]``."""
+class Slots:
+    """Entries of a stored tensor that belong to a group: ``indices[i]`` along ``axis`` to the group's channel ``channels[i]``.
 
-    path: str
-    inputs: Tensor
+    Attributes:
+        tensor: name in the state dict.
+        made, read: whether it is a weight whose output, or input, these entries are.
+    """
+
+    tensor: str
+    axis: int
+    indices: Tensor
     channels: Tensor
+    made: bool = False
+    read: bool = False
+
+    @property
+    def layer(self) -> str:
+        """Path of the module, or the tensor's name where a module has it beside others."""
+        return self.tensor.removesuffix(".weight")
 
 
 @dataclass(frozen=True)
@@ -33,70 +47,141 @@ class ChannelGroup:
 
     Attributes:
         name: module path of the first layer that makes them.
-        producers: all that make them.
-        readers: all that read them.
+        width: how many can be removed independently of each other; a layer may have several entries for each.
+        slots: where they are.
         obstacle: why none can be removed, or empty.
+        sites: reshapes whose reading they depend on, and how many readings each has.
     """
 
     name: str
     width: int
-    producers: tuple[str, ...]
-    readers: tuple[Reader, ...]
+    slots: tuple[Slots, ...]
     obstacle: str = ""
+    sites: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def producers(self) -> tuple[str, ...]:
+        """All layers that make them."""
+        return tuple(dict.fromkeys(slots.layer for slots in self.slots if slots.made))
+
+    @property
+    def readers(self) -> tuple[Slots, ...]:
+        """Weights that read them."""
+        return tuple(slots for slots in self.slots if slots.read)
+
+    def step(self, multiple: int) -> int:
+        """How many have to go at a time so that widths of layers stay multiples of ``multiple``."""
+        counts = {len(slots.indices) // self.width for slots in self.slots}
+        return multiple // gcd(multiple, *counts)
 
 
-def channel_groups(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[ChannelGroup, ...]:
-    """All groups of ``module``, found by tracing it on ``inputs``.
+@dataclass(frozen=True)
+class Channels:
+    """All groups of a network, as one traced pass found them.
+
+    Attributes:
+        roots: by group name, the unit that stands for each of its channels.
+    """
+
+    groups: tuple[ChannelGroup, ...]
+    traced: ChannelTrace
+    turns: Mapping[int, int]
+    roots: Mapping[str, np.ndarray]
+
+    @classmethod
+    def none(cls) -> "Channels":
+        """Of a network in which nothing is to be found."""
+        return cls((), ChannelTrace(Location(), {}), {}, {})
+
+    def silent(self, removed: Mapping[str, Sequence[int]]) -> np.ndarray:
+        """For every unit whether it goes with the removed channels, by group."""
+        gone = np.concatenate([self.roots[name][list(indices)] for name, indices in removed.items()])
+        units = self.traced.units
+        return np.isin(units.roots(np.arange(len(units.parents))), gone)
+
+
+def find_channels(module: nn.Module, inputs: tuple[Tensor, ...], turns: Mapping[int, int] | None = None) -> Channels:
+    """All groups of ``module``, found by running it on ``inputs``.
+
+    Args:
+        turns: readings of ambiguous reshapes, see ``ChannelTrace``.
 
     Raises:
-        PruneError: it cannot be traced.
+        PruneError: it does not run.
     """
-    graph = _dependencies(module, inputs)
-    groups = list(graph.get_all_groups(root_module_types=list(PRODUCERS)))
-    return tuple(_describe(graph, group) for group in groups)
-
-
-def _dependencies(module: nn.Module, inputs: tuple[Tensor, ...]):
-    import torch_pruning
-
-    logging.getLogger("torch_pruning").setLevel(logging.ERROR)
-    graph = torch_pruning.DependencyGraph()
     try:
-        with torch.enable_grad():
-            return graph.build_dependency(module, example_inputs=inputs, verbose=False)
+        found: Pass = trace(module, inputs, turns or {})
     except Exception as error:
         # Whatever a user's forward raises under tracing.
-        raise PruneError(f"the dependencies of {type(module).__name__}'s channels cannot be traced: {error}") from error
+        raise PruneError(f"the channels of {type(module).__name__} cannot be followed: {type(error).__name__}: {error}") from error
+    traced = found.trace
+    made, read = (_roots_of(traced, ids) for ids in (traced.made, traced.read))
+    producing = [block for block in traced.blocks if block.first in made]
+    groups, roots = [], {}
+    for together in _together(traced, producing):
+        group, own = _describe(traced, together, made, read)
+        groups.append(group)
+        roots[group.name] = own
+    return Channels(tuple(groups), traced, turns or {}, roots)
 
 
-def _describe(graph, group) -> ChannelGroup:
-    names: dict[nn.Module, str] = graph._module2name
-    producers, readers = [], []
-    for item in group:
-        target, prunes = item.dep.target.module, item.dep.handler.__name__
-        if not isinstance(target, PRODUCERS):
-            continue
-        if prunes == "prune_out_channels":
-            producers.append(names[target])
-        else:
-            readers.append(Reader(names[target], torch.tensor(item.idxs), torch.tensor(item.root_idxs)))
-    root = group[0].dep.target.module
-    width = root.out_features if isinstance(root, nn.Linear) else root.out_channels
-    obstacle = "" if readers else "its channels are an output of the graph"
-    return ChannelGroup(names[root], width, tuple(dict.fromkeys(producers)), tuple(readers), obstacle)
+def _roots_of(traced: ChannelTrace, found: Sequence[np.ndarray]) -> set[int]:
+    """First units of the axes that these are."""
+    ids = np.unique(np.concatenate(found)) if found else np.arange(0)
+    return {block.first for block in traced.blocks if np.isin(block.ids, ids).any()}
+
+
+def _together(traced: ChannelTrace, producing: Sequence[Block]) -> list[list[Block]]:
+    """Producers that make some of the same channels, in order of the first use of each."""
+    order = {int(ids[0]): place for place, ids in reversed(list(enumerate(traced.made)))}
+    groups: list[tuple[set[int], list[Block]]] = []
+    for block in sorted(producing, key=lambda block: order.get(block.first, len(order))):
+        roots = set(traced.units.roots(block.ids).tolist())
+        met = [group for group in groups if group[0] & roots]
+        groups = [group for group in groups if group not in met]
+        groups.append((roots.union(*(own for own, _ in met)), [b for _, blocks in met for b in blocks] + [block]))
+    return [blocks for _, blocks in groups]
+
+
+def _describe(traced: ChannelTrace, producing: Sequence[Block], made: set[int], read: set[int]) -> tuple[ChannelGroup, np.ndarray]:
+    units = traced.units
+    everything = np.concatenate([units.roots(block.ids) for block in producing])
+    _, first = np.unique(everything, return_index=True)
+    roots = everything[np.sort(first)]
+    place = {root: channel for channel, root in enumerate(roots.tolist())}
+    slots = []
+    for block in traced.blocks:
+        own = units.roots(block.ids)
+        indices = np.flatnonzero(np.isin(own, roots))
+        if len(indices):
+            channels = torch.tensor([place[root] for root in own[indices].tolist()])
+            is_made, is_read = (block.first in blocks for blocks in (made, read))
+            slots += [Slots(name, block.axis, torch.from_numpy(indices), channels, is_made, is_read) for name in block.names]
+    reasons = [units.reasons[root] for root in roots.tolist() if root in units.reasons]
+    obstacle = reasons[0] if reasons else "they can only go all together" if len(roots) == 1 else ""
+    sites = tuple((site, count) for site, (ids, count) in traced.splits.items() if np.isin(units.roots(ids), roots).any())
+    name = producing[0].names[0].removesuffix(".weight")
+    return ChannelGroup(name, len(roots), tuple(slots), obstacle, sites), roots
 
 
 def channel_scores(module: nn.Module, group: ChannelGroup) -> Tensor:
-    """(width,) derivative of the loss, whose gradients ``module`` holds, by a factor on each channel where it is read."""
+    """(width,) derivative of the loss, whose gradients ``module`` holds, by a factor on each channel where it is read.
+
+    Where no weight reads them (both factors of an attention's product), it is by a factor where they are made.
+    """
     total = torch.zeros(group.width)
-    for reader in group.readers:
-        layer = module.get_submodule(reader.path)
-        weight, gradient = layer.weight, layer.weight.grad  # type: ignore[union-attr]
-        assert isinstance(weight, Tensor) and isinstance(gradient, Tensor)
-        product = (weight.detach() * gradient).float()
-        by_input = product.flatten(1).sum(dim=1) if isinstance(layer, nn.ConvTranspose2d) else product.transpose(0, 1).flatten(1).sum(dim=1)
-        total.index_add_(0, reader.channels, by_input[reader.inputs])
+    for slots in group.readers or tuple(slots for slots in group.slots if slots.made):
+        weight = _tensor(module, slots.tensor)
+        if weight.grad is None:
+            continue  # a fixed filter, or one that this output does not depend on
+        product = (weight.detach() * weight.grad).float().movedim(slots.axis, 0).flatten(1).sum(dim=1)
+        total.index_add_(0, slots.channels, product[slots.indices])
     return total
+
+
+def _tensor(module: nn.Module, name: str) -> Tensor:
+    path, _, own = name.rpartition(".")
+    return getattr(module.get_submodule(path), own)
 
 
 def keep_best(scores: Tensor, ratio: float, multiple: int) -> Tensor:
@@ -112,64 +197,21 @@ def keep_best(scores: Tensor, ratio: float, multiple: int) -> Tensor:
     return scores.argsort(descending=True, stable=True)[:kept].sort().values
 
 
-def remove_channels(module: nn.Module, inputs: tuple[Tensor, ...], groups: Iterable[ChannelGroup], keep: Mapping[str, Tensor]) -> nn.Module:
-    """A copy of ``module`` without the channels that ``keep`` leaves out.
-
-    Args:
-        inputs: to trace and to check with.
-        keep: indices to keep by group name; other groups stay whole.
-
-    Raises:
-        PruneError: the copy computes something else than the module with these channels silenced.
-    """
-    chosen = {group.name: group for group in groups if group.name in keep and len(keep[group.name]) < group.width}
-    if not chosen:
-        return module
-    removed = {name: [i for i in range(group.width) if i not in set(keep[name].tolist())] for name, group in chosen.items()}
+def cut(module: nn.Module, groups: Iterable[ChannelGroup], removed: Mapping[str, Sequence[int]]) -> nn.Module:
+    """A copy of ``module`` without the channels of ``removed``, by group name; unchecked."""
+    tensors = module.state_dict()
+    gone: dict[tuple[str, int], list[Tensor]] = {}
+    for group in groups:
+        for slots in group.slots if group.name in removed else ():
+            chosen = torch.isin(slots.channels, torch.tensor(list(removed[group.name])))
+            gone.setdefault((slots.tensor, slots.axis), []).append(slots.indices[chosen])
+    for (name, axis), parts in gone.items():
+        size = _tensor(module, name).shape[axis]
+        kept = torch.from_numpy(np.setdiff1d(np.arange(size), torch.cat(parts).numpy()))
+        tensors[name] = tensors[name].index_select(axis, kept)
     pruned = copy.deepcopy(module)
-    graph = _dependencies(pruned, inputs)
-    for name, indices in removed.items():
-        layer = pruned.get_submodule(name)
-        graph.get_pruning_group(layer, _prune_outputs(layer), indices).prune()
+    resize(pruned, {name: value.shape for name, value in tensors.items()})
+    pruned.load_state_dict(tensors)
     for parameter in pruned.parameters():
         parameter.grad = None
-    _check(module, pruned, inputs, chosen, removed)
     return pruned
-
-
-def _prune_outputs(layer: nn.Module) -> Callable:
-    import torch_pruning
-
-    if isinstance(layer, nn.Linear):
-        return torch_pruning.prune_linear_out_channels
-    return torch_pruning.prune_conv_out_channels
-
-
-def _check(
-    module: nn.Module, pruned: nn.Module, inputs: tuple[Tensor, ...], groups: Mapping[str, ChannelGroup], removed: Mapping[str, list[int]]
-) -> None:
-    """The pruned network against the whole one with the same channels silenced where they are read."""
-    silenced = copy.deepcopy(module)
-    for name, group in groups.items():
-        for reader in group.readers:
-            layer = silenced.get_submodule(reader.path)
-            gone = reader.inputs[torch.isin(reader.channels, torch.tensor(removed[name]))]
-            weight: Tensor = layer.weight  # type: ignore[assignment]
-            with torch.no_grad():
-                weight.index_fill_(0 if isinstance(layer, nn.ConvTranspose2d) else 1, gone, 0.0)
-    try:
-        with torch.no_grad():
-            pairs = list(zip(_tuple(pruned(*inputs)), _tuple(silenced(*inputs)), strict=True))
-    except Exception as error:
-        raise PruneError(f"{type(module).__name__} does not run without the pruned channels ({error}); keep its layers whole") from error
-    for got, wanted in pairs:
-        difference = (got - wanted).abs().max().item() if got.shape == wanted.shape else float("nan")
-        if not difference <= TOLERANCE * max(1.0, wanted.abs().max().item()):
-            raise PruneError(
-                f"{type(module).__name__} computes something else without the pruned channels (off by {difference:.3g}): "
-                f"its channels are coupled in a way that cannot be seen from outside; keep one of these whole: {', '.join(groups)}"
-            )
-
-
-def _tuple(value: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return (value,) if isinstance(value, Tensor) else tuple(value)

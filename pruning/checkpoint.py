@@ -29,7 +29,8 @@ def write_pruned(model: Model, rows: tuple[Pruned, ...], path: Path, bare: bool,
     tensors: dict[str, Tensor] = {}
     for graph in model.graphs:
         prefix = "" if bare else f"{graph.name}."
-        tensors |= {f"{prefix}{name}": value for name, value in graph.module.state_dict().items()}
+        # Each of its own memory: safetensors refuses what layers share.
+        tensors |= {f"{prefix}{name}": value.clone() for name, value in graph.module.state_dict().items()}
     save_tensors(tensors, path, {**metadata, PRUNED: ROWS.dump_json(rows).decode()}, half)
 
 

@@ -1,13 +1,13 @@
 """Attention heads: which modules have heads that can be removed, what each matters, and removing them for real."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from ..model.slim_attention import SlimAttention
-from .channels import ChannelGroup, Reader
+from .channels import ChannelGroup, Slots
 
 
 @runtime_checkable
@@ -29,17 +29,26 @@ class PrunableHeads(Protocol):
         ...
 
 
-def expose_heads(module: nn.Module) -> dict[str, PrunableHeads]:
-    """All modules with removable heads, by path; an ``nn.MultiheadAttention`` is replaced by a ``SlimAttention`` of the same weights."""
+def expose_heads(module: nn.Module, asked: Callable[[str], bool] = lambda _: True) -> dict[str, PrunableHeads]:
+    """All modules with removable heads, by path; an ``nn.MultiheadAttention`` is replaced by a ``SlimAttention`` of the same weights.
+
+    Args:
+        asked: of a module's path, whether its heads may go: an ``nn.MultiheadAttention`` stays what it is otherwise.
+    """
     for path, child in list(module.named_modules()):
-        if isinstance(child, nn.MultiheadAttention) and path:
+        if isinstance(child, nn.MultiheadAttention) and path and asked(path):
             module.set_submodule(path, SlimAttention(child))
+    return heads_of(module)
+
+
+def heads_of(module: nn.Module) -> dict[str, PrunableHeads]:
+    """All modules with removable heads, by path."""
     return {path: child for path, child in module.named_modules() if isinstance(child, PrunableHeads)}
 
 
 def head_group(path: str, attention: PrunableHeads) -> ChannelGroup:
     """The heads of one module as a group, so that they are scored as channels are."""
-    reader = f"{path}.{attention.reader}"
     layer = attention.get_submodule(attention.reader)  # type: ignore[attr-defined]
     inputs = torch.arange(layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels)
-    return ChannelGroup(path, attention.heads, (), (Reader(reader, inputs, inputs // (len(inputs) // attention.heads)),))
+    heads = inputs // (len(inputs) // attention.heads)
+    return ChannelGroup(path, attention.heads, (Slots(f"{path}.{attention.reader}.weight", 1, inputs, heads, read=True),))

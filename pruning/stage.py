@@ -32,7 +32,7 @@ def prune_model(
         scores: importance by graph and group, as ``score_graph`` gives it, of every graph that is touched.
 
     Raises:
-        PruneError: the model cannot be pruned so.
+        PruneError: a graph does not run, or a layer that is asked for by its full name has to stay whole.
     """
     fed = next(iter(graph_inputs(model, samples[:1])))
     graphs, rows = [], []
@@ -66,4 +66,6 @@ def check_patterns(model: Model, settings: PruneSettings, recipe: Path) -> None:
 
 
 def _paths(graph: Graph) -> list[str]:
-    return [f"{graph.name}.{path}" for path, _ in graph.module.named_modules() if path]
+    """What patterns may match: modules, and weights that a module has under names of its own."""
+    weights = [name for name, _ in graph.module.named_parameters() if not name.endswith((".weight", ".bias"))]
+    return [f"{graph.name}.{path}" for path in (*(path for path, _ in graph.module.named_modules() if path), *weights)]

@@ -20,9 +20,10 @@ from ..export.quantize import (
 from ..export.quantizer import module_path
 from ..export.settings import PruneSettings, QuantizeSettings
 from ..model.graph import Arrays, Graph, Model, Run, Size
-from ..pruning.channels import ChannelGroup, keep_best, remove_channels
-from ..pruning.heads import expose_heads
+from ..pruning.channels import ChannelGroup, keep_best
+from ..pruning.heads import heads_of
 from ..pruning.prune import Prunable, parameter_count, prunable
+from ..pruning.trial import remove_all
 from ..validation.cached_run import CachedRun
 from ..validation.metrics import similarity
 from ..validation.quality import scenario_output
@@ -122,10 +123,10 @@ class SensitivityAnalysis:
     def _narrowed(self, graph: Graph, found: Prunable) -> Iterator[Job]:
         for group in found.channels:
             for ratio in STEPS if not group.obstacle else ():
-                kept = keep_best(self.scores[graph.name][group.name], ratio, self.prune.multiple)
+                kept = keep_best(self.scores[graph.name][group.name], ratio, group.step(self.prune.multiple))
 
                 def make(group: ChannelGroup = group, kept: Tensor = kept) -> nn.Module:
-                    return remove_channels(found.module, found.example, found.channels, {group.name: kept})
+                    return remove_all(found.module, found.example, found.found, {group.name: kept})
 
                 if len(kept) < group.width:
                     yield Job(graph, f"{graph.name}.{group.name}", CHANNELS, ratio, make)
@@ -137,7 +138,7 @@ class SensitivityAnalysis:
 
                 def make(group: ChannelGroup = group, kept: list[int] = kept) -> nn.Module:
                     slim = copy.deepcopy(found.module)
-                    expose_heads(slim)[group.name].keep_heads(kept)
+                    heads_of(slim)[group.name].keep_heads(kept)
                     return slim
 
                 if len(kept) < group.width:
