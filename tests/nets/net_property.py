@@ -1,0 +1,190 @@
+"""What must hold for every net: it is refused with a reason, or every form of it computes what the module computes."""
+
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from net_spec import Net, build, pictures
+from torch import Tensor, nn
+
+from instantstyle.calibration.samples import Sample
+from instantstyle.export.capture import capture
+from instantstyle.export.probe import as_model
+from instantstyle.export.program import Program
+from instantstyle.export.quantize import calibrate, prepare, refresh_weight_ranges, set_activation_ranges, set_mode
+from instantstyle.export.recipe import QuantizeSettings
+from instantstyle.model.errors import InstantStyleError
+from instantstyle.model.graph import Model
+from instantstyle.targets.base import Precision, Target
+from instantstyle.targets.host import int8_saturates
+from instantstyle.targets.registry import get_target
+
+SETTINGS = QuantizeSettings(method="ptq", observer="min_max")
+CALIBRATION, TRIALS = 4, 2
+PREPARED, FLOAT32, CONVERTED, FLOAT16 = 1e-4, 1e-3, 1e-3, 2e-2  # largest difference as a share of the largest value
+# Energy of the error as a share of the signal's that an int8 artifact may have besides twice that of fake quantisation. ONNX Runtime's
+# kernels saturate at 16 bits on x86 processors without VNNI.
+EXECUTED = 0.1 if int8_saturates() else 0.02
+EVALUATED = 0.01
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one step: ``kind`` is ``equal``, ``refused``, ``wrong`` or ``crash``."""
+
+    step: str
+    kind: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.step}: {self.kind} {self.detail}"
+
+
+class Wrong(Exception):
+    """A form of the net computes something else."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """One artifact to make: target and precision."""
+
+    target: str
+    precision: Precision
+
+
+FORMS = (Form("onnx", Precision.FLOAT32), Form("onnx", Precision.INT8), Form("android", Precision.INT8))
+APPLE = (Form("coreml", Precision.FLOAT16), Form("coreml", Precision.INT8))
+
+
+def check(net: Net, forms: Sequence[Form] = FORMS) -> list[Outcome]:
+    """Takes a net through load, prepare, convert and emit; a step that fails ends what depends on it."""
+    return list(_check(net, forms))
+
+
+def _check(net: Net, forms: Sequence[Form]) -> Iterator[Outcome]:
+    module = build(net)
+    images = pictures(TRIALS, net.size, torch.Generator().manual_seed(2)).split(1)
+    with torch.no_grad():
+        wanted = [module(image.clone()) for image in images]
+    made: dict[str, object] = {}
+
+    def step(name: str, work: Callable[[], object]) -> Outcome:
+        try:
+            with _seeded():
+                made[name] = work()
+        except InstantStyleError as error:
+            return Outcome(name, "refused", f"{type(error).__name__}: {error}")
+        except Wrong as error:
+            return Outcome(name, "wrong", str(error))
+        except Exception as error:
+            return Outcome(name, "crash", f"{type(error).__name__}: {str(error).strip()[:300]}{_frame(error)}")
+        return Outcome(name, "equal", made[name] if isinstance(made[name], str) else "")
+
+    yield (loaded := step("load", lambda: as_model(module, "net", (net.size,))))
+    if loaded.kind != "equal":
+        return
+    model: Model = made["load"]  # type: ignore[assignment]
+    yield (prepared := step("prepare", lambda: _prepared(model, net, images, wanted)))
+    fake: list[Tensor] = made.get("prepare")  # type: ignore[assignment]
+    table = made.get("prepare") and fake[1]
+    yield (captured := step("capture", lambda: _captured(model, net, table, images, wanted, fake and fake[0])))
+    if captured.kind not in ("equal", "wrong") or "capture" not in made:
+        return
+    program: Program = made["capture"]  # type: ignore[assignment]
+    for form in forms:
+        if form.precision is Precision.INT8 and (prepared.kind != "equal" or program.graphs[0].int8_program is None):
+            continue
+        reference = fake[0] if form.precision is Precision.INT8 else wanted
+        yield step(
+            f"{form.target} {form.precision}", lambda form=form, reference=reference: _emitted(form, program, images, wanted, reference)
+        )
+
+
+@contextmanager
+def _seeded() -> Iterator[None]:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+def _frame(error: Exception) -> str:
+    """The innermost line of our own code."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "site-packages" not in frame.filename and "/tests/" not in frame.filename
+    ]
+    return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno} {frames[-1].name}" if frames else ""
+
+
+def _prepared(model: Model, net: Net, images: Sequence[Tensor], wanted: Sequence[Tensor]):
+    """Results under fake quantisation, and the table."""
+    learn = pictures(CALIBRATION, net.size, torch.Generator().manual_seed(3)).split(1)
+    samples = [Sample(str(index), {"image": image.numpy()}) for index, image in enumerate(learn)]
+    table = calibrate(model, samples, len(samples), net.size, {}, SETTINGS, "0" * 64, lambda *_: None)
+    graph = prepare(model.graphs[0], net.size, SETTINGS)
+    with torch.no_grad():
+        set_mode(graph, fake_quantize=False)
+        _compare([graph.module(image.clone()) for image in images], wanted, PREPARED)
+        set_activation_ranges(graph, {entry.tensor: entry for entry in table.entries})
+        refresh_weight_ranges(graph)
+        set_mode(graph, fake_quantize=True)
+        return [graph.module(image.clone()) for image in images], table
+
+
+def _captured(model: Model, net: Net, table, images, wanted, fake) -> Program:
+    program = capture(model, net.size, table, {}, SETTINGS)
+    graph = program.graphs[0]
+    with torch.no_grad():
+        _compare([_run(graph.float_program, image) for image in images], wanted, PREPARED)
+        if graph.int8_program is not None:
+            _compare([_run(graph.int8_program, image) for image in images], fake, CONVERTED)
+    return program
+
+
+def _run(program: torch.export.ExportedProgram, image: Tensor) -> Tensor:
+    module: nn.Module = program.module()
+    return module(image.clone())
+
+
+def _emitted(form: Form, program: Program, images, wanted, reference) -> str:
+    """Notes how far the artifact is from the module, and how far fake quantisation is."""
+    target: Target = get_target(form.target)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        found = target.preflight(program, [form.precision])
+        if found:
+            raise InstantStyleError("; ".join(map(str, found)))
+        artifact = target.emit(program, form.precision, folder)
+        with target.open(artifact, folder, program.graphs[0].name, 1) as runner:
+            results = [torch.from_numpy(runner.run({"image": image.numpy()})["output"]) for image in images]
+    if form.target == "coreml":
+        wanted, reference = ([value.clamp(-1, 1) for value in values] for values in (wanted, reference))
+    if form.precision is Precision.FLOAT32:
+        _compare(results, wanted, FLOAT32)
+        return ""
+    if form.precision is Precision.FLOAT16:
+        _compare(results, wanted, FLOAT16)
+        return ""
+    lost, allowed = _loss(results, wanted), _loss(reference, wanted)
+    if not lost <= 2 * allowed + (EVALUATED if form.target == "coreml" else EXECUTED):
+        raise Wrong(f"loses {lost:.4f} of the signal's energy, fake quantisation {allowed:.4f}")
+    return f"loses {lost:.4f}, fake quantisation {allowed:.4f}"
+
+
+def _compare(results: Sequence[Tensor], wanted: Sequence[Tensor], limit: float) -> None:
+    for result, expected in zip(results, wanted, strict=True):
+        if result.shape != expected.shape:
+            raise Wrong(f"shape {tuple(result.shape)}, not {tuple(expected.shape)}")
+        share = float((result - expected).abs().max() / expected.abs().max())
+        if not share <= limit:
+            raise Wrong(f"differs by {share:.2g} of the largest value")
+
+
+def _loss(results: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
+    error = sum(float((result - expected).double().square().sum()) for result, expected in zip(results, wanted, strict=True))
+    return error / sum(float((expected - expected.mean()).double().square().sum()) for expected in wanted)
