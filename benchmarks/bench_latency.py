@@ -13,7 +13,7 @@ from instantstyle.targets.artifact import read_manifest
 from instantstyle.targets.base import Runner
 from instantstyle.targets.registry import get_target
 from instantstyle.validation.bundle import Bundle, BundleArtifact
-from instantstyle.validation.latency import Contestants, compare, describe_machine, load_average
+from instantstyle.validation.latency import Contestants, compare, describe_machine, load_average, take_times
 from instantstyle.validation.measurements import Latency, Machine
 from instantstyle.validation.reference import GraphCall, Reference, runs_from_modules, torch_threads
 
@@ -77,7 +77,7 @@ def _remeasure(
             _open(dist, baseline, graph, settings.threads) as ort_float,
         ):
             contestants = Contestants(_bound(runner.run, inputs), _bound(ort_float.run, inputs), _bound(run, inputs))
-            latencies.append(compare(graph, contestants, settings.warmup, settings.runs))
+            latencies.append(compare(graph, [take_times(contestants, settings.warmup, settings.runs)]))
     return Remeasured(artifact.name, tuple(latencies), describe_machine(settings.threads, load_before))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -10,18 +11,22 @@ import numpy as np
 
 from ..calibration.samples import Sample, make_samples
 from ..model.errors import ExecutionError, TargetUnavailableError
-from ..model.graph import Size
+from ..model.graph import Model, Size
+from ..validation.built import Built
 from ..validation.cached_run import content_key
 from ..validation.codec import decode, encode
 from ..validation.hard import hard_samples
 from ..validation.measurements import Measurements, Status
-from ..validation.parity import Built, Task, measure
+from ..validation.parity import Task, measure
+from ..validation.quiet import Patience
 from ..validation.reference import Reference
 from .disk import atomic_write
 from .doctor import core_count, cpu_name
 from .emission import Emitted, configured, why_not
+from .loading import load_model
 from .pipeline import Pipeline
 from .progress import Report
+from .recipe import Recipe
 from .stages import Source
 from .store import Workspace
 
@@ -33,6 +38,7 @@ class Bench:
 
     def __init__(self, source: Source) -> None:
         self.source = source
+        self.patience = Patience(source.recipe.latency.patience_s)
         self._open = ExitStack()
         self._sizes: dict[Size, tuple[tuple[Sample, ...], tuple[Sample, ...], Reference]] = {}
 
@@ -70,7 +76,9 @@ def measure_artifact(pipeline: Pipeline, bench: Bench, emitted: Emitted, baselin
         samples, hard, reference = bench.at(size)
         built = Built(emitted.artifact, emitted.folder, target)
         ort_float = Built(baseline.artifact, baseline.folder, configured(source.recipe, baseline.job.target))
-        task = Task(source.reference, size, samples, hard, reference, ort_float, source.recipe.latency)
+        limits = source.recipe.limits_for(emitted.job.target, emitted.job.precision)
+        load = partial(load_float, source.recipe)
+        task = Task(source.reference, size, samples, hard, reference, ort_float, source.recipe.latency, limits, load, bench.patience)
         found = measure(task, built, report)
         atomic_write(workspace.output / FILE, encode(found))
 
@@ -91,6 +99,11 @@ def measure_artifact(pipeline: Pipeline, bench: Bench, emitted: Emitted, baselin
         return Status.FAILED, str(error)
     path = entry.folder / FILE
     return decode(Measurements, path.read_text(), str(path))
+
+
+def load_float(recipe: Recipe) -> Model:
+    """The float, unpruned model of a recipe, for a process of its own."""
+    return load_model(recipe).model
 
 
 def _sharing_arrays(samples: Iterable[Sample]) -> tuple[Sample, ...]:

@@ -241,8 +241,16 @@ class TargetSettings(Section):
 
 
 class LatencySettings(Section):
-    """How latency is measured; ``runs`` are timed after ``warmup`` runs that are not."""
+    """How latency is measured; ``runs`` are timed after ``warmup`` runs that are not.
+
+    Attributes:
+        processes: fresh processes at most that a speed is measured in if its limit lies inside the interval of the first; fewer than 2
+            decide nothing.
+        patience_s: seconds that a build may wait for a quiet machine, and measure again what other processes disturbed.
+    """
 
     threads: Annotated[int, Field(ge=1)] = 2
     warmup: Annotated[int, Field(ge=0)] = 5
     runs: Annotated[int, Field(ge=5)] = 30
+    processes: Annotated[int, Field(ge=0, le=16)] = 8
+    patience_s: Annotated[float, Field(ge=0, le=3600)] = 120.0

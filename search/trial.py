@@ -18,10 +18,10 @@ from ..model.errors import CaptureError
 from ..model.graph import Arrays, Run
 from ..targets.base import Precision
 from ..targets.registry import get_target
+from ..validation.built import Built
 from ..validation.cached_run import CachedRun
 from ..validation.latency import interleave
 from ..validation.metrics import similarity
-from ..validation.parity import Built
 from ..validation.quality import scenario_output
 from ..validation.reference import runs_from_modules
 from ..validation.statistics import median, ratio_of_medians

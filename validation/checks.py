@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..targets.base import Precision
-from .comparison import AMPLITUDE, BYTES, MILLISECONDS, RATIO, SIMILARITY, Check, Quantity, at_least, at_most
+from .comparison import AMPLITUDE, BYTES, SIMILARITY, Check, Quantity, at_least, at_most
 from .measurements import Measurements, Quality, Score, Spread, UnitMeasurements
+from .speed import speed_checks
 
 if TYPE_CHECKING:
     from .limits import Limits
@@ -21,7 +21,7 @@ def check(measurements: Measurements, limits: "Limits") -> tuple[Check, ...]:
     executed = not measurements.evaluator
     results = [_scored(measurements), _finite(measurements)]
     if measurements.precision is Precision.INT8:
-        results += [_int8_executed(measurements), *(_int8_faster(measurements) if executed else ())]
+        results.append(_int8_executed(measurements))
     name = measurements.artifact
     end_to_end = measurements.end_to_end
     results += [
@@ -36,13 +36,8 @@ def check(measurements: Measurements, limits: "Limits") -> tuple[Check, ...]:
         results += _unit_checks(f"{name} on {unit.unit}", unit, limits)
     if not executed:
         return tuple(results)
-    hot = measurements.hot_graph
-    results += [
-        *at_most("max_memory_bytes", name, Quantity("peak memory", measurements.peak_memory_bytes or None, BYTES), limits.max_memory_bytes),
-        *at_least("min_over_ort_float", name, _over_ort_float(measurements, hot), limits.min_over_ort_float),
-        *at_least("min_over_pytorch", name, _over_pytorch(measurements, hot), limits.min_over_pytorch),
-        *at_most("max_p50_ms", name, _p50(measurements, hot), limits.max_p50_ms),
-    ]
+    memory = Quantity("peak memory", measurements.peak_memory_bytes or None, BYTES)
+    results += [*at_most("max_memory_bytes", name, memory, limits.max_memory_bytes), *speed_checks(measurements, limits)]
     return tuple(results)
 
 
@@ -102,15 +97,6 @@ def _int8_executed(measurements: Measurements) -> Check:
     return Check("int8_executed", not short, asked, ran, f"{measurements.artifact}: {text}")
 
 
-def _int8_faster(measurements: Measurements) -> Iterator[Check]:
-    """Int8 that is slower than float is a failure of its own, on any graph."""
-    for graph, _ in measurements.graphs:
-        quantity = _over_ort_float(measurements, graph)
-        for result in at_least(f"int8_faster_than_float:{graph}", measurements.artifact, quantity, 1.0):
-            advice = "" if result.passed or result.measured is None else "; ship float here"
-            yield replace(result, sentence=result.sentence + advice)
-
-
 def _ssim(which: str, spread: Spread | None) -> Quantity:
     if spread is None:
         return Quantity(f"SSIM {which}", None, SIMILARITY)
@@ -125,30 +111,3 @@ def _max_abs(scores: Iterable[Score]) -> Quantity:
     if worst is None:
         return Quantity("largest difference", None, AMPLITUDE)
     return Quantity(f"largest difference, in sample '{worst.sample}',", worst.max_abs, AMPLITUDE)
-
-
-def _over_ort_float(measurements: Measurements, graph: str) -> Quantity:
-    what, latency = f"speed of graph '{graph}' against ONNX Runtime float", measurements.latency_of(graph)
-    if latency is None:
-        return Quantity(what, None, RATIO)
-    return Quantity(what, latency.over_ort_float, RATIO, (latency.over_ort_float_low, latency.over_ort_float_high), _doubt(measurements))
-
-
-def _over_pytorch(measurements: Measurements, graph: str) -> Quantity:
-    what, latency = f"speed of graph '{graph}' against PyTorch eager float", measurements.latency_of(graph)
-    if latency is None:
-        return Quantity(what, None, RATIO)
-    return Quantity(what, latency.over_pytorch, RATIO, (latency.over_pytorch_low, latency.over_pytorch_high), _doubt(measurements))
-
-
-def _p50(measurements: Measurements, graph: str) -> Quantity:
-    what, latency = f"median time of graph '{graph}'", measurements.latency_of(graph)
-    if latency is None:
-        return Quantity(what, None, MILLISECONDS)
-    timing = latency.artifact
-    return Quantity(what, timing.p50_ms, MILLISECONDS, (timing.p50_low_ms, timing.p50_high_ms), _doubt(measurements))
-
-
-def _doubt(measurements: Measurements) -> str:
-    machine = measurements.machine
-    return f"other processes took {machine.busy_elsewhere:.0%} of the machine meanwhile" if machine.is_disturbed else ""

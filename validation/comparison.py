@@ -1,4 +1,7 @@
-"""A measured quantity against its limit, as a sentence. NaN and what was not measured never pass."""
+"""A measured quantity against its limit, as a sentence. NaN and what was not measured never pass.
+
+A quantity with an interval is decided where the whole interval is on one side of the limit. Otherwise it is undecided, which is no pass.
+"""
 
 import math
 from collections.abc import Iterator
@@ -10,7 +13,7 @@ class Check:
     """One thing an artifact is judged by (see ``limits.Failure`` for the other fields).
 
     Attributes:
-        noisy: another run may end otherwise: the limit lies inside the measurement's interval, or the machine was busy.
+        undecided: not passed, but not failed either: the limit lies inside the measurement's interval, or the machine was busy.
     """
 
     limit: str
@@ -18,7 +21,7 @@ class Check:
     wanted: float | None
     measured: float | None
     sentence: str
-    noisy: bool = False
+    undecided: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Quantity:
         value: None if it was not measured.
         interval: 95% interval, if it has one.
         doubt: what makes the value itself doubtful, as it stands in a sentence; empty if nothing does.
+        processes: that the interval comes from.
     """
 
     what: str
@@ -54,34 +58,57 @@ class Quantity:
     unit: Unit
     interval: tuple[float, float] | None = None
     doubt: str = ""
+    processes: int = 1
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The interval, or the value twice; NaN if there is any in it or in the value."""
+        low, high = self.interval or (self.value, self.value)
+        numbers = (low, high, self.value)
+        return (math.nan, math.nan) if any(number is None or math.isnan(number) for number in numbers) else (low, high)  # type: ignore[return-value]
 
 
 def at_least(limit: str, artifact: str, quantity: Quantity, wanted: float | None) -> Iterator[Check]:
     """One check, or none without a limit."""
     if wanted is not None:
-        passed = quantity.value is not None and quantity.value >= wanted
-        yield _compared(limit, artifact, quantity, wanted, passed, "below", "at least")
+        low, high = quantity.ends
+        yield _compared(limit, artifact, quantity, wanted, (low >= wanted, high < wanted), ("below", "at least"))
 
 
 def at_most(limit: str, artifact: str, quantity: Quantity, wanted: float | None) -> Iterator[Check]:
     """One check, or none without a limit."""
     if wanted is not None:
-        passed = quantity.value is not None and quantity.value <= wanted
-        yield _compared(limit, artifact, quantity, wanted, passed, "above", "at most")
+        low, high = quantity.ends
+        yield _compared(limit, artifact, quantity, wanted, (high <= wanted, low > wanted), ("above", "at most"))
 
 
-def _compared(limit: str, artifact: str, quantity: Quantity, wanted: float, passed: bool, side: str, bound: str) -> Check:
-    unit, value = quantity.unit, quantity.value
+def _compared(
+    limit: str, artifact: str, quantity: Quantity, wanted: float, inside_outside: tuple[bool, bool], words: tuple[str, str]
+) -> Check:
+    """Args: ``inside_outside``: whether all of the interval keeps the limit, and whether all of it misses it."""
+    unit, value, (inside, outside), (side, bound) = quantity.unit, quantity.value, inside_outside, words
     if value is None:
         text = f"was not measured, and has to be {bound} {unit.text(wanted)}"
-    elif math.isnan(value):
+    elif math.isnan(quantity.ends[0]):
         text = f"is NaN, and has to be {bound} {unit.text(wanted)}"
+    elif quantity.doubt or not (inside or outside):
+        return Check(limit, False, wanted, value, f"{artifact}: {quantity.what} is undecided: {_undecided(quantity, wanted, bound)}", True)
     else:
         digits = _telling_digits(unit, value, wanted)
         measured, target, gap = (unit.text(number, digits) for number in (value, wanted, abs(value - wanted)))
-        text = f"{measured} is {bound} {target}" if passed else f"{measured} is {side} {target} by {gap}"
-    noise = _noise(quantity, wanted)
-    return Check(limit, passed, wanted, value, f"{artifact}: {quantity.what} {text}{noise}", bool(noise))
+        text = f"{measured} is {bound} {target}" if inside else f"{measured} is {side} {target} by {gap}"
+    return Check(limit, inside, wanted, value, f"{artifact}: {quantity.what} {text}")
+
+
+def _undecided(quantity: Quantity, wanted: float, bound: str) -> str:
+    low, high, value, target = map(quantity.unit.text, (*quantity.ends, quantity.value or 0.0, wanted))
+    if quantity.doubt:
+        return f"{value} was measured while {quantity.doubt}, and has to be {bound} {target}; release with --remeasure on an idle machine"
+    processes = f" of {quantity.processes} processes" * (quantity.processes > 1)
+    return (
+        f"{value}, and the 95% interval {low} to {high}{processes} has the limit {target} inside; "
+        "release with --remeasure on an idle machine, or raise latency.processes"
+    )
 
 
 def _telling_digits(unit: Unit, value: float, wanted: float) -> int:
@@ -90,11 +117,3 @@ def _telling_digits(unit: Unit, value: float, wanted: float) -> int:
     if gap == 0 or math.isinf(gap):
         return unit.digits
     return next((digits for digits in range(unit.digits, MOST_DIGITS) if round(gap, digits) > 0), MOST_DIGITS)
-
-
-def _noise(quantity: Quantity, wanted: float) -> str:
-    doubts = [quantity.doubt] if quantity.doubt and quantity.value is not None else []
-    if quantity.interval is not None and quantity.interval[0] < wanted < quantity.interval[1]:
-        low, high = map(quantity.unit.text, quantity.interval)
-        doubts.append(f"the 95% interval {low} to {high} has the limit inside")
-    return f" (noisy: {'; '.join(doubts)})" if doubts else ""

@@ -111,7 +111,7 @@ class Comparison:
 
     def timing(self, name: str) -> Timing:
         """Median and its interval. Raises KeyError for a contestant that was not timed."""
-        return timing(name, self.times_ms[name])
+        return timing(name, [self.times_ms[name]])
 
     def times_over(self, name: str, baseline: str) -> Estimate | None:
         """How many times as fast as ``baseline`` a contestant is; None if either was not timed."""

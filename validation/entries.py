@@ -12,7 +12,7 @@ from .measurements import Measurements, Status
 def status_of(measurements: Measurements, failures: Sequence[Failure]) -> Status:
     """What measurements amount to: without failures a pass, or graph parity where something stood in for the runtime."""
     if failures:
-        return Status.FAILED
+        return Status.UNDECIDED if all(failure.undecided for failure in failures) else Status.FAILED
     return Status.GRAPH_PARITY if measurements.evaluator else Status.PASSED
 
 

@@ -42,6 +42,12 @@ def shortcomings(bundle: Bundle, artifact: BundleArtifact) -> tuple[str, ...]:
     return problems(artifact, any(name in bundle.graph_parity_suffices for name in names(artifact)))
 
 
+def undecided(bundle: Bundle) -> frozenset[str]:
+    """Those of the gate's sentences that another measurement may turn into a pass."""
+    measured = [(artifact.measurements, artifact.limits) for artifact in bundle.artifacts if artifact.measurements is not None]
+    return frozenset(failure.sentence for found, limits in measured for failure in judge(found, limits) if failure.undecided)
+
+
 def names(artifact: BundleArtifact) -> tuple[str, str, str]:
     """What ``required`` may call it."""
     return artifact.target, f"{artifact.target}-{artifact.precision}", artifact.name

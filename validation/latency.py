@@ -1,8 +1,11 @@
 """Latency of an artifact and of its float baselines, interleaved in one run so that all meet the same machine.
 
-Each round goes through the contestants, a different one first each time. A contestant's turn is one pass that is not timed and then a
-few that are: the threads of the contestant before it keep spinning for a while after its last pass, and its data has filled the caches.
+A round goes through the contestants in one of the orders of ``balanced_orders``. A contestant's turn is one pass that is not timed and then
+a few that are: the threads of the contestant before it keep spinning for a while after its last pass, and its data has filled the caches.
 The untimed pass takes both away, as in an app that runs one model again and again.
+
+Where memory came to lie, and on which core a thread, differs from process to process and stays for the life of one. The interval of a
+single process does not know that; ``compare`` makes it wider, and takes the interval of several processes from how they differ.
 """
 
 import platform
@@ -15,9 +18,12 @@ import psutil
 
 from ..export.doctor import core_count, cpu_name
 from .measurements import Latency, Machine, Timing
-from .statistics import can_carry, median, ratio_of_medians
+from .order import balanced_orders
+from .statistics import Estimate, can_carry, geometric_mean, median, ratio_of_medians
 
 TIMED_PASSES = 3
+# How far the ratio of one process may be from that of many, beside what its own rounds show; see benchmarks/processes.py.
+BETWEEN_PROCESSES = 0.05
 Pass = Callable[[], object]
 Clock = Callable[[], float]  # seconds
 
@@ -31,17 +37,34 @@ class Contestants:
     pytorch: Pass
 
 
-def compare(graph: str, contestants: Contestants, warmup: int, runs: int, clock: Clock = time.perf_counter) -> Latency:
-    """Times the contestants against each other.
+@dataclass(frozen=True)
+class Times:
+    """Milliseconds (rounds, TIMED_PASSES) of each contestant in one process."""
+
+    artifact: np.ndarray
+    ort_float: np.ndarray
+    pytorch: np.ndarray
+
+
+def take_times(contestants: Contestants, warmup: int, runs: int, clock: Clock = time.perf_counter) -> Times:
+    """Times the contestants against each other in this process.
+
+    Args:
+        warmup: passes of each contestant before the first round.
+        runs: how many passes of each are timed at least; whole rounds are run, and every order equally often.
+    """
+    return Times(*interleave((contestants.artifact, contestants.ort_float, contestants.pytorch), warmup, runs, clock))
+
+
+def compare(graph: str, processes: Sequence[Times]) -> Latency:
+    """The latency that one process or several independent ones measured.
 
     Args:
         graph: its name, for the result.
-        warmup: passes of each contestant before the first round.
-        runs: how many passes of each are timed at least; whole rounds are run.
+        processes: at least one.
     """
-    times = interleave((contestants.artifact, contestants.ort_float, contestants.pytorch), warmup, runs, clock)
-    artifact, ort_float, pytorch = times
-    over_ort_float, over_pytorch = ratio_of_medians(ort_float, artifact), ratio_of_medians(pytorch, artifact)
+    artifact, ort_float, pytorch = ([getattr(times, name) for times in processes] for name in ("artifact", "ort_float", "pytorch"))
+    over_ort_float, over_pytorch = _ratio(ort_float, artifact), _ratio(pytorch, artifact)
     return Latency(
         graph=graph,
         artifact=timing("artifact", artifact),
@@ -53,7 +76,14 @@ def compare(graph: str, contestants: Contestants, warmup: int, runs: int, clock:
         over_ort_float_high=over_ort_float.high,
         over_pytorch_low=over_pytorch.low,
         over_pytorch_high=over_pytorch.high,
+        processes=len(processes),
     )
+
+
+def _ratio(numerators: Sequence[np.ndarray], denominators: Sequence[np.ndarray]) -> Estimate:
+    if len(numerators) == 1:
+        return ratio_of_medians(numerators[0], denominators[0]).widened(BETWEEN_PROCESSES)
+    return geometric_mean([float(np.median(a) / np.median(b)) for a, b in zip(numerators, denominators, strict=True)])
 
 
 def interleave(passes: Sequence[Pass], warmup: int, runs: int, clock: Clock = time.perf_counter) -> tuple[np.ndarray, ...]:
@@ -63,11 +93,11 @@ def interleave(passes: Sequence[Pass], warmup: int, runs: int, clock: Clock = ti
     for run in passes:
         for _ in range(warmup):
             run()
-    rounds = -(-runs // TIMED_PASSES)
+    orders = balanced_orders(len(passes))
+    rounds = len(orders) * -(-runs // (TIMED_PASSES * len(orders)))
     times = np.empty((len(passes), rounds, TIMED_PASSES))
     for turn in range(rounds):
-        for place in range(len(passes)):
-            contestant = (turn + place) % len(passes)
+        for contestant in orders[turn % len(orders)]:
             passes[contestant]()
             for repeat in range(TIMED_PASSES):
                 start = clock()
@@ -76,9 +106,13 @@ def interleave(passes: Sequence[Pass], warmup: int, runs: int, clock: Clock = ti
     return tuple(times)
 
 
-def timing(name: str, times_ms: np.ndarray) -> Timing:
-    """Statistics of one contestant's (rounds, passes) times."""
-    estimate = median(times_ms)
+def timing(name: str, processes: Sequence[np.ndarray]) -> Timing:
+    """Statistics of one contestant's (rounds, passes) times in each process; of several, the geometric mean of their medians."""
+    times_ms = np.concatenate([each.ravel() for each in processes])
+    if len(processes) == 1:
+        estimate = median(processes[0]).widened(BETWEEN_PROCESSES)
+    else:
+        estimate = geometric_mean([float(np.median(each)) for each in processes])
     p90_ms = float(np.percentile(times_ms, 90)) if can_carry(90, times_ms.size) else None
     return Timing(name, times_ms.size, estimate.value, estimate.low, estimate.high, p90_ms)
 

@@ -29,7 +29,7 @@ class Limits(BaseModel):
         max_abs_hard: the same in any hard sample.
         max_bytes: what an app must carry, all graphs together.
         max_memory_bytes: peak resident memory over a process that only imported the runtime.
-        min_over_ort_float: how many times faster than ONNX Runtime float the hot graph has to be, at the median.
+        min_over_ort_float: how many times faster than ONNX Runtime float the hot graph has to be: the low end of the interval.
         min_over_pytorch: the same against PyTorch eager float.
         max_p50_ms: longest median time of the hot graph.
     """
@@ -57,18 +57,20 @@ class Failure:
         wanted: None for a check that is no number.
         measured: None for what was not measured.
         sentence: which artifact, what was measured and wanted, and by how much it missed.
+        undecided: it may be kept or missed; the measurement does not say.
     """
 
     limit: str
     wanted: float | None
     measured: float | None
     sentence: str
+    undecided: bool = False
 
 
 def judge(measurements: Measurements, limits: Limits) -> tuple[Failure, ...]:
     """All that the artifact failed; empty if it passed."""
     return tuple(
-        Failure(result.limit, result.wanted, result.measured, result.sentence)
+        Failure(result.limit, result.wanted, result.measured, result.sentence, result.undecided)
         for result in check(measurements, limits)
         if not result.passed
     )

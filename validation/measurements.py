@@ -18,10 +18,12 @@ class Status(StrEnum):
     """What is known about an artifact. Only PASSED is a pass.
 
     GRAPH_PARITY: its graph kept every limit of quality and size in an evaluator that stands in for the runtime; it was not executed.
+    UNDECIDED: it missed no limit, but a speed has its limit inside its interval, or was measured on a busy machine.
     """
 
     PASSED = "passed"
     GRAPH_PARITY = "graph_parity"
+    UNDECIDED = "undecided"
     FAILED = "failed"
     NOT_EXECUTED = "not_executed"
 
@@ -106,8 +108,8 @@ class Timing:
     Attributes:
         name: ``artifact``, ``ort_float`` or ``pytorch``.
         runs: how many were timed.
-        p50_ms: median.
-        p50_low_ms, p50_high_ms: its 95% bootstrap interval.
+        p50_ms: median; of several processes, the geometric mean of theirs.
+        p50_low_ms, p50_high_ms: its 95% interval.
         p90_ms: None where there are too few runs to carry it.
     """
 
@@ -135,8 +137,9 @@ class Latency:
         pytorch: the same graph in PyTorch, eager, in float.
         over_ort_float: median time of ONNX Runtime float divided by the artifact's (higher is faster).
         over_pytorch: the same against PyTorch eager float.
-        over_ort_float_low, over_ort_float_high: 95% bootstrap interval of over_ort_float.
-        over_pytorch_low, over_pytorch_high: 95% bootstrap interval of over_pytorch.
+        over_ort_float_low, over_ort_float_high: 95% interval of over_ort_float.
+        over_pytorch_low, over_pytorch_high: 95% interval of over_pytorch.
+        processes: independent processes that all this was measured in.
     """
 
     graph: str
@@ -149,6 +152,7 @@ class Latency:
     over_ort_float_high: float
     over_pytorch_low: float
     over_pytorch_high: float
+    processes: int = 1
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,20 @@
-"""Peak memory of an artifact, in a process of its own: ``python -m instantstyle.validation.memory`` is that process.
-
-The process reads a pickled request from its standard input and answers in JSON. Pickle is safe here: both ends are this program.
-"""
+"""Peak memory of an artifact, in a process of its own."""
 
 import importlib
-import json
-import os
-import pickle
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import psutil
 
-from ..model.errors import ExecutionError
 from ..model.graph import Arrays
 from ..targets.base import Artifact, Target
+from .child import ask
 
 PROC_STATUS = Path("/proc/self/status")
-TIMEOUT_SECONDS = 600
+PURPOSE = "measures its memory"
 
 
 @dataclass(frozen=True)
@@ -55,37 +48,14 @@ def peak_over_baseline(request: Request) -> int:
     Raises:
         ExecutionError: the process crashed; has the end of what it printed.
     """
-    answer = _ask(request, request.artifact.name)
-    return max(0, answer["peak_bytes"] - _baseline(type(request.target).__module__, tuple(answer["modules"])))
+    taken = ask(partial(_serve, request), request.artifact.name, PURPOSE)
+    return max(0, taken.peak_bytes - _baseline(type(request.target).__module__, taken.modules))
 
 
 @cache
 def _baseline(target_module: str, modules: tuple[str, ...]) -> int:
     """Resident memory after importing the target and the packages that it imported while it ran."""
-    return _ask((target_module, *modules), "baseline")["resident_bytes"]
-
-
-def _ask(question: Request | Sequence[str], name: str) -> dict:
-    """The child's answer: peak_bytes, resident_bytes, modules."""
-    path = os.pathsep.join(entry for entry in sys.path if entry)  # the child imports from where this process does
-    command = [sys.executable, "-P", "-m", __name__]
-    try:
-        child = subprocess.run(
-            command,
-            input=pickle.dumps(question),
-            capture_output=True,
-            env={**os.environ, "PYTHONPATH": path},
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ExecutionError(f"{name}: the process that measures its memory took more than {TIMEOUT_SECONDS} s") from error
-    if child.returncode != 0:
-        printed = child.stderr.decode(errors="replace").strip()
-        print(printed, file=sys.stderr)  # goes to the log
-        last = (printed.splitlines() or ["no output"])[-1]
-        raise ExecutionError(f"{name}: the process that measures its memory ended with code {child.returncode}: {last}")
-    return json.loads(child.stdout)
+    return ask(partial(_import_all, (target_module, *modules)), "baseline", PURPOSE)
 
 
 def peak_bytes() -> int:
@@ -118,31 +88,26 @@ def _rusage_bytes(who: int) -> int:
     return resource.getrusage(who).ru_maxrss * unit
 
 
-def _serve() -> None:
-    """The child: what the runtime prints goes to standard error, the answer alone to standard output."""
-    answer_to = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    question = pickle.load(sys.stdin.buffer)
+@dataclass(frozen=True)
+class _Taken:
+    """What serving a request took in its process, and the top-level modules that it imported on the way."""
+
+    peak_bytes: int
+    modules: tuple[str, ...]
+
+
+def _serve(request: Request) -> _Taken:
     before = set(sys.modules)
-    if isinstance(question, Request):
-        question.execute()
-    else:
-        _import_all(question)
-    new = sorted({name.partition(".")[0] for name in set(sys.modules) - before} - before)
-    json.dump({"peak_bytes": peak_bytes(), "resident_bytes": psutil.Process().memory_info().rss, "modules": new}, answer_to)
-    answer_to.close()
+    request.execute()
+    new = {name.partition(".")[0] for name in set(sys.modules) - before} - before
+    return _Taken(peak_bytes(), tuple(sorted(new)))
 
 
-def _import_all(modules: Sequence[str]) -> None:
+def _import_all(modules: Sequence[str]) -> int:
+    """Resident memory in bytes of a process that imported these."""
     for name in modules:
         try:
             importlib.import_module(name)
         except ImportError:  # a name that a package registered without being importable; the baseline is then lower, the result higher
             print(f"not importable: {name}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    # Unpickling has to find the class in the module that the parent knows, not in __main__.
-    from instantstyle.validation.memory import _serve as serve
-
-    serve()
+    return psutil.Process().memory_info().rss

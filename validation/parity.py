@@ -3,9 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,13 +13,18 @@ from ..calibration.samples import Sample
 from ..export.progress import Report
 from ..model.errors import ExecutionError
 from ..model.graph import Arrays, Model, Run, Size
-from ..targets.base import Artifact, Runner, Target
+from ..targets.base import Artifact, Runner
+from .built import Built
 from .cached_run import CachedRun
-from .latency import Contestants, LoadMeter, compare
+from .latency import Contestants, LoadMeter, describe_machine, load_average, take_times
+from .limits import Limits
 from .measurements import GraphExecution, Latency, Machine, Measurements, UnitMeasurements
 from .memory import Request, peak_over_baseline
 from .quality import checked_run, compare_all
+from .quiet import Patience
 from .reference import Reference, runs_from_modules, torch_threads
+from .speed import graph_checks
+from .timed_runs import FreshRuns, Timed, time_until_decided
 
 if TYPE_CHECKING:
     from ..export.recipe import LatencySettings
@@ -31,23 +35,6 @@ LEAST_RUNS = 9
 
 
 @dataclass(frozen=True)
-class Built:
-    """An artifact, the folder it lies in, and the target that opens it."""
-
-    artifact: Artifact
-    folder: Path
-    target: Target
-
-    def open(self, graph: str, threads: int) -> Runner:
-        """A runner for one graph."""
-        return self.target.open(self.artifact, self.folder, graph, threads)
-
-    def on(self, unit: str) -> "Built":
-        """The same on one compute unit."""
-        return replace(self, target=self.target.on(unit))
-
-
-@dataclass(frozen=True)
 class Task:
     """What to measure an artifact on and against.
 
@@ -55,6 +42,9 @@ class Task:
         size: height and width; also that of ``reference`` and both artifacts.
         samples: the ordinary ones; at least one. Latency and memory take the first.
         ort_float: the same model in float for ONNX Runtime, the baseline of the latencies.
+        limits: that a speed is measured for until it is decided, within the settings' budgets.
+        load_model: ``model`` for another process; can be pickled. Without it this process alone measures.
+        patience: shared by all artifacts of a build.
     """
 
     model: Model
@@ -64,6 +54,9 @@ class Task:
     reference: Reference
     ort_float: Built
     settings: "LatencySettings"
+    limits: Limits = field(default_factory=Limits)
+    load_model: Callable[[], Model] | None = None
+    patience: Patience = field(default_factory=lambda: Patience(0))
 
 
 def measure(task: Task, built: Built, report: Report) -> Measurements:
@@ -132,10 +125,12 @@ def _measure_unit(
         cached = {name: CachedRun(run) for name, run in runs.items()}
         qualities = compare_all(model, cached, task.reference, task.samples, task.hard_samples, tick, built.target.shown)
         memory.result()  # nothing else may run while latency is measured
-        meter = LoadMeter()
-        latency = () if evaluator else tuple(_time_all(model, inputs, runs, task.ort_float, task.settings, tick))
-        machine = meter.machine(threads)
+        load_before = load_average()
+        timed = () if evaluator else tuple(_time_all(task, built, inputs, runs, tick))
     executions = tuple(_execution(artifact, name, runner) for name, runner in runners.items())
+    latency = tuple(latency for latency, _ in timed)
+    busy = max((at.busy_elsewhere or 0.0 for _, at in timed), default=None)
+    machine = replace(describe_machine(threads, load_before), busy_elsewhere=busy)
     found = UnitMeasurements(unit, qualities.end_to_end, qualities.graphs, latency, executions)
     return _Measured(found, evaluator, machine)
 
@@ -154,21 +149,35 @@ def _check_graphs(model: Model, artifact: Artifact) -> None:
 
 
 def _time_all(
-    model: Model,
-    inputs: Mapping[str, Arrays],
-    runs: Mapping[str, Run],
-    ort_float: Built,
-    settings: "LatencySettings",
-    tick: Callable[[str], None],
-) -> Iterator[Latency]:
-    """Every graph that has inputs, against its baselines."""
-    pytorch = runs_from_modules(model)
+    task: Task, built: Built, inputs: Mapping[str, Arrays], runs: Mapping[str, Run], tick: Callable[[str], None]
+) -> Iterator[tuple[Latency, Machine]]:
+    """Every graph that has inputs, against its baselines, and the machine meanwhile."""
+    settings, hot = task.settings, task.model.hot_graph
+    pytorch = runs_from_modules(task.model)
     side_runs = max(LEAST_RUNS, settings.runs // SIDE_GRAPH_SHARE)
     for graph, given in inputs.items():
-        with ort_float.open(graph, settings.threads) as baseline, torch_threads(settings.threads):
-            passes = (partial(run, given) for run in (runs[graph], baseline.run, pytorch[graph]))
-            yield compare(graph, Contestants(*passes), settings.warmup, settings.runs if graph == model.hot_graph else side_runs)
+        count = settings.runs if graph == hot else side_runs
+        with task.ort_float.open(graph, settings.threads) as baseline, torch_threads(settings.threads):
+            passes = Contestants(*(partial(run, given) for run in (runs[graph], baseline.run, pytorch[graph])))
+            first = partial(_time_here, passes, settings.threads, settings.warmup, count)
+            fresh = task.load_model and FreshRuns(
+                graph, built, task.ort_float, task.load_model, given, settings.threads, settings.warmup, count
+            )
+            yield time_until_decided(graph, first, fresh, partial(_is_open, task, built.artifact), settings.processes, task.patience)
         tick(f"latency of {graph}")
+
+
+def _time_here(passes: Contestants, threads: int, warmup: int, runs: int) -> Timed:
+    meter = LoadMeter()
+    times = take_times(passes, warmup, runs)
+    return times, meter.machine(threads)
+
+
+def _is_open(task: Task, artifact: Artifact, latency: Latency) -> bool:
+    """Whether a limit of speed is undecided at this latency."""
+    limits = task.limits if latency.graph == task.model.hot_graph else None
+    quiet = describe_machine(task.settings.threads, load_average())
+    return any(found.undecided for found in graph_checks(artifact.name, latency.graph, artifact.precision, latency, limits, quiet))
 
 
 def _in_memory(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

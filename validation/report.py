@@ -9,14 +9,20 @@ from rich.table import Table
 
 from ..export.disk import atomic_write
 from .bundle import Bundle, BundleArtifact
-from .checks import check, unjudged
-from .gate import gate, shortcomings
+from .checks import unjudged
+from .gate import gate, shortcomings, undecided
 from .junit import junit_xml
 from .measurements import Status
 from .rows import NOTHING, artifact_row, graph_rows, number, psnr_text, unit_rows
 
 SUMMARY, JUNIT = "summary.md", "junit.xml"
-STATUS_STYLE = {Status.PASSED: "green", Status.FAILED: "bold red", Status.GRAPH_PARITY: "cyan", Status.NOT_EXECUTED: "yellow"}
+STATUS_STYLE = {
+    Status.PASSED: "green",
+    Status.FAILED: "bold red",
+    Status.UNDECIDED: "yellow",
+    Status.GRAPH_PARITY: "cyan",
+    Status.NOT_EXECUTED: "yellow",
+}
 ARTIFACT_COLUMNS = (
     ("Artifact", "Status", "SSIM mean", "5th percentile", "worst", "worst sample", "PSNR dB", "p50 ms", "p90 ms", "FPS")
     + ("vs ORT float", "vs PyTorch", "memory MB", "bytes", "int8 convolutions")
@@ -40,13 +46,12 @@ def markdown(bundle: Bundle) -> str:
     parts = [f"# {_cell(bundle.model.name)}: {verdict(bundle)}", ""]
     parts += _list(gate(bundle))
     parts += markdown_table(ARTIFACT_COLUMNS, (vars(artifact_row(artifact)).values() for artifact in bundle.artifacts))
-    parts += ["Times are medians of the graph that runs once per image, with 95% bootstrap intervals.", ""]
+    parts += ["Times are medians of the graph that runs once per image, with 95% intervals.", ""]
     refused = gate(bundle)
     other = [sentence for artifact in bundle.artifacts for sentence in shortcomings(bundle, artifact) if sentence not in refused]
     parts += _section("Not required, and not passed", _list(other))
     parts += _section("Not executed here", _list(_evaluated(bundle)))
     parts += _section("Chosen by speed", _list(_chosen(bundle)))
-    parts += _section("Within the noise", _list(_noisy(bundle)))
     parts += _section(
         "Graphs", markdown_table(GRAPH_COLUMNS, (vars(row).values() for artifact in bundle.artifacts for row in graph_rows(artifact)))
     )
@@ -68,21 +73,22 @@ def verdict(bundle: Bundle) -> str:
     """In one line."""
     refused = gate(bundle)
     if refused:
-        return f"FAILED, {len(refused)} {'reason' if len(refused) == 1 else 'reasons'}"
+        word = "UNDECIDED" if set(refused) <= undecided(bundle) else "FAILED"
+        return f"{word}, {len(refused)} {'reason' if len(refused) == 1 else 'reasons'}"
     return f"passed, {', '.join(bundle.required)}"
 
 
 def print_verdict(bundle: Bundle, console: Console) -> None:
     """Table, sentences and the verdict."""
     console.print(terminal_table(bundle))
+    open_questions = undecided(bundle)
     for sentence in gate(bundle):
-        console.print(f"[bold red]failed[/] {escape(sentence)}", highlight=False, soft_wrap=True)
+        word = "[yellow]open[/]  " if sentence in open_questions else "[bold red]failed[/]"
+        console.print(f"{word} {escape(sentence)}", highlight=False, soft_wrap=True)
     for sentence in _evaluated(bundle):
         console.print(f"[cyan]graph[/]  {escape(sentence)}", highlight=False, soft_wrap=True)
     for sentence in _chosen(bundle):
         console.print(f"[cyan]chosen[/] {escape(sentence)}", highlight=False, soft_wrap=True)
-    for sentence in _noisy(bundle):
-        console.print(f"[yellow]noisy[/]  {escape(sentence)}", highlight=False, soft_wrap=True)
     console.print(f"[bold]{escape(verdict(bundle))}[/]", highlight=False, soft_wrap=True)
 
 
@@ -120,14 +126,6 @@ def _chosen(bundle: Bundle) -> list[str]:
         ships = f"ships {choice.artifact}" if choice.artifact else "is undecided"
         lines.append(f"{choice.target} {choice.size[0]}x{choice.size[1]} {ships}: {choice.reason}")
     return lines
-
-
-def _noisy(bundle: Bundle) -> list[str]:
-    """Passed limits that another run may miss."""
-    measured = [(artifact.measurements, artifact.limits) for artifact in bundle.artifacts if artifact.measurements is not None]
-    return [
-        result.sentence for measurements, limits in measured for result in check(measurements, limits) if result.passed and result.noisy
-    ]
 
 
 def _hard_rows(artifacts: Sequence[BundleArtifact]) -> Iterator[tuple[str, ...]]:

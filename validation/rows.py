@@ -8,7 +8,13 @@ from .bundle import BundleArtifact
 from .measurements import Latency, Measurements, Quality, Spread, Status, Timing, UnitMeasurements
 
 NOTHING = "-"
-STATUS_TEXT = {Status.PASSED: "passed", Status.FAILED: "FAILED", Status.GRAPH_PARITY: "graph parity", Status.NOT_EXECUTED: "not executed"}
+STATUS_TEXT = {
+    Status.PASSED: "passed",
+    Status.FAILED: "FAILED",
+    Status.UNDECIDED: "undecided",
+    Status.GRAPH_PARITY: "graph parity",
+    Status.NOT_EXECUTED: "not executed",
+}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ to 1e-9, which the tests check. Validation computes hundreds of them at full siz
 that stay in the processor's cache, and four filtered maps instead of five, since only the sum of the two variances is needed.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..model.errors import InstantStyleError
@@ -14,15 +16,33 @@ SIGMA = 1.5
 RADIUS = 5
 WINDOW = 2 * RADIUS + 1
 K1, K2 = 0.01, 0.03
-BAND_ROWS = 64
+TILE = 64
 
 _taps = np.exp(-0.5 * (np.arange(RADIUS + 1) / SIGMA) ** 2)
 # From the window's centre outwards; the whole window adds up to one.
 TAPS = _taps / (2 * _taps.sum() - _taps[0])
 
 
+@dataclass(frozen=True)
+class Similarity:
+    """Structural similarity of a picture to its reference, each in [-1, 1].
+
+    Attributes:
+        mean: over all windows that lie inside the picture.
+        worst_tile: the lowest mean over the windows of one tile of TILE x TILE pixels: a defect in one place, which the mean dilutes.
+    """
+
+    mean: float
+    worst_tile: float
+
+
 def ssim(reference: np.ndarray, image: np.ndarray, minimum: float, maximum: float) -> float:
-    """Mean structural similarity over all channels and all windows that lie inside the image, in [-1, 1].
+    """``similarity(...).mean``."""
+    return similarity(reference, image, minimum, maximum).mean
+
+
+def similarity(reference: np.ndarray, image: np.ndarray, minimum: float, maximum: float) -> Similarity:
+    """Structural similarity, the mean of all channels.
 
     The formula is for intensities from 0 upwards, so ``minimum`` is subtracted first: a picture in [-1, 1] gets the number that it
     gets in [0, 255]. Two flat images a and b have no structure; of them only the luminance term is left, (2ab + C1) / (a² + b² + C1)
@@ -37,17 +57,25 @@ def ssim(reference: np.ndarray, image: np.ndarray, minimum: float, maximum: floa
     channels, height, width = reference.shape
     if min(height, width) < WINDOW:
         raise InstantStyleError(f"SSIM needs images of at least {WINDOW}x{WINDOW} pixels, this one has {height}x{width}")
-    total = 0.0
+    rows, columns = _tile_starts(height - 2 * RADIUS), _tile_starts(width - 2 * RADIUS)
+    ends = [*rows[1:], height - 2 * RADIUS]
+    sums = np.zeros((len(rows), len(columns)))
     for x, y in zip(reference, image, strict=True):
-        for top in range(0, height - 2 * RADIUS, BAND_ROWS):
-            rows = slice(top, top + BAND_ROWS + 2 * RADIUS)  # bands overlap, so that their windows tile the image's
-            band_x, band_y = (np.subtract(channel[rows], minimum, dtype=np.float64) for channel in (x, y))
-            total += _band_sum(band_x, band_y, maximum - minimum)
-    return total / (channels * (height - 2 * RADIUS) * (width - 2 * RADIUS))
+        for place, (top, end) in enumerate(zip(rows, ends, strict=True)):
+            band = slice(top, end + 2 * RADIUS)  # bands overlap, so that their windows tile the image's
+            band_x, band_y = (np.subtract(channel[band], minimum, dtype=np.float64) for channel in (x, y))
+            sums[place] += np.add.reduceat(_band(band_x, band_y, maximum - minimum).sum(axis=0), columns)
+    areas = np.outer(np.diff([*rows, height - 2 * RADIUS]), np.diff([*columns, width - 2 * RADIUS]))
+    return Similarity(float(sums.sum() / (channels * areas.sum())), float((sums / (channels * areas)).min()))
 
 
-def _band_sum(x: np.ndarray, y: np.ndarray, data_range: float) -> float:
-    """Sum of the similarity map; in place where it can be, since memory is what takes the time."""
+def _tile_starts(length: int) -> list[int]:
+    """Where tiles begin; what is left at the end and is less than half a tile belongs to the last one."""
+    return [start for start in range(0, length, TILE) if start == 0 or length - start >= TILE // 2]
+
+
+def _band(x: np.ndarray, y: np.ndarray, data_range: float) -> np.ndarray:
+    """The similarity map; in place where it can be, since memory is what takes the time."""
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
     mean_x, mean_y = _blur(x), _blur(y)
     product = mean_x * mean_y
@@ -57,7 +85,7 @@ def _band_sum(x: np.ndarray, y: np.ndarray, data_range: float) -> float:
     variances = _blur(x * x + y * y)
     variances -= squares
     numerator = (2 * product + c1) * (2 * covariance + c2)
-    return float((numerator / ((squares + c1) * (variances + c2))).sum())
+    return numerator / ((squares + c1) * (variances + c2))
 
 
 def _blur(values: np.ndarray) -> np.ndarray:

@@ -1,11 +1,14 @@
-"""Medians with their uncertainty, and which percentiles a number of samples can carry."""
+"""Medians and means with their uncertainty, and which percentiles a number of samples can carry."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 RESAMPLES = 2000
 CONFIDENCE_PERCENT = 95
+# 97.5% quantiles of Student's t distribution with 1, 2, … degrees of freedom; any table of statistics has them.
+T_QUANTILES = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281, 2.2010, 2.1788, 2.1604, 2.1448, 2.1314)
 
 
 def samples_needed(percent: int) -> int:
@@ -33,6 +36,10 @@ class Estimate:
     low: float
     high: float
 
+    def widened(self, share: float) -> "Estimate":
+        """With an interval that reaches further on both sides by that share."""
+        return Estimate(self.value, self.low * (1 - share), self.high * (1 + share))
+
 
 def median(rounds: np.ndarray, seed: int = 0) -> Estimate:
     """Median of all values with its percentile bootstrap interval (Efron 1979).
@@ -53,6 +60,19 @@ def ratio_of_medians(numerator: np.ndarray, denominator: np.ndarray, seed: int =
     draws = _draws(len(numerator), seed)
     ratios = np.median(_resampled(numerator, draws), axis=1) / np.median(_resampled(denominator, draws), axis=1)
     return _estimate(np.median(numerator) / np.median(denominator), ratios)
+
+
+def geometric_mean(values: Sequence[float]) -> Estimate:
+    """Geometric mean of independent positive values, with Student's interval of the mean of their logarithms (Student 1908).
+
+    Raises:
+        ValueError: fewer than two values, or more than the table of quantiles goes.
+    """
+    if not 2 <= len(values) <= len(T_QUANTILES) + 1:
+        raise ValueError(f"an interval needs 2 to {len(T_QUANTILES) + 1} values, got {len(values)}")
+    logarithms = np.log(np.asarray(values, np.float64))
+    reach = T_QUANTILES[len(values) - 2] * logarithms.std(ddof=1) / np.sqrt(len(values))
+    return Estimate(*(float(np.exp(logarithms.mean() + offset)) for offset in (0.0, -reach, reach)))
 
 
 def _draws(count: int, seed: int) -> np.ndarray:

@@ -45,6 +45,8 @@ min_ssim_mean = 0.5
 threads = 1
 warmup = 1
 runs = 5
+processes = 0
+patience_s = 0
 """
 
 

@@ -20,9 +20,9 @@ EVERY_LIMIT: dict[str, Any] = {
     "max_abs_hard": 0.7,
     "max_bytes": 3_000_000,
     "max_memory_bytes": 90_000_000,
-    "min_over_ort_float": 2.5,
-    "min_over_pytorch": 4.0,
-    "max_p50_ms": 10.0,
+    "min_over_ort_float": 2.4,
+    "min_over_pytorch": 3.9,
+    "max_p50_ms": 11.01,
 }
 
 
@@ -47,9 +47,9 @@ TIGHTER = {
     "max_abs_hard": 0.6999,
     "max_bytes": 2_999_999,
     "max_memory_bytes": 89_999_999,
-    "min_over_ort_float": 2.51,
-    "min_over_pytorch": 4.01,
-    "max_p50_ms": 9.99,
+    "min_over_ort_float": 2.41,
+    "min_over_pytorch": 3.91,
+    "max_p50_ms": 10.99,
 }
 
 
@@ -65,8 +65,7 @@ def test_each_limit_fails_alone_when_it_is_missed(limit: str) -> None:
         {"min_ssim_hard": 0.90},
         {"max_abs": 0.30},
         {"max_bytes": 3_000_000},
-        {"min_over_ort_float": 2.5},
-        {"max_p50_ms": 10.0},
+        {"min_over_ort_float": 2.4},
     ],
 )
 def test_a_value_equal_to_its_limit_passes(limits: dict[str, float]) -> None:
@@ -183,25 +182,47 @@ def test_fewer_int8_convolutions_than_asked_fail() -> None:
     assert failure.sentence.endswith("convolutions that should be int8 are not: graph 'painter' ran 6 of 7")
 
 
-@pytest.mark.parametrize("ratio,passed", [(1.99, False), (2.01, True)])
-def test_a_noisy_ratio_is_judged_by_its_value_and_says_that_it_is_noisy(ratio: float, passed: bool) -> None:
+@pytest.mark.parametrize("ratio", [1.99, 2.01])
+def test_a_limit_inside_the_interval_is_undecided_whatever_the_value(ratio: float) -> None:
     measured = measurements(latency=(latency("encoder"), latency("painter", ratio, spread=0.2)))
-    result = next(result for result in check(measured, Limits(min_over_ort_float=2.0)) if result.limit == "min_over_ort_float")
-    assert (result.passed, result.noisy) == (passed, True)
-    assert result.sentence.endswith(f"(noisy: the 95% interval {ratio - 0.2:.2f}x to {ratio + 0.2:.2f}x has the limit inside)")
+    failure, = judge(measured, Limits(min_over_ort_float=2.0))  # fmt: skip
+    assert (failure.limit, failure.undecided) == ("min_over_ort_float", True)
+    assert failure.sentence == (
+        f"android-int8-512x512: speed of graph 'painter' against ONNX Runtime float is undecided: {ratio:.2f}x, and the 95% interval "
+        f"{ratio - 0.2:.2f}x to {ratio + 0.2:.2f}x has the limit 2.00x inside; release with --remeasure on an idle machine, "
+        "or raise latency.processes"
+    )
+
+
+@pytest.mark.parametrize(
+    "limit,passes,fails", [("min_over_ort_float", 2.4, 2.61), ("min_over_pytorch", 3.9, 4.11), ("max_p50_ms", 11.0, 8.9)]
+)
+def test_a_speed_is_decided_by_the_end_of_its_interval(limit: str, passes: float, fails: float) -> None:
+    """2.4 to 2.6 times ONNX Runtime float, 3.9 to 4.1 times PyTorch, 9 to 11 ms."""
+    assert failed(measurements(), **{limit: passes}) == []
+    failure, = judge(measurements(), Limits.model_validate({limit: fails}))  # fmt: skip
+    assert (failure.limit, failure.undecided) == (limit, False)
+    inside = (passes + fails) / 2
+    failure, = judge(measurements(), Limits.model_validate({limit: inside}))  # fmt: skip
+    assert (failure.limit, failure.undecided) == (limit, True)
 
 
 @pytest.mark.parametrize("limit", [{"min_over_ort_float": 1.0}, {"min_over_pytorch": 1.0}, {"max_p50_ms": 1000.0}])
-def test_times_taken_on_a_busy_machine_are_called_noisy(limit: dict[str, float]) -> None:
+def test_times_taken_on_a_busy_machine_decide_nothing(limit: dict[str, float]) -> None:
     busy = measurements(machine=replace(measurements().machine, busy_elsewhere=0.42))
     result = check(busy, Limits.model_validate(limit))[-1]
-    assert (result.limit, result.passed, result.noisy) == (next(iter(limit)), True, True)
-    assert result.sentence.endswith("(noisy: other processes took 42% of the machine meanwhile)")
+    assert (result.limit, result.passed, result.undecided) == (next(iter(limit)), False, True)
+    assert "was measured while other processes took 42% of the machine meanwhile, and has to be at" in result.sentence
 
 
-def test_a_clear_ratio_is_not_called_noisy() -> None:
-    results = check(measurements(), Limits(min_over_ort_float=2.0))
-    assert not any(result.noisy or "noisy" in result.sentence for result in results)
+def test_int8_on_a_busy_machine_is_not_called_slower_than_float() -> None:
+    busy = measurements(machine=replace(measurements().machine, busy_elsewhere=0.42))
+    failures = judge(busy, Limits())
+    assert [(failure.limit, failure.undecided) for failure in failures] == [
+        ("int8_faster_than_float:encoder", True),
+        ("int8_faster_than_float:painter", True),
+    ]
+    assert not any("ship float" in failure.sentence for failure in failures)
 
 
 @pytest.mark.parametrize(

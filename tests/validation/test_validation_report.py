@@ -9,6 +9,7 @@ from rich.console import Console
 from instantstyle.targets.base import Precision
 from instantstyle.validation.bundle import Bundle
 from instantstyle.validation.entries import not_emitted
+from instantstyle.validation.gate import exit_code
 from instantstyle.validation.junit import junit_xml
 from instantstyle.validation.limits import Limits
 from instantstyle.validation.measurements import Quality, Score, Status
@@ -55,10 +56,14 @@ def test_markdown_says_what_failed(tmp_path: Path) -> None:
     assert "## Not required, and not passed" in text and "no macOS" in text
 
 
-def test_markdown_says_what_passed_within_the_noise(tmp_path: Path) -> None:
-    text = markdown(fakes.bundle_in(tmp_path, Limits(min_over_ort_float=2.45)))
-    assert "# tiny: passed" in text and "## Within the noise" in text
-    assert "2.50x is at least 2.45x (noisy: the 95% interval 2.40x to 2.60x has the limit inside)" in text
+def test_what_is_undecided_is_neither_passed_nor_failed(tmp_path: Path) -> None:
+    bundle = fakes.bundle_in(tmp_path, Limits(min_over_ort_float=2.45))
+    text = markdown(bundle)
+    assert text.startswith("# tiny: UNDECIDED, 1 reason\n") and cells(text, NAME)[0][1] == "undecided"
+    assert "is undecided: 2.50x, and the 95% interval 2.40x to 2.60x has the limit 2.45x inside; release with --remeasure" in text
+    assert exit_code(bundle) == 1 and bundle.artifacts[0].status is Status.UNDECIDED
+    failed_too = fakes.bundle_in(tmp_path / "other", Limits(min_over_ort_float=2.45, max_bytes=5))
+    assert markdown(failed_too).startswith("# tiny: FAILED, 2 reasons\n") and failed_too.artifacts[0].status is Status.FAILED
 
 
 def test_names_cannot_break_a_table(tmp_path: Path) -> None:
