@@ -107,7 +107,7 @@ def _candidates(module: nn.Module, where: str, tensors: dict[str, Tensor]) -> It
     yield whole
     if not whole.problems:
         return
-    needed = sum(not name.endswith(BOOKKEEPING) for name in module.state_dict()) / 2
+    needed = sum(not name.endswith(BOOKKEEPING) for name in tensors_of(module)) / 2
     for prefix in _prefixes(tensors):
         if sum(name.startswith(prefix) for name in tensors) >= needed:
             yield _candidate(module, where, prefix, tensors)
@@ -141,7 +141,7 @@ def _variants(tensors: dict[str, Tensor]) -> Iterator[tuple[dict[str, Tensor], s
 
 def _shaped(module: nn.Module, tensors: Mapping[str, Tensor], note: str) -> tuple[dict[str, Tensor], tuple[str, ...], tuple[str, ...]]:
     """The tensors as the module wants them, what is wrong with them, and what was done."""
-    wanted = module.state_dict()
+    wanted = tensors_of(module)
     found, converted = as_wanted(tensors, module)
     recomputed = {name for name, _ in module.named_buffers()} - wanted.keys()
     dropped = [name for name in found if name not in wanted and (name in recomputed or name.endswith(BOOKKEEPING))]
@@ -153,6 +153,11 @@ def _shaped(module: nn.Module, tensors: Mapping[str, Tensor], note: str) -> tupl
     computed = [name for name in dropped if name in recomputed]
     notes = (note, converted, f"left out, because the model computes them: {_shown(computed)}" if computed else "")
     return {**found, **counters}, problems, tuple(filter(None, notes))
+
+
+def tensors_of(module: nn.Module) -> dict[str, Tensor]:
+    """What a checkpoint of ``module`` has to hold; modules may keep other values in their state."""
+    return {name: value for name, value in module.state_dict().items() if isinstance(value, Tensor)}
 
 
 def misfits(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> tuple[str, ...]:
@@ -208,7 +213,7 @@ def _misfit(
             f"{start}: what lies under '{own.key}' does, but there are other tensors beside it ({_shown(list(own.left_out))}). "
             f'If those are not the model\'s, write in [model] of the recipe: checkpoint_key = "{own.key}"'
         )
-    names = module.state_dict().keys()
+    names = tensors_of(module).keys()
     best = max(found, key=lambda candidate: (len(candidate.tensors.keys() & names), -len(candidate.tensors)))
     if _is_optimizer(content.tree):
         return f"checkpoint {path}: {OPTIMIZER}"

@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from .adoption import NAMES_SHOWN, adopt, infinities, misfits
+from .adoption import NAMES_SHOWN, adopt, infinities, misfits, tensors_of
 from .checkpoint_file import read_content, read_header
 from .errors import CheckpointError
 from .files import write_atomically
@@ -108,7 +108,7 @@ def load_weights(module: nn.Module, path: Path, key: str | None = None) -> tuple
     notes = [note for note in (taken, prefix, *chosen.notes) if note]
     if chosen.left_out:
         notes.append(f"left out: {', '.join(dict.fromkeys(name.partition('.')[0] for name in chosen.left_out))}")
-    notes += _converted(chosen.tensors, module.state_dict())
+    notes += _converted(chosen.tensors, tensors_of(module))
     load_tensors(module, chosen.tensors, path)
     return (f"{path.name}: {'; '.join(notes)}",) if notes else ()
 
@@ -132,11 +132,11 @@ def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -
     Raises:
         CheckpointError: says which tensors are missing, left over, of another shape or not finite.
     """
-    wanted = module.state_dict()
+    wanted = tensors_of(module)
     problems = (*misfits(tensors, wanted), *infinities(tensors, wanted))
     if problems:
         raise CheckpointError("\n".join((f"checkpoint {path} does not fit the model {type(module).__name__}", *problems)))
-    module.load_state_dict(dict(tensors))
+    module.load_state_dict(dict(tensors), strict=False)  # names are equal; what is no tensor stays as it is
 
 
 def _converted(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:

@@ -52,7 +52,7 @@ def as_wanted(tensors: Mapping[str, Tensor], module: nn.Module) -> tuple[dict[st
 
     Exact: every weight has the value that its parametrisation computes from what is stored.
     """
-    wanted, found = module.state_dict(), dict(tensors)
+    wanted, found = {name: value for name, value in module.state_dict().items() if isinstance(value, Tensor)}, dict(tensors)
     done: dict[str, None] = {}
     for name in tensors:
         place = None if name in wanted else _place(name)

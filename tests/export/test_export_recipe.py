@@ -79,7 +79,7 @@ BAD = [
     ('name = "mine"', "", r": missing key 'name'"),
     ('name = "mine"', 'name = "a/b"', r":1: name: found 'a/b'; string should match pattern"),
     ("[quantize]", "[quantise]", r":11: unknown key 'quantise', did you mean 'quantize'\?"),
-    ("sizes =", "size =", r":5: unknown key 'model\.size', did you mean 'sizes'\?; allowed: factory, checkpoint, sizes"),
+    ("sizes =", "size =", r":5: unknown key 'model\.size', did you mean 'sizes'\?; allowed: factory, checkpoint, checkpoint_key, sizes"),
     ("sizes = [64, [96, 128]]", "sizes = []", r":5: model\.sizes: found nothing; at least 1 needed"),
     ("sizes = [64, [96, 128]]", "sizes = [64, [96]]", r":5: model\.sizes\[1\]: found \[96\]; a value is missing"),
     ("sizes = [64, [96, 128]]", 'sizes = ["64x64"]', r":5: model\.sizes\[0\]: found '64x64'; input should be a valid tuple"),

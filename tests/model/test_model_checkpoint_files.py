@@ -310,3 +310,19 @@ def test_a_misfit_leaves_the_model_alone(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError):
         load(tmp_path / "net.pth", module=module)
     assert same(module.state_dict(), before)
+
+
+class Noted(Net):
+    """A module with a value in its state that is no tensor."""
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"version": 3}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        raise AssertionError("not to be loaded from a file of tensors")
+
+
+def test_a_state_that_is_no_tensor_stays_as_it_is(tmp_path: Path) -> None:
+    torch.save(WANTED, tmp_path / "net.pth")
+    state, _ = load(tmp_path / "net.pth", module=Noted())
+    assert state.pop("_extra_state") == {"version": 3} and same(state)
