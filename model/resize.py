@@ -1,5 +1,6 @@
 """A network in the widths of its checkpoint: what lets a pruned checkpoint be loaded by the code of the whole network."""
 
+import warnings
 from collections.abc import Mapping
 
 import torch
@@ -33,6 +34,9 @@ def resize(module: nn.Module, shapes: Mapping[str, torch.Size]) -> None:
             if name == "weight":
                 _set_widths(layer, shape)
             setattr(layer, name, narrowed[id(value)])
+    if narrowed:
+        # Of an instance norm without weights, which works at any width; no tensor says what it is now.
+        warnings.filterwarnings("ignore", "input's size at dim=", UserWarning)
 
 
 def _narrower(layer: nn.Module, own: torch.Size, shape: torch.Size) -> bool:

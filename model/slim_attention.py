@@ -19,6 +19,9 @@ class SlimAttention(nn.Module):
         PruneError: it has extra key and value biases, zero attention or other widths.
     """
 
+    # That there is none tells nn.TransformerEncoderLayer not to run this attention by itself, all in one operation.
+    in_proj_bias = None
+
     def __init__(self, attention: nn.MultiheadAttention) -> None:
         super().__init__()
         if attention.in_proj_weight is None or attention.bias_k is not None or attention.add_zero_attn:
@@ -55,8 +58,14 @@ class SlimAttention(nn.Module):
         self.out_proj.weight = nn.Parameter(self.out_proj.weight.detach()[:, rows])
         self.out_proj.in_features = len(rows)
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, need_weights: bool = False) -> tuple[Tensor, None]:
-        """As ``nn.MultiheadAttention`` without masks; it returns no weights, whatever is asked for."""
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, need_weights: bool = False, **masks: object) -> tuple[Tensor, None]:
+        """As ``nn.MultiheadAttention`` without masks; it returns no weights, whatever is asked for.
+
+        Raises:
+            PruneError: there is a mask.
+        """
+        if given := [name for name in ("attn_mask", "key_padding_mask") if masks.get(name) is not None]:
+            raise PruneError(f"heads of an nn.MultiheadAttention that is called with {given[0]} cannot be removed")
         split = [
             (part(x) if self.batch_first else part(x).transpose(0, 1)).unflatten(2, (self.heads, self.head_dim)).transpose(1, 2)
             for part, x in ((self.query, query), (self.key, key), (self.value, value))

@@ -26,7 +26,7 @@ class Pruned:
         name: graph and module path of the heads, or of the first layer that makes the channels.
         kind: ``heads`` or ``channels``.
         asked: share that the settings want removed.
-        width, kept: before and after.
+        width, kept: before and after; channels that only go together, as the two of a gate, count once.
         importance: of each before: squared change of the graph's output without it, as a share of the output's square.
         obstacle: why nothing was removed, or empty.
     """

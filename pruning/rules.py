@@ -117,6 +117,7 @@ def broadcast(trace: ChannelTrace, tensors: Sequence[Tensor], rank: int, what: s
     "fill",
     "zero",
 )
+@rule("complex", "_conj")
 @rule("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "view_as_complex", "isnan", "isinf")
 def pointwise(trace: ChannelTrace, call: Call) -> Any:
     """Entries at one place are combined."""

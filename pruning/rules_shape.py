@@ -202,6 +202,13 @@ def select(trace: ChannelTrace, call: Call) -> Any:
     return note(trace, call, call.run(), tuple(ids for axis, ids in enumerate(trace.of(x)) if axis != dim))
 
 
+@rule("view_as_real", "view_as_complex")
+def view_as_other(trace: ChannelTrace, call: Call) -> Any:
+    """A last axis of real and imaginary parts comes or goes."""
+    axes = trace.of(call.args["self"])
+    return note(trace, call, call.run(), (*axes, None) if call.name == "view_as_real" else axes[:-1])
+
+
 @rule("flip")
 def flip(trace: ChannelTrace, call: Call) -> Any:
     """The order is reversed."""

@@ -288,12 +288,34 @@ def einsum_mixing() -> nn.Module:
     return net(Apply(forward, left=conv(WIDTH, WIDTH, 1), right=conv(WIDTH, WIDTH, 1)))
 
 
+def fourier() -> nn.Module:
+    def forward(self: Any, x: Tensor) -> Tensor:
+        y = torch.fft.rfft2(x)
+        real, imaginary = functional.relu(self.mix(torch.cat((y.real, y.imag), 1))).chunk(2, 1)
+        return x + torch.fft.irfft2(torch.complex(real, imaginary), s=x.shape[-2:])
+
+    return net(Apply(forward, mix=conv(2 * WIDTH, 2 * WIDTH, 1)))
+
+
+def attention_by_hand() -> nn.Module:
+    """Heads of a fixed number between pixels; their width can become smaller."""
+
+    def forward(self: Any, x: Tensor) -> Tensor:
+        b, _, h, w = x.shape
+        tokens = x.flatten(2).transpose(1, 2)
+        q, k, v = (part(tokens).reshape(b, h * w, 4, -1).transpose(1, 2) for part in (self.q, self.k, self.v))
+        mixed = ((q @ k.transpose(-1, -2)) * 0.5).softmax(-1) @ v
+        return x + self.out(mixed.transpose(1, 2).reshape(b, h * w, -1)).transpose(1, 2).reshape(b, -1, h, w)
+
+    return net(Apply(forward, **{name: nn.Linear(WIDTH, WIDTH) for name in ("q", "k", "v", "out")}))
+
+
 PRUNED = {
     made.__name__: made
     for made in (
         *(gate, halves_by_slices, convnext, excite, shuffle_unit, pixels_by_hand, transposed_attention, spatial_attention, dense),
         *(skip_over_concatenation, written_in_place, used_twice, own_kernel, modulated, bottleneck_groups, positions, hourglass),
-        *(deconvolutions, multipliers, channel_shuffle, einsum_mixing),
+        *(deconvolutions, multipliers, channel_shuffle, einsum_mixing, fourier, attention_by_hand),
     )
 }
 

@@ -122,3 +122,15 @@ def test_multihead_attention_that_cannot_lose_heads_says_so() -> None:
     net = nn.Sequential(nn.Identity(), nn.MultiheadAttention(8, 2, kdim=4, vdim=4))
     with pytest.raises(PruneError, match="kdim"):
         expose_heads(net)
+
+
+def test_heads_inside_a_transformer_layer() -> None:
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(8, 4, 16, batch_first=True).eval()
+    tokens = torch.randn(1, 6, 8)
+    with torch.no_grad():
+        wanted = layer(tokens)
+        assert expose_heads(layer).keys() == {"self_attn"}
+        assert (layer(tokens) - wanted).abs().max() < 1e-5
+        with pytest.raises(PruneError, match="src_mask|attn_mask"):
+            layer(tokens, src_mask=torch.zeros(6, 6))
