@@ -3,6 +3,7 @@
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,7 +144,8 @@ def test_sensitivity_is_the_same_in_whatever_range_a_net_is_written(tmp_path: Pa
     images = [ImageSet.from_patterns(["calibration"], tmp_path)]
     nets = [nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.Tanh()).eval() for _ in range(2)]
     lost = []
-    for taken in ({}, {"range": (0, 255)}):
+    encodings: tuple[dict[str, Any], ...] = ({}, {"range": (0, 255)})
+    for taken in encodings:
         net, other = (Levels(each).eval() if taken else each for each in nets)
         model = as_model(net, "net", ((64, 64),), InputSettings(**taken), OutputSettings(**taken))
         samples = list(make_samples(model, (64, 64), images, "cycle"))
