@@ -3,19 +3,22 @@
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from export_helpers import MODELS, change, outcomes, release, write_recipe
 from PIL import Image
+from torch import Tensor, nn
 from typer.testing import CliRunner, Result
 
 from instantstyle.calibration.imageset import ImageSet
 from instantstyle.calibration.samples import make_samples
 from instantstyle.export.cli import app
 from instantstyle.export.factory import import_factory
-from instantstyle.export.settings import PruneSettings, QuantizeSettings
+from instantstyle.export.probe import as_model
+from instantstyle.export.settings import InputSettings, OutputSettings, PruneSettings, QuantizeSettings
 from instantstyle.model.errors import RecipeError
 from instantstyle.model.graph import single_graph
 from instantstyle.pruning.prune import score_graph
@@ -123,3 +126,30 @@ def test_recipe_must_lie_beside_the_other(tmp_path: Path) -> None:
     change(tmp_path / "recipe.toml", ('name = "tiny"', 'nmae = "tiny"'))
     with pytest.raises(RecipeError, match="nmae"):
         call(tmp_path, "sensitivity")
+
+
+class Levels(nn.Module):
+    """A net of [-1, 1] as one of 0 to 255."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, image: Tensor) -> Tensor:
+        return (self.inner(image / 127.5 - 1) + 1) * 127.5
+
+
+def test_sensitivity_is_the_same_in_whatever_range_a_net_is_written(tmp_path: Path) -> None:
+    write_recipe(tmp_path)
+    images = [ImageSet.from_patterns(["calibration"], tmp_path)]
+    nets = [nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.Tanh()).eval() for _ in range(2)]
+    lost = []
+    encodings: tuple[dict[str, Any], ...] = ({}, {"range": (0, 255)})
+    for taken in encodings:
+        net, other = (Levels(each).eval() if taken else each for each in nets)
+        model = as_model(net, "net", ((64, 64),), InputSettings(**taken), OutputSettings(**taken))
+        samples = list(make_samples(model, (64, 64), images, "cycle"))
+        analysis = SensitivityAnalysis(model, samples, (64, 64), QuantizeSettings(method="ptq"), PruneSettings(), {})
+        lost.append(analysis._lost(model.graphs[0], other))
+    assert lost[1] == pytest.approx(lost[0], abs=1e-5)
+    assert lost[0] > 0.01

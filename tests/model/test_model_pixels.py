@@ -1,6 +1,7 @@
 """Ranges, orders and channels, against the formulas in NumPy float64 and Pillow."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from instantstyle.calibration.imageset import ImageSet
 from instantstyle.model.graph import TensorKind, TensorSpec
 from instantstyle.model.pixels import decode, encode, from_levels, to_levels
 
-IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-CAFFE = {"mean": (103.939, 116.779, 123.68), "order": "BGR"}  # in the network's order
+IMAGENET: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+CAFFE: dict[str, Any] = {"mean": (103.939, 116.779, 123.68), "order": "BGR"}  # in the network's order
 
 
 def levels(channels: int) -> np.ndarray:

@@ -8,14 +8,14 @@ class PhotoFilter(nn.Module):
     def __init__(self, mean: tuple[float, ...] = (104.0, 117.0, 124.0)) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
+        # Blue becomes brighter, red darker: a swap of channels anywhere would be seen.
+        self.register_buffer("tint", torch.tensor([40.0, 0.0, -40.0]).view(1, -1, 1, 1))
         self.body = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 3, H, W) of BGR less its mean -> features, and the picture in BGR of 0 to 255, which it may leave."""
         features = self.body(image / 64) * 16
-        # Blue becomes brighter, red darker: a swap of channels anywhere would be seen.
-        tint = torch.tensor([40.0, 0.0, -40.0]).view(1, 3, 1, 1)
-        return features, image + self.mean + features + tint
+        return features, image + self.mean + features + self.tint
 
 
 def make() -> nn.Module:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from instantstyle.targets.base import Precision
 from instantstyle.targets.onnx_target import OnnxTarget
 
 SIZE = (32, 48)
-LEVELS = {"minimum": 0.0, "maximum": 255.0}
+LEVELS: dict[str, Any] = {"minimum": 0.0, "maximum": 255.0}
 
 
 class Tint(nn.Module):
@@ -51,7 +52,7 @@ class Mood(nn.Module):
         return art.mean(dim=(2, 3)) - 128
 
 
-def single(channels: int, out: int, scale: int = 1, **encoding) -> Model:
+def single(channels: int, out: int, scale: int = 1, **encoding: Any) -> Model:
     image = TensorSpec("image", channels=channels, **LEVELS, **encoding)
     output = TensorSpec("output", channels=out, scale=scale, **LEVELS, **encoding)
     graph = Graph("net", Tint(channels, out, scale).eval(), (image,), (output,))
