@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..calibration.samples import Sample
+from ..export.disk import OutputError, explained_disk_errors
 from ..export.progress import Report
-from ..model.errors import ExecutionError
+from ..model.errors import ExecutionError, InstantStyleError, TargetUnavailableError
+from ..model.foreign import foreign_errors
 from ..model.graph import Arrays, Model, Run, Size
 from ..targets.base import Artifact, Runner, Target
 from .cached_run import CachedRun
+from .half_range import HalfRange
 from .latency import Contestants, LoadMeter, compare
 from .measurements import GraphExecution, Latency, Machine, Measurements, UnitMeasurements
 from .memory import Request, peak_over_baseline
@@ -39,8 +42,20 @@ class Built:
     target: Target
 
     def open(self, graph: str, threads: int) -> Runner:
-        """A runner for one graph."""
-        return self.target.open(self.artifact, self.folder, graph, threads)
+        """A runner for one graph.
+
+        Raises:
+            TargetUnavailableError: it cannot run on this machine.
+            ExecutionError: it cannot be opened, for whatever reason, or would run something else than was asked for.
+        """
+        where = f"{self.artifact.name}: graph '{graph}' cannot be opened"
+        with foreign_errors(ExecutionError, where), explained_disk_errors(self.folder):
+            try:
+                return self.target.open(self.artifact, self.folder, graph, threads)
+            except (ExecutionError, TargetUnavailableError, OutputError):
+                raise
+            except InstantStyleError as error:
+                raise ExecutionError(f"{where}: {error}") from error
 
     def on(self, unit: str) -> "Built":
         """The same on one compute unit."""
@@ -54,7 +69,8 @@ class Task:
     Attributes:
         size: height and width; also that of ``reference`` and both artifacts.
         samples: the ordinary ones; at least one. Latency and memory take the first.
-        ort_float: the same model in float for ONNX Runtime, the baseline of the latencies.
+        ort_float: the same model in float for ONNX Runtime, the baseline of the latencies; without it nothing is timed.
+        half_range: of the artifact, if it computes in float16.
     """
 
     model: Model
@@ -62,8 +78,9 @@ class Task:
     samples: Sequence[Sample]
     hard_samples: Sequence[Sample]
     reference: Reference
-    ort_float: Built
+    ort_float: Built | None
     settings: "LatencySettings"
+    half_range: HalfRange | None = None
 
 
 def measure(task: Task, built: Built, report: Report) -> Measurements:
@@ -82,7 +99,7 @@ def measure(task: Task, built: Built, report: Report) -> Measurements:
     _check_graphs(task.model, artifact)
     units = built.target.units()
     inputs = {call.graph: _in_memory(call.inputs) for call in task.reference.of(task.samples[0]).calls}
-    timed = len(inputs) if built.target.availability().can_run else 0
+    timed = len(inputs) if task.ort_float is not None and built.target.availability().can_run else 0
     total = len(units) * (len(task.samples) + len(task.hard_samples) + timed) + 1
     steps = iter(range(1, total + 1))
 
@@ -109,6 +126,7 @@ def measure(task: Task, built: Built, report: Report) -> Measurements:
         evaluator=measured[0].evaluator,
         unit=first.unit,
         other_units=tuple(found.unit for found in measured[1:]),
+        half_range=task.half_range,
     )
 
 
@@ -133,7 +151,8 @@ def _measure_unit(
         qualities = compare_all(model, cached, task.reference, task.samples, task.hard_samples, tick)
         memory.result()  # nothing else may run while latency is measured
         meter = LoadMeter()
-        latency = () if evaluator else tuple(_time_all(model, inputs, runs, task.ort_float, task.settings, tick))
+        baseline = None if evaluator else task.ort_float
+        latency = tuple(_time_all(model, inputs, runs, baseline, task.settings, tick)) if baseline is not None else ()
         machine = meter.machine(threads)
     executions = tuple(_execution(artifact, name, runner) for name, runner in runners.items())
     found = UnitMeasurements(unit, qualities.end_to_end, qualities.graphs, latency, executions)
@@ -166,8 +185,10 @@ def _time_all(
     side_runs = max(LEAST_RUNS, settings.runs // SIDE_GRAPH_SHARE)
     for graph, given in inputs.items():
         with ort_float.open(graph, settings.threads) as baseline, torch_threads(settings.threads):
-            passes = (partial(run, given) for run in (runs[graph], baseline.run, pytorch[graph]))
-            yield compare(graph, Contestants(*passes), settings.warmup, settings.runs if graph == model.hot_graph else side_runs)
+            passes = [partial(run, given) for run in (runs[graph], baseline.run, pytorch[graph])]
+            with foreign_errors(ExecutionError, f"graph '{graph}' crashed while it was timed"):
+                found = compare(graph, Contestants(*passes), settings.warmup, settings.runs if graph == model.hot_graph else side_runs)
+            yield found
         tick(f"latency of {graph}")
 
 
@@ -177,4 +198,5 @@ def _in_memory(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _execution(artifact: Artifact, graph: str, runner: Runner) -> GraphExecution:
     ran = runner.execution
-    return GraphExecution(graph, ran.provider, ran.convolutions, ran.int8_convolutions, artifact.graph(graph).int8_convolutions)
+    asked = artifact.graph(graph).int8_convolutions
+    return GraphExecution(graph, ran.provider, ran.convolutions, ran.int8_convolutions, asked, runner.overflow)
