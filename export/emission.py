@@ -3,11 +3,13 @@
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ..model.errors import ArtifactError, CaptureError, TargetUnavailableError
+from ..model.errors import ArtifactError, CaptureError, InstantStyleError, TargetUnavailableError
+from ..model.foreign import foreign_errors
 from ..model.graph import Size
 from ..targets.artifact import read_manifest, write_manifest
 from ..targets.base import Artifact, Availability, Precision, Target
 from ..targets.registry import get_target
+from .disk import OutputError, explained_disk_errors
 from .events import ArtifactReady
 from .fingerprint import file_sha256, user_sources_of
 from .pipeline import Pipeline
@@ -69,7 +71,11 @@ def emit(pipeline: Pipeline, source: Source, job: Job, program: Entry) -> Emitte
 
     def make(workspace: Workspace, report: Report) -> None:
         captured = replace(read_program(program, source.model), provenance=provenance)
-        artifact = target.emit(captured, job.precision, workspace.output)
+        what = f"target '{job.target}' cannot make {job.name} of this model"
+        with foreign_errors(CaptureError, what), explained_disk_errors(workspace.output):
+            artifact = target.emit(captured, job.precision, workspace.output)
+        if artifact.name != job.name:
+            raise ArtifactError(f"target '{job.target}' was asked for {job.name} and emitted {artifact.name}: a defect of the target")
         write_manifest(artifact, workspace.output)
 
     inputs = {
@@ -83,11 +89,12 @@ def emit(pipeline: Pipeline, source: Source, job: Job, program: Entry) -> Emitte
         entry = pipeline.run("emit", job.name, inputs, make)
     except TargetUnavailableError as error:
         return NotEmitted(job, str(error), refused=False)
-    except CaptureError as error:
+    except OutputError:
+        raise
+    except InstantStyleError as error:
+        # Whatever is wrong with one target costs that target alone; the gate decides what it means for the build.
         return NotEmitted(job, str(error), refused=True)
     artifact = read_manifest(entry.folder)
-    if artifact.name != job.name:
-        raise ArtifactError(f"target '{job.target}' was asked for {job.name} and emitted {artifact.name}: a defect of the target")
     pipeline.display.show(ArtifactReady(artifact.name, artifact.shipped_bytes))
     return Emitted(job, artifact, entry)
 

@@ -22,7 +22,8 @@ from ..validation.quiet import Patience
 from ..validation.reference import Reference
 from .disk import atomic_write
 from .doctor import core_count, cpu_name
-from .emission import Emitted, configured, why_not
+from .emission import Emitted, NotEmitted, configured, why_not
+from .headroom import half_range
 from .loading import load_model
 from .pipeline import Pipeline
 from .progress import Report
@@ -58,11 +59,13 @@ class Bench:
         self._open.close()
 
 
-def measure_artifact(pipeline: Pipeline, bench: Bench, emitted: Emitted, baseline: Emitted) -> Measurements | tuple[Status, str]:
+def measure_artifact(
+    pipeline: Pipeline, bench: Bench, emitted: Emitted, baseline: Emitted | NotEmitted
+) -> Measurements | tuple[Status, str]:
     """The measurements of an artifact, or its status and the reason why there are none.
 
     Args:
-        baseline: the same model in float for ONNX Runtime.
+        baseline: the same model in float for ONNX Runtime; without it nothing is timed, and what has to be fast fails.
     """
     source = bench.source
     target = configured(source.recipe, emitted.job.target)
@@ -71,14 +74,20 @@ def measure_artifact(pipeline: Pipeline, bench: Bench, emitted: Emitted, baselin
         pipeline.pass_over("validate", emitted.job.name, "cannot run here")
         return Status.NOT_EXECUTED, f"emitted, not executed here: {why_not(available)}"
 
+    size = emitted.job.size
+    needed = half_range(pipeline, source, size, lambda: bench.at(size)[0], target, emitted.job.precision)
+
     def make(workspace: Workspace, report: Report) -> None:
-        size = emitted.job.size
         samples, hard, reference = bench.at(size)
         built = Built(emitted.artifact, emitted.folder, target)
-        ort_float = Built(baseline.artifact, baseline.folder, configured(source.recipe, baseline.job.target))
+        ort_float = None
+        if isinstance(baseline, Emitted):
+            ort_float = Built(baseline.artifact, baseline.folder, configured(source.recipe, baseline.job.target))
         limits = source.recipe.limits_for(emitted.job.target, emitted.job.precision)
         load = partial(load_float, source.recipe)
-        task = Task(source.reference, size, samples, hard, reference, ort_float, source.recipe.latency, limits, load, bench.patience)
+        task = Task(
+            source.reference, size, samples, hard, reference, ort_float, source.recipe.latency, needed, limits, load, bench.patience
+        )
         found = measure(task, built, report)
         atomic_write(workspace.output / FILE, encode(found))
 
@@ -86,7 +95,8 @@ def measure_artifact(pipeline: Pipeline, bench: Bench, emitted: Emitted, baselin
         "model": source.fingerprint,
         "reference": source.reference_fingerprint,
         "artifact": emitted.entry.digest,
-        "baseline": baseline.entry.digest,
+        "baseline": baseline.entry.digest if isinstance(baseline, Emitted) else None,
+        "half_range": asdict(needed) if needed else None,
         "latency": source.recipe.latency.model_dump(),
         "machine": [cpu_name(), core_count(), asdict(available)],
         **source.validation.key,

@@ -2,10 +2,11 @@
 
 from pydantic import TypeAdapter
 
-from ..model.errors import CaptureError
+from ..model.errors import CaptureError, InstantStyleError
+from ..model.foreign import foreign_errors
 from ..model.graph import Size
 from ..targets.base import Finding, Precision, Target
-from .disk import atomic_write
+from .disk import OutputError, atomic_write, explained_disk_errors
 from .emission import configured_targets, foreign_source
 from .pipeline import Pipeline
 from .progress import Report
@@ -24,15 +25,18 @@ def preflight(pipeline: Pipeline, source: Source) -> None:
     """
     targets = source.recipe.targets
     for name, target in configured_targets(source.recipe).items():
-        precisions = targets.build[name]
         if type(target).preflight is Target.preflight or not target.availability().can_emit:
             continue
+        precisions = tuple(map(Precision, targets.build[name]))
+        # A precision that nobody requires must not stop the others.
+        required = tuple(each for each in precisions if {name, f"{name}-{each}"} & set(targets.required))
         for size in source.recipe.model.sizes:
-            found = _ask(pipeline, source, target, tuple(map(Precision, precisions)), size)
-            if found and any(targets.named(required)[0] == name for required in targets.required):
+            found = _ask(pipeline, source, target, required, size) if required else ()
+            if found:
                 listed = "\n".join(f"  {finding}" for finding in found)
                 raise CaptureError(f"target '{name}' will refuse this model, so nothing was trained:\n{listed}")
-            for finding in found:
+            rest = tuple(each for each in precisions if each not in required)
+            for finding in _ask(pipeline, source, target, rest, size) if rest else ():
                 pipeline.display.notice(f"{name}, which is not required, will refuse this model: {finding}")
 
 
@@ -40,7 +44,9 @@ def _ask(pipeline: Pipeline, source: Source, target: Target, precisions: tuple[P
     program = capture(pipeline, source, size, None, None)
 
     def make(workspace: Workspace, report: Report) -> None:
-        found = target.preflight(read_program(program, source.model), precisions)
+        captured = read_program(program, source.model)
+        with foreign_errors(CaptureError, f"target '{target.name}' cannot look at this model"), explained_disk_errors(workspace.output):
+            found = target.preflight(captured, precisions)
         atomic_write(workspace.output / FILE, _FINDINGS.dump_json(found, indent=1))
 
     inputs = {
@@ -50,5 +56,10 @@ def _ask(pipeline: Pipeline, source: Source, target: Target, precisions: tuple[P
         "options": source.recipe.targets.options.get(target.name, {}),
         "source": foreign_source(target),
     }
-    entry = pipeline.run("preflight", f"{target.name} {size[0]}x{size[1]}", inputs, make)
+    try:
+        entry = pipeline.run("preflight", f"{target.name} {size[0]}x{size[1]}", inputs, make)
+    except OutputError:
+        raise
+    except InstantStyleError as error:
+        return (Finding(f"target '{target.name}'", str(error), "see build.log in the cache, or take the target out of the recipe"),)
     return _FINDINGS.validate_json((entry.folder / FILE).read_bytes())

@@ -21,7 +21,7 @@ from ..validation.gate import exit_code, names, shortcomings
 from ..validation.report import print_verdict
 from .bundling import Build, Result, make_bundle, publish
 from .disk import atomic_write, check_output, explained_disk_errors
-from .emission import BASELINE_TARGET, Emitted, Job, emit
+from .emission import BASELINE_TARGET, Emitted, Job, NotEmitted, emit
 from .events import BuildEnd, VerdictReady
 from .lock import lock_output
 from .logs import quiet_libraries
@@ -245,10 +245,12 @@ def _build_size(
         if program is not None:
             made[job] = emit(pipeline, source, job, program)
     baseline = made[baseline_job]
+    if isinstance(baseline, NotEmitted):
+        pipeline.display.notice(f"nothing is timed, because {baseline_job.name}, the baseline, cannot be made: {baseline.reason}")
     results = []
     for job in jobs:
         artifact = made[job]
-        if isinstance(artifact, Emitted) and isinstance(baseline, Emitted):
+        if isinstance(artifact, Emitted):
             results.append(Result(artifact, measure_artifact(pipeline, bench, artifact, baseline)))
         else:
             results.append(Result(artifact, None))

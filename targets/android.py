@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 from ..export.program import Program
 from .artifact import describe_files, graph_path
-from .base import Artifact, Availability, GraphArtifact, Precision, Runner, Target
+from .base import Artifact, Availability, Precision, Runner, Target
+from .convolutions import described
 from .onnx_export import PACKAGES
 from .onnx_target import RUNTIME, availability, build, host_notes, portable_rewrites, save
 from .packages import require
@@ -58,7 +59,7 @@ class AndroidTarget(Target):
             for graph in program.graphs:
                 model, asked, graph_notes = build(program, graph, precision, android_rewrites())
                 save(model, Path(scratch) / f"{graph.name}.onnx")
-                graphs.append(GraphArtifact(graph.name, f"{graph.name}.ort", graph.inputs, graph.outputs, graph.convolutions, asked))
+                graphs.append(described(graph, f"{graph.name}.ort", precision, asked))
                 notes += graph_notes
             to_ort_format(Path(scratch), folder, halve=precision is Precision.INT8)
             report = mobile_usability([Path(scratch) / f"{graph.name}.onnx" for graph in program.graphs])

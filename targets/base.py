@@ -1,5 +1,6 @@
 """The contract of a target: three verbs (emit, open, availability) and the values that they pass."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -98,7 +99,8 @@ class ArtifactFile:
 @dataclass(frozen=True)
 class GraphArtifact:
     """One graph of an artifact. ``file`` is the model file, or folder, that a runner opens; ``int8_convolutions`` is how many of its
-    ``convolutions`` must execute as int8 kernels."""
+    ``convolutions`` must execute as int8 kernels; ``modules`` are the convolutions' names in the captured program, each with the path of
+    its module."""
 
     name: str
     file: str
@@ -106,6 +108,16 @@ class GraphArtifact:
     outputs: tuple[TensorSpec, ...]
     convolutions: int
     int8_convolutions: int
+    modules: tuple[tuple[str, str], ...] = ()
+
+    def node_of(self, node: str) -> str:
+        """The captured program's name of a convolution in the file, whose own name holds it; empty if nothing tells."""
+        names = [name for name, _ in self.modules if re.search(rf"(^|_){name}($|[^0-9_]|_(?![0-9]))", node)]
+        return max(names, key=len, default="")
+
+    def module_of(self, node: str) -> str:
+        """Path of the module that a convolution in the file comes from; empty if nothing tells."""
+        return dict(self.modules).get(self.node_of(node), "")
 
 
 @dataclass(frozen=True)
@@ -153,9 +165,15 @@ class Execution:
 
 
 class Runner(ABC):
-    """Runs one graph of an artifact. A context manager; ``run`` raises ExecutionError after it was closed."""
+    """Runs one graph of an artifact. A context manager; ``run`` raises ExecutionError after it was closed.
+
+    Attributes:
+        execution: what it runs.
+        overflow: the first operation of all runs so far that float16 made infinite, as a sentence; empty if none was, or nobody looks.
+    """
 
     execution: Execution
+    overflow: str = ""
 
     @abstractmethod
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
@@ -179,11 +197,13 @@ class Target(ABC):
         name: as in recipes, the bundle and the entry point.
         description: one line for ``instantstyle doctor``.
         precisions: what it can emit.
+        float32_operators: operators of captured programs whose results stay in float32 where an artifact computes in float16.
     """
 
     name: str
     description: str
     precisions: Sequence[Precision]
+    float32_operators: frozenset[str] = frozenset()
 
     @abstractmethod
     def availability(self) -> Availability:
@@ -203,6 +223,10 @@ class Target(ABC):
     def ships_fastest(self) -> bool:
         """Whether the precision that is measured fastest ships alone."""
         return False
+
+    def computes_half(self, precision: Precision) -> bool:
+        """Whether an artifact of that precision computes anything in float16, so that its range matters."""
+        return precision is Precision.FLOAT16
 
     def units(self) -> tuple[str, ...]:
         """The compute units that an artifact is measured on here, by name, the preferred one first; one without a name by default."""

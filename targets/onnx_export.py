@@ -1,8 +1,10 @@
 """A captured graph to a clean ONNX model: standard operators of opset 18, the spec's names, nothing of the machine that made it."""
 
+import ast
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -22,8 +24,18 @@ if TYPE_CHECKING:
 OPSET = 18
 PRODUCER = "instantstyle"
 # Exporting takes seconds and several targets start from the same model.
-_exported: "WeakKeyDictionary[ExportedProgram, bytes]" = WeakKeyDictionary()
+_exported: "WeakKeyDictionary[ExportedProgram, _Exported]" = WeakKeyDictionary()
+# Where the exporter writes the path of a node: modules from the root on, then the node.
+SCOPES = "pkg.torch.onnx.name_scopes"
 PACKAGES = ("onnx", "onnxscript", "onnx_ir", "onnxsim")
+
+
+@dataclass(frozen=True)
+class _Exported:
+    """A model's bytes, and the module path of each of its nodes by name."""
+
+    content: bytes
+    modules: Mapping[str, str]
 
 
 def to_onnx(graph: GraphProgram, precision: Precision, size: Size) -> "onnx.ModelProto":
@@ -38,13 +50,29 @@ def to_onnx(graph: GraphProgram, precision: Precision, size: Size) -> "onnx.Mode
     """
     import onnx
 
+    return onnx.load_model_from_string(_export_once(graph, precision, size).content)
+
+
+def module_paths(graph: GraphProgram, precision: Precision, size: Size) -> Mapping[str, str]:
+    """Of the nodes of what ``to_onnx`` makes, by name; empty for the graph itself. Nodes that the simplifier made are not in it."""
+    return _export_once(graph, precision, size).modules
+
+
+def _export_once(graph: GraphProgram, precision: Precision, size: Size) -> _Exported:
     program = _program(graph, precision)
     if program not in _exported:
         model = _export(graph, program)
         _rename(model.graph, graph, size)
+        modules = {node.name or "": _module_path(node) for node in model.graph}
         _forget_origin(model)
-        _exported[program] = _simplify(graph, model).SerializeToString(deterministic=True)
-    return onnx.load_model_from_string(_exported[program])
+        _exported[program] = _Exported(_simplify(graph, model).SerializeToString(deterministic=True), modules)
+    return _exported[program]
+
+
+def _module_path(node: "ir.Node") -> str:
+    scopes = node.metadata_props.get(SCOPES)
+    found = ast.literal_eval(scopes) if scopes else []
+    return str(found[-2]) if len(found) > 1 else ""
 
 
 def stamp(model: "onnx.ModelProto", program: Program, graph: GraphProgram, precision: Precision) -> None:
@@ -117,6 +145,8 @@ def _modules(program: ExportedProgram, name: str) -> str:
 
 def _rename(onnx_graph: "ir.Graph", graph: GraphProgram, size: Size) -> None:
     """Gives inputs and outputs their specs' names, and inner values that have one of these another."""
+    import onnx_ir as ir
+
     pairs = _pair("inputs", onnx_graph.inputs, graph.inputs, graph) + _pair("outputs", onnx_graph.outputs, graph.outputs, graph)
     if len({spec.name for _, spec in pairs}) != len(pairs):
         raise CaptureError(f"graph '{graph.name}': two of its inputs and outputs have one name: {[spec.name for _, spec in pairs]}")
@@ -128,6 +158,12 @@ def _rename(onnx_graph: "ir.Graph", graph: GraphProgram, size: Size) -> None:
     for value, spec in pairs:
         value.name = spec.name
         shape = tuple(value.shape) if value.shape is not None else None
+        if value.dtype != ir.DataType.FLOAT:
+            kind = str(value.dtype).lower()
+            raise CaptureError(
+                f"graph '{graph.name}': tensor '{spec.name}' is {kind}, and artifacts pass float32; end the model with .float(), and keep "
+                "constants in float32 (those of NumPy are float64)"
+            )
         if shape != spec.shape(size):
             raise CaptureError(f"graph '{graph.name}': tensor '{spec.name}' has shape {shape}, its spec says {spec.shape(size)}")
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from ..export.program import GraphProgram, Program
 from ..model.errors import CaptureError
 from .artifact import describe_files, graph_path
-from .base import Artifact, Availability, GraphArtifact, Precision, Runner, Target
+from .base import Artifact, Availability, Precision, Runner, Target
+from .convolutions import Convolution, advice, convolutions, described, missing, repeated_note
 from .host import int8_saturates
 from .onnx_export import PACKAGES, stamp, to_onnx
 from .packages import install_command, missing_packages, require
@@ -15,6 +16,7 @@ from .packages import install_command, missing_packages, require
 if TYPE_CHECKING:
     import onnx
 
+    from .rewrites.count import Int8Convolutions
     from .rewrites.graph import Rewrite
 
 RUNTIME = "onnxruntime"
@@ -53,24 +55,36 @@ def build(
     Raises:
         CaptureError: the graph has no ONNX form, or lost int8 convolutions on the way.
     """
-    model, asked, notes = to_onnx(graph, precision, program.size), 0, ()
+    model, asked = to_onnx(graph, precision, program.size), 0
+    wanted = convolutions(graph, precision)
+    notes = repeated_note(graph, wanted)
     if precision is Precision.INT8:
         from .rewrites.apply import apply, summary
         from .rewrites.count import int8_convolutions
 
         model, changes = apply(model, rewrites)
         found = int8_convolutions(model)
-        if found.plain + found.transposed < graph.int8_convolutions:
-            raise CaptureError(
-                f"graph '{graph.name}': {graph.int8_convolutions} convolutions are int8 in the program, "
-                f"{found.plain + found.transposed} in the ONNX model: an output or input of the others is not quantised"
-            )
+        check_all_int8(graph, wanted, found, model)
         asked = found.plain
-        notes = (f"{graph.name}: {summary(changes)}",)
+        notes += (f"{graph.name}: {summary(changes)}",)
         if found.transposed:
             notes += (f"{graph.name}: {found.transposed} transposed convolutions run in float, ONNX Runtime has no int8 kernel for them",)
     stamp(model, program, graph, precision)
     return model, asked, notes
+
+
+def check_all_int8(graph: GraphProgram, wanted: Sequence[Convolution], found: "Int8Convolutions", model: "onnx.ModelProto") -> None:
+    """Raises CaptureError if convolutions that are int8 in the program are not in its ONNX model; names their modules."""
+    asked = sum(each.int8 for each in wanted)
+    if found.plain + found.transposed >= asked:
+        return
+    int8 = {node.name for node in model.graph.node} - set(found.floats)
+    lost = [each.module_path for each in missing(wanted, int8)]
+    listed = ", ".join(f"'{path}'" for path in lost) or "some of them"
+    raise CaptureError(
+        f"graph '{graph.name}': {asked} convolutions are int8 in the program, {found.plain + found.transposed} in the ONNX model: "
+        f"an input or the output of {listed} is not quantised there; {advice(lost)}"
+    )
 
 
 def host_notes(precision: Precision) -> tuple[str, ...]:
@@ -103,7 +117,7 @@ class OnnxTarget(Target):
         for graph in program.graphs:
             model, asked, graph_notes = build(program, graph, precision, (*portable_rewrites(), store_half))
             save(model, folder / f"{graph.name}.onnx")
-            graphs.append(GraphArtifact(graph.name, f"{graph.name}.onnx", graph.inputs, graph.outputs, graph.convolutions, asked))
+            graphs.append(described(graph, f"{graph.name}.onnx", precision, asked))
             notes += graph_notes
         files = describe_files(folder)
         return Artifact(self.name, precision, program.size, tuple(graphs), files, sum(file.size_bytes for file in files), notes)

@@ -9,8 +9,8 @@ import numpy as np
 from ..model.errors import ArtifactError, ExecutionError
 from ..model.graph import Arrays, Size
 from .base import Execution, GraphArtifact, Runner
-from .ort_kernels import CONVOLUTIONS, INT8_CONVOLUTION, read_kernels
-from .runner_checks import check_inputs
+from .ort_kernels import CONVOLUTIONS, INT8_CONVOLUTION, int8_convolutions, read_kernels
+from .runner_checks import check_inputs, check_int8
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -63,18 +63,16 @@ class OrtRunner(SessionRunner):
         with tempfile.TemporaryDirectory(prefix="instantstyle-") as folder:
             optimized = Path(folder) / "optimized.ort"
             self._session = open_session(path, threads, optimized)
-            kernels = read_kernels(optimized)
+            counts, int8 = read_kernels(optimized), int8_convolutions(optimized)
         check_tensors(self._session, graph, size, path)
         providers = self._session.get_providers()
         if providers != [PROVIDER]:
             raise ExecutionError(f"graph '{graph.name}': ONNX Runtime runs it on {providers}, not on {PROVIDER} alone")
-        convolutions = sum(count for kernel, count in kernels.items() if kernel in CONVOLUTIONS)
-        self.execution = Execution(PROVIDER, convolutions, kernels[INT8_CONVOLUTION], tuple(kernels.most_common()))
-        if self.execution.int8_convolutions < graph.int8_convolutions:
-            raise ExecutionError(
-                f"graph '{graph.name}' ({path}): {self.execution.int8_convolutions} convolutions run as int8 kernels, "
-                f"{graph.int8_convolutions} should, of {convolutions}; build the artifact again with this version of ONNX Runtime"
-            )
+        convolutions = sum(count for kernel, count in counts.items() if kernel in CONVOLUTIONS)
+        self.execution = Execution(PROVIDER, convolutions, counts[INT8_CONVOLUTION], tuple(counts.most_common()))
+        found = {graph.node_of(name) for name in int8}
+        floats = (name for name, _ in graph.modules if name not in found)
+        check_int8(graph, path, convolutions, counts[INT8_CONVOLUTION], floats, "run as int8 kernels")
 
 
 def open_session(path: Path, threads: int, optimized: Path | None = None, optimize: bool = True):
@@ -111,4 +109,4 @@ def check_tensors(session, graph: GraphArtifact, size: Size, path: Path) -> None
         has = {tensor.name: (tuple(tensor.shape), tensor.type) for tensor in found}
         wants = {spec.name: (spec.shape(size), "tensor(float)") for spec in specs}
         if has != wants:
-            raise ArtifactError(f"{path}: its {kind} are {has}, the manifest says {wants}; build the artifact again")
+            raise ArtifactError(f"{path}: its {kind} are {has}, the manifest says {wants}: the two do not belong together")

@@ -1,5 +1,6 @@
 """What runners check alike: the inputs that they are given, and that a graph is as quantised as it should be."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +19,22 @@ def check_inputs(graph: GraphArtifact, size: Size, inputs: Arrays) -> None:
         raise ValueError(f"graph '{graph.name}' wants float32 arrays {wanted}, got {types} {given}")
 
 
-def check_int8(graph: GraphArtifact, path: Path, convolutions: int, int8_convolutions: int) -> None:
-    """Raises ExecutionError if a graph's file has fewer int8 convolutions than it must have.
+def check_int8(graph: GraphArtifact, path: Path, convolutions: int, int8_convolutions: int, floats: Iterable[str], how: str) -> None:
+    """Raises ExecutionError if a graph has fewer int8 convolutions than it must have; names the others.
 
     Args:
-        convolutions: that the file has.
-        int8_convolutions: those of them with int8 weights and int8 inputs.
+        convolutions: that there are.
+        int8_convolutions: those of them that are int8.
+        floats: names of the others' nodes.
+        how: they are int8, as it stands in a sentence.
     """
-    if int8_convolutions < graph.int8_convolutions:
-        raise ExecutionError(
-            f"graph '{graph.name}' ({path}): {int8_convolutions} convolutions have int8 weights and inputs, "
-            f"{graph.int8_convolutions} should, of {convolutions}; build the artifact again"
-        )
+    if int8_convolutions >= graph.int8_convolutions:
+        return
+    from .convolutions import advice
+
+    named = [(name, graph.module_of(name)) for name in floats]
+    listed = ", ".join(f"'{module}' (node '{name}')" if module else f"node '{name}'" for name, module in named) or "none that has a name"
+    raise ExecutionError(
+        f"graph '{graph.name}' ({path}): {int8_convolutions} convolutions {how}, {graph.int8_convolutions} should, of {convolutions}; "
+        f"in float are {listed}; {advice(module for _, module in named)}"
+    )

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..export.disk import OutputError, explained_disk_errors
+from ..model.errors import ExecutionError, InstantStyleError, TargetUnavailableError
+from ..model.foreign import foreign_errors
 from ..targets.base import Artifact, Runner, Target
 
 
@@ -15,8 +18,20 @@ class Built:
     target: Target
 
     def open(self, graph: str, threads: int) -> Runner:
-        """A runner for one graph."""
-        return self.target.open(self.artifact, self.folder, graph, threads)
+        """A runner for one graph.
+
+        Raises:
+            TargetUnavailableError: it cannot run on this machine.
+            ExecutionError: it cannot be opened, for whatever reason, or would run something else than was asked for.
+        """
+        where = f"{self.artifact.name}: graph '{graph}' cannot be opened"
+        with foreign_errors(ExecutionError, where), explained_disk_errors(self.folder):
+            try:
+                return self.target.open(self.artifact, self.folder, graph, threads)
+            except (ExecutionError, TargetUnavailableError, OutputError):
+                raise
+            except InstantStyleError as error:
+                raise ExecutionError(f"{where}: {error}") from error
 
     def on(self, unit: str) -> "Built":
         """The same on one compute unit."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..targets.base import Precision
 from .comparison import AMPLITUDE, BYTES, SIMILARITY, Check, Quantity, at_least, at_most
+from .half_range import half_checks
 from .measurements import Measurements, Quality, Score, Spread, UnitMeasurements
 from .speed import speed_checks
 
@@ -32,6 +33,7 @@ def check(measurements: Measurements, limits: "Limits") -> tuple[Check, ...]:
         *at_most("max_abs_hard", name, _max_abs(end_to_end.hard_scores), limits.max_abs_hard),
         *at_most("max_bytes", name, Quantity("size", measurements.shipped_bytes or None, BYTES), limits.max_bytes),
     ]
+    results += half_checks(measurements, limits.max_half_share)
     for unit in measurements.other_units:
         results += _unit_checks(f"{name} on {unit.unit}", unit, limits)
     if not executed:
@@ -73,7 +75,10 @@ def _scored(measurements: Measurements) -> Check:
 def _finite(measurements: Measurements) -> Check:
     broken = [f"{where}, sample '{score.sample}'" for where, score in _all_scores(measurements) if not score.is_finite]
     text = f"NaN or Inf in {len(broken)} output{'s' * (len(broken) > 1)}, first {broken[0]}" if broken else "no NaN or Inf"
-    return Check("finite", not broken, 0, len(broken), f"{measurements.artifact}: {text}")
+    overflows = [run.overflow for run in measurements.executions if run.overflow]
+    if overflows:
+        text = f"{text if broken else 'Inf on the way'}: {'; '.join(overflows)}"
+    return Check("finite", not broken and not overflows, 0, len(broken) + len(overflows), f"{measurements.artifact}: {text}")
 
 
 def _all_scores(measurements: Measurements) -> Iterator[tuple[str, Score]]:

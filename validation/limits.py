@@ -32,6 +32,7 @@ class Limits(BaseModel):
         min_over_ort_float: how many times faster than ONNX Runtime float the hot graph has to be: the low end of the interval.
         min_over_pytorch: the same against PyTorch eager float.
         max_p50_ms: longest median time of the hot graph.
+        max_half_share: largest magnitude of any tensor that is computed in float16, as a share of 65504.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -46,6 +47,7 @@ class Limits(BaseModel):
     min_over_ort_float: Positive | None = None
     min_over_pytorch: Positive | None = None
     max_p50_ms: Positive | None = None
+    max_half_share: Positive | None = 0.5
 
 
 @dataclass(frozen=True)

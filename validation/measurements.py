@@ -9,6 +9,7 @@ from pydantic import with_config
 
 from ..targets.base import Precision
 from .codec import STRICT
+from .half_range import HalfRange
 from .statistics import can_carry
 
 DISTURBING_SHARE = 0.1
@@ -193,6 +194,7 @@ class GraphExecution:
         convolutions: convolutions in the graph that the runtime executes, after its own optimisation.
         int8_convolutions: those of them that are int8 kernels.
         int8_convolutions_asked: how many had to be.
+        overflow: the first operation that float16 made infinite; empty if none was seen.
     """
 
     graph: str
@@ -200,6 +202,7 @@ class GraphExecution:
     convolutions: int
     int8_convolutions: int
     int8_convolutions_asked: int
+    overflow: str = ""
 
 
 @dataclass(frozen=True)
@@ -241,6 +244,7 @@ class Measurements:
             artifact itself ran. There are no latencies and no memory then.
         unit: the compute unit that all this is of, where there are several.
         other_units: the others.
+        half_range: how much of float16's range it needs; null if it computes nothing in float16.
     """
 
     artifact: str
@@ -256,6 +260,7 @@ class Measurements:
     evaluator: str = ""
     unit: str = ""
     other_units: tuple[UnitMeasurements, ...] = ()
+    half_range: HalfRange | None = None
 
     def latency_of(self, graph: str) -> Latency | None:
         """Of that graph; None if it was not measured."""

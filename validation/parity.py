@@ -12,10 +12,12 @@ import numpy as np
 from ..calibration.samples import Sample
 from ..export.progress import Report
 from ..model.errors import ExecutionError
+from ..model.foreign import foreign_errors
 from ..model.graph import Arrays, Model, Run, Size
 from ..targets.base import Artifact, Runner
 from .built import Built
 from .cached_run import CachedRun
+from .half_range import HalfRange
 from .latency import Contestants, LoadMeter, describe_machine, load_average, take_times
 from .limits import Limits
 from .measurements import GraphExecution, Latency, Machine, Measurements, UnitMeasurements
@@ -41,7 +43,8 @@ class Task:
     Attributes:
         size: height and width; also that of ``reference`` and both artifacts.
         samples: the ordinary ones; at least one. Latency and memory take the first.
-        ort_float: the same model in float for ONNX Runtime, the baseline of the latencies.
+        ort_float: the same model in float for ONNX Runtime, the baseline of the latencies; without it nothing is timed.
+        half_range: of the artifact, if it computes in float16.
         limits: that a speed is measured for until it is decided, within the settings' budgets.
         load_model: ``model`` for another process; can be pickled. Without it this process alone measures.
         patience: shared by all artifacts of a build.
@@ -52,8 +55,9 @@ class Task:
     samples: Sequence[Sample]
     hard_samples: Sequence[Sample]
     reference: Reference
-    ort_float: Built
+    ort_float: Built | None
     settings: "LatencySettings"
+    half_range: HalfRange | None = None
     limits: Limits = field(default_factory=Limits)
     load_model: Callable[[], Model] | None = None
     patience: Patience = field(default_factory=lambda: Patience(0))
@@ -75,7 +79,7 @@ def measure(task: Task, built: Built, report: Report) -> Measurements:
     _check_graphs(task.model, artifact)
     units = built.target.units()
     inputs = {call.graph: _in_memory(call.inputs) for call in task.reference.of(task.samples[0]).calls}
-    timed = len(inputs) if built.target.availability().can_run else 0
+    timed = len(inputs) if task.ort_float is not None and built.target.availability().can_run else 0
     total = len(units) * (len(task.samples) + len(task.hard_samples) + timed) + 1
     steps = iter(range(1, total + 1))
 
@@ -102,6 +106,7 @@ def measure(task: Task, built: Built, report: Report) -> Measurements:
         evaluator=measured[0].evaluator,
         unit=first.unit,
         other_units=tuple(found.unit for found in measured[1:]),
+        half_range=task.half_range,
     )
 
 
@@ -126,7 +131,7 @@ def _measure_unit(
         qualities = compare_all(model, cached, task.reference, task.samples, task.hard_samples, tick, built.target.shown)
         memory.result()  # nothing else may run while latency is measured
         load_before = load_average()
-        timed = () if evaluator else tuple(_time_all(task, built, inputs, runs, tick))
+        timed = () if evaluator or task.ort_float is None else tuple(_time_all(task, built, task.ort_float, inputs, runs, tick))
     executions = tuple(_execution(artifact, name, runner) for name, runner in runners.items())
     latency = tuple(latency for latency, _ in timed)
     busy = max((at.busy_elsewhere or 0.0 for _, at in timed), default=None)
@@ -149,7 +154,7 @@ def _check_graphs(model: Model, artifact: Artifact) -> None:
 
 
 def _time_all(
-    task: Task, built: Built, inputs: Mapping[str, Arrays], runs: Mapping[str, Run], tick: Callable[[str], None]
+    task: Task, built: Built, ort_float: Built, inputs: Mapping[str, Arrays], runs: Mapping[str, Run], tick: Callable[[str], None]
 ) -> Iterator[tuple[Latency, Machine]]:
     """Every graph that has inputs, against its baselines, and the machine meanwhile."""
     settings, hot = task.settings, task.model.hot_graph
@@ -157,13 +162,13 @@ def _time_all(
     side_runs = max(LEAST_RUNS, settings.runs // SIDE_GRAPH_SHARE)
     for graph, given in inputs.items():
         count = settings.runs if graph == hot else side_runs
-        with task.ort_float.open(graph, settings.threads) as baseline, torch_threads(settings.threads):
+        with ort_float.open(graph, settings.threads) as baseline, torch_threads(settings.threads):
             passes = Contestants(*(partial(run, given) for run in (runs[graph], baseline.run, pytorch[graph])))
             first = partial(_time_here, passes, settings.threads, settings.warmup, count)
-            fresh = task.load_model and FreshRuns(
-                graph, built, task.ort_float, task.load_model, given, settings.threads, settings.warmup, count
-            )
-            yield time_until_decided(graph, first, fresh, partial(_is_open, task, built.artifact), settings.processes, task.patience)
+            fresh = task.load_model and FreshRuns(graph, built, ort_float, task.load_model, given, settings.threads, settings.warmup, count)
+            with foreign_errors(ExecutionError, f"graph '{graph}' crashed while it was timed"):
+                found = time_until_decided(graph, first, fresh, partial(_is_open, task, built.artifact), settings.processes, task.patience)
+            yield found
         tick(f"latency of {graph}")
 
 
@@ -186,4 +191,5 @@ def _in_memory(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _execution(artifact: Artifact, graph: str, runner: Runner) -> GraphExecution:
     ran = runner.execution
-    return GraphExecution(graph, ran.provider, ran.convolutions, ran.int8_convolutions, artifact.graph(graph).int8_convolutions)
+    asked = artifact.graph(graph).int8_convolutions
+    return GraphExecution(graph, ran.provider, ran.convolutions, ran.int8_convolutions, asked, runner.overflow)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..calibration.samples import Sample
-from ..model.errors import ExecutionError, InstantStyleError
+from ..model.errors import ExecutionError, InstantStyleError, TargetUnavailableError
 from ..model.graph import Arrays, Graph, Model, Run, Size, TensorKind, TensorSpec
 from .measurements import Quality, Score
 from .metrics import score
@@ -116,7 +116,7 @@ def checked_run(run: Run, graph: Graph, size: Size, artifact: str) -> Run:
     def checked(inputs: Arrays) -> dict[str, np.ndarray]:
         try:
             outputs = run(inputs)
-        except InstantStyleError:
+        except (ExecutionError, TargetUnavailableError):
             raise
         except Exception as error:  # runtimes raise what they like; it becomes a failure with a name, and is never passed over
             raise ExecutionError(f"{artifact}: graph '{graph.name}' crashed: {type(error).__name__}: {error}") from error

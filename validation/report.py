@@ -11,6 +11,7 @@ from ..export.disk import atomic_write
 from .bundle import Bundle, BundleArtifact
 from .checks import unjudged
 from .gate import gate, shortcomings, undecided
+from .half_range import COLUMNS, half_rows
 from .junit import junit_xml
 from .measurements import Status
 from .rows import NOTHING, artifact_row, graph_rows, number, psnr_text, unit_rows
@@ -55,6 +56,7 @@ def markdown(bundle: Bundle) -> str:
     parts += _section(
         "Graphs", markdown_table(GRAPH_COLUMNS, (vars(row).values() for artifact in bundle.artifacts for row in graph_rows(artifact)))
     )
+    parts += _section("Headroom in float16", markdown_table(COLUMNS, half_rows(bundle.artifacts)))
     parts += _section("Compute units", markdown_table(UNIT_COLUMNS, (row for artifact in bundle.artifacts for row in unit_rows(artifact))))
     parts += _section("Hard samples", markdown_table(("Artifact", "Sample", "SSIM", "PSNR dB", "max abs"), _hard_rows(bundle.artifacts)))
     islands = [f"`{island.graph}.{island.module_path}`: {', '.join(island.operators)} ({island.reason})" for island in bundle.float_islands]

@@ -17,6 +17,7 @@ class Census:
     operations: tuple[tuple[str, int], ...]
     convolutions: int
     int8_convolutions: int
+    floats: tuple[str, ...] = ()
 
 
 def take_census(specification: Any) -> Census:
@@ -29,5 +30,7 @@ def take_census(specification: Any) -> Census:
         return made_by.get(operation.inputs[parameter].arguments[0].name, "")
 
     convolutions = [operation for operation in operations if operation.type in CONVOLUTIONS]
-    int8 = sum(source(each, "x") == "dequantize" and source(each, "weight") in INT8_WEIGHTS for each in convolutions)
-    return Census(tuple(kinds.most_common()), len(convolutions), int8)
+    floats = tuple(
+        each.outputs[0].name for each in convolutions if source(each, "x") != "dequantize" or source(each, "weight") not in INT8_WEIGHTS
+    )
+    return Census(tuple(kinds.most_common()), len(convolutions), len(convolutions) - len(floats), floats)

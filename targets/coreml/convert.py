@@ -8,10 +8,11 @@ from torch.export import ExportedProgram
 
 from ...model.errors import CaptureError
 from ...model.graph import Size, TensorKind, TensorSpec
-from ..base import Precision
+from ..base import Finding, Precision
 from ..silence import silence
 from .interface import colour_space, is_image, scale_and_bias, with_interface
 from .options import DEPLOYMENT_TARGETS, CoreMLOptions
+from .refusal import Refused, failing_node, place
 
 if TYPE_CHECKING:
     from coremltools.models import MLModel
@@ -42,46 +43,76 @@ def convert(graph: "GraphProgram", precision: Precision, size: Size, options: Co
     """Converts one graph.
 
     Raises:
-        CaptureError: an operator has no form in Core ML, the program has no int8, or it needs a newer system than the options allow.
+        Refused: an operator has no form in Core ML, or it needs a newer system than the options allow; names the module.
+        CaptureError: the program has no int8, or is bound to one size.
     """
     program = graph.int8_program if precision is Precision.INT8 else graph.float_program
     if program is None:
         raise CaptureError(f'graph \'{graph.name}\' has no int8 program: set quantize.method to "qat" or "ptq" in the recipe')
-    sizes = options.sizes(size)
-    refused: dict[str, Exception] = {}
+    systems, sizes = deployment_targets(precision, options), options.sizes(size)
+    if not systems:
+        raise Refused(too_old(precision, options))
     with silence():
         shown = with_interface(graph, program, sizes)
-        for candidate in _candidates(precision, options, graph.name):
-            try:
-                model = _convert(graph, shown.program, sizes if shown.flexible else (size,), candidate)
-                if precision is Precision.INT8_WEIGHTS:
-                    model = _with_int8_weights(model)
-            except Exception as error:  # the converter raises whatever class it likes, also where a newer system would do
-                refused[candidate] = error
-                continue
-            return Converted(model, shown.program, candidate, sizes[1:] if shown.flexible else ())
-    newest, error = list(refused.items())[-1]
-    cause = str(error).strip().splitlines() or [type(error).__name__]
-    limit = options.minimum_deployment_target
-    way_out = f"allow a newer system than {limit} in [targets.options.coreml], or " if limit else ""
-    raise CaptureError(
-        f"graph '{graph.name}' has no form in Core ML for {newest}: {type(error).__name__}: {cause[0]}; "
-        f"{way_out}write that part of the model with other operators"
-    ) from error
+        given = sizes if shown.flexible else (size,)
+        found = _try(graph, shown.program, precision, given, systems)
+    if isinstance(found, Converted):
+        return found
+    raise Refused(_explain(graph, shown.program, precision, given, options, systems[-1], found)) from found
 
 
-def _candidates(precision: Precision, options: CoreMLOptions, graph: str) -> Sequence[str]:
-    """Deployment targets to try, oldest first."""
+def deployment_targets(precision: Precision, options: CoreMLOptions) -> tuple[str, ...]:
+    """The systems that a graph may be converted for, oldest first; none if the options ask for one that is too old for the precision."""
     able = DEPLOYMENT_TARGETS[DEPLOYMENT_TARGETS.index(OLDEST[precision]) :]
     limit = options.minimum_deployment_target
-    if limit is None:
-        return able
-    if limit not in able:
-        raise CaptureError(
-            f"graph '{graph}': {precision} needs {able[0]}, and [targets.options.coreml] says minimum_deployment_target = \"{limit}\"; "
-            f"raise it to {able[0]}, or build float16"
-        )
-    return (limit,)
+    return able if limit is None else tuple(each for each in able if each == limit)
+
+
+def too_old(precision: Precision, options: CoreMLOptions) -> Finding:
+    """What is wrong with options that leave no system for a precision."""
+    needed, limit = OLDEST[precision], options.minimum_deployment_target
+    remedy = f'set it to "{needed}", or take {precision} out of targets.build.coreml'
+    return Finding("[targets.options.coreml] minimum_deployment_target", f"{precision} needs {needed}, found {limit}", remedy)
+
+
+def _try(
+    graph: "GraphProgram", program: ExportedProgram, precision: Precision, sizes: Sequence[Size], systems: Sequence[str]
+) -> Converted | Exception:
+    """For the first system that will do, or why it is impossible for the last."""
+    problem: Exception = ValueError("there is no system to convert for")
+    for system in systems:
+        try:
+            model = _convert(graph, program, sizes, system)
+            if precision is Precision.INT8_WEIGHTS:
+                model = _with_int8_weights(model)
+        except Exception as error:  # the converter raises whatever class it likes, also where a newer system would do
+            problem = error
+            continue
+        return Converted(model, program, system, tuple(sizes[1:]))
+    return problem
+
+
+def _explain(
+    graph: "GraphProgram",
+    program: ExportedProgram,
+    precision: Precision,
+    sizes: Sequence[Size],
+    options: CoreMLOptions,
+    system: str,
+    error: Exception,
+) -> Finding:
+    """What the converter has against a graph. A newer system is advised only if the graph converts for it."""
+    cause = str(error).strip().splitlines() or ["no reason given"]
+    problem = f"no form in Core ML for {system}: {type(error).__name__}: {cause[0]}"
+    node, limit = failing_node(error), options.minimum_deployment_target
+    newer = DEPLOYMENT_TARGETS[DEPLOYMENT_TARGETS.index(system) + 1 :]
+    with silence():
+        found = _try(graph, program, precision, sizes, newer) if limit is not None and newer else None
+    if isinstance(found, Converted):
+        remedy = f'it converts for {found.deployment_target}: raise minimum_deployment_target = "{limit}" in [targets.options.coreml]'
+    else:
+        remedy = "write that part of the model with other operators"
+    return Finding(place(graph, program, node), f"node '{node}': {problem}" if node else problem, remedy)
 
 
 def _convert(graph: "GraphProgram", program: Any, sizes: Sequence[Size], deployment_target: str) -> "MLModel":

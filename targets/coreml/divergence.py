@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.export import ExportedProgram
 from torch.fx import Interpreter, Node
 
-from ...export.program import module_path, operator_name
+from ...export.program import operator_name
 from ...model.graph import Arrays, Size
 from ...validation.metrics import max_abs, snr_db
 from ...validation.mil.evaluator import Evaluator
@@ -16,6 +17,7 @@ from ...validation.mil.package import open_package
 from ..base import Divergence, Precision
 from ..silence import silence
 from .interface import as_captured, to_package, with_interface
+from .refusal import module_paths
 
 if TYPE_CHECKING:
     from ...export.program import GraphProgram
@@ -38,13 +40,18 @@ def divergence(path: Path, graph: "GraphProgram", precision: Precision, size: Si
     with silence():
         captured = with_interface(graph, program, [size]).program
         evaluator = Evaluator(open_package(path))
+    return compare_operations(evaluator, captured, graph, inputs)
+
+
+def compare_operations(evaluator: Evaluator, captured: ExportedProgram, graph: "GraphProgram", inputs: Arrays) -> tuple[Divergence, ...]:
+    """The same, of an open package and the program that it was converted from, with its interface."""
     given = {spec.name: to_package(spec, inputs[spec.name]) for spec in graph.inputs}
     results: dict[str, np.ndarray] = {}
     evaluator.run(given, lambda name, values: results.update({name: values[0].numpy()}))
     recorder = _Recorder(captured.module(check_guards=False))
     with torch.no_grad():
         recorder.run(*(torch.from_numpy(as_captured(spec, value)) for spec, value in zip(graph.inputs, given.values(), strict=True)))
-    paths = {node.name: module_path(node) for node in program.graph.nodes}  # which the second capture does not have
+    paths = module_paths(graph, captured)
     rows = []
     for name, found in results.items():
         node = recorder.nodes.get(name.removesuffix(SUFFIX))

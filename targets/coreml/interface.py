@@ -13,6 +13,8 @@ from torch.export import Dim, ExportedProgram
 from ...model.errors import CaptureError
 from ...model.graph import Size, TensorKind, TensorSpec
 from ...model.pixels import LEVELS, affine, from_levels, to_levels
+from ..base import Finding
+from .refusal import Refused, place
 from .unsigned_activations import unsigned_activations
 
 if TYPE_CHECKING:
@@ -140,17 +142,26 @@ def with_interface(graph: "GraphProgram", program: ExportedProgram, sizes: Seque
             captured = torch.export.export(module, examples, dynamic_shapes=shapes, strict=False)
     except Exception as error:  # torch.export fails with many unrelated classes
         if not flexible:
-            raise
+            raise Refused(_not_captured(graph, error)) from error
         raise CaptureError(
             f"graph '{graph.name}' computes with its own height and width, so it takes {size[0]}x{size[1]} alone; "
             "take more_sizes out of [targets.options.coreml], or build a package for each of model.sizes"
         ) from error
-    decomposed = captured.run_decompositions(_spelled_out())
+    try:
+        decomposed = captured.run_decompositions(_spelled_out())
+    except Exception as error:  # likewise
+        raise Refused(_not_captured(graph, error)) from error
     lost = next((node for node in decomposed.graph.nodes if node.target in MISCONVERTED), None)
     if lost is not None:
-        raise CaptureError(f"graph '{graph.name}': node '{lost.name}': {MISCONVERTED[lost.target]}; resize without it")
+        raise Refused(Finding(place(graph, decomposed, lost.name), MISCONVERTED[lost.target], "resize without it"))
     _say_strides(decomposed)
     return Shown(decomposed, flexible)
+
+
+def _not_captured(graph: "GraphProgram", error: Exception) -> Finding:
+    cause = (str(error).strip().splitlines() or ["no reason given"])[0]
+    problem = f"cannot be captured with Core ML's inputs and outputs: {type(error).__name__}: {cause}"
+    return Finding(f"graph '{graph.name}'", problem, "write that part of the model with other operators")
 
 
 def _open_dims(sizes: Sequence[Size]) -> dict[int, Any]:
@@ -184,7 +195,34 @@ def _spelled_out() -> dict[Any, Any]:
     def rsub(x: Tensor, y: Tensor, *, alpha: float = 1) -> Tensor:
         return NotImplemented if alpha == 1 else y - x * alpha
 
-    return {aten.gelu.default: gelu, aten.add.Tensor: add, aten.sub.Tensor: sub, aten.rsub.Tensor: rsub}
+    def instance_norm(
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        mean: Tensor | None,
+        variance: Tensor | None,
+        use_input_stats: bool,
+        momentum: float,
+        eps: float,
+        cudnn_enabled: bool,
+    ) -> Tensor:
+        if use_input_stats or mean is None or variance is None:
+            return NotImplemented
+        # coremltools takes the image's own statistics in any case.
+        return torch.batch_norm(x, weight, bias, mean, variance, False, momentum, eps, False)
+
+    def batch_norm(
+        x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, variance: Tensor, momentum: float, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        if weight is not None and bias is not None:
+            return NotImplemented
+        # Without both, coremltools writes out a difference and a quotient and folds them wrongly into the convolution before.
+        scale = torch.ones_like(mean) if weight is None else weight
+        shift = torch.zeros_like(mean) if bias is None else bias
+        return aten._native_batch_norm_legit_no_training.default(x, scale, shift, mean, variance, momentum, eps)
+
+    spelled = {aten.instance_norm.default: instance_norm, aten._native_batch_norm_legit_no_training.default: batch_norm}
+    return spelled | {aten.gelu.default: gelu, aten.add.Tensor: add, aten.sub.Tensor: sub, aten.rsub.Tensor: rsub}
 
 
 def _say_strides(program: ExportedProgram) -> None:

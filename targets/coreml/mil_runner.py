@@ -40,7 +40,7 @@ class MilRunner(Runner):
             check_features(package.specification, graph, size, path)
             self._evaluator: Evaluator | None = Evaluator(package)
         census = take_census(package.specification)
-        check_int8(graph, path, census.convolutions, census.int8_convolutions)
+        check_int8(graph, path, census.convolutions, census.int8_convolutions, census.floats, "have int8 weights and inputs")
         self.execution = Execution(PROVIDER, census.convolutions, census.int8_convolutions, census.operations, EVALUATOR)
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
@@ -50,9 +50,20 @@ class MilRunner(Runner):
         from ...validation.reference import torch_threads
 
         given = {spec.name: to_package(spec, inputs[spec.name]) for spec in self._graph.inputs}
-        with torch_threads(self._threads):
-            found = self._evaluator.run(given)
+        try:
+            with torch_threads(self._threads):
+                found = self._evaluator.run(given)
+        except ExecutionError as error:
+            overflow = self._find_overflow(self._evaluator)
+            raise ExecutionError(f"{overflow}; then {error}" if overflow else str(error)) from error
+        self.overflow = self._find_overflow(self._evaluator)
         return {spec.name: from_package(spec, found[spec.name]) for spec in self._graph.outputs}
+
+    def _find_overflow(self, evaluator: Evaluator) -> str:
+        """With the module that the operation comes from, where that is a convolution."""
+        operation = evaluator.overflow.split("'")[1] if evaluator.overflow else ""
+        module = self._graph.module_of(operation)
+        return f"module '{module}', {evaluator.overflow}" if module else evaluator.overflow
 
     def close(self) -> None:
         self._evaluator = None

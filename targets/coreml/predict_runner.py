@@ -57,7 +57,7 @@ class PredictRunner(Runner):
         specification = read_specification(path)
         check_features(specification, graph, size, path)
         census = take_census(specification)
-        check_int8(graph, path, census.convolutions, census.int8_convolutions)
+        check_int8(graph, path, census.convolutions, census.int8_convolutions, census.floats, "have int8 weights and inputs")
         self.execution = Execution(f"Core ML, {unit}", census.convolutions, census.int8_convolutions, census.operations)
         try:
             self._model: Predictor | None = load_model(path, unit)

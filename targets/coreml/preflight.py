@@ -1,71 +1,59 @@
-"""What Core ML will not like about a model, found in seconds, before anything is trained."""
+"""What Core ML will not like about a model, found in seconds, before anything is trained: mostly by converting it for trial."""
 
+import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ...export.program import GraphProgram, Program, module_path
 from ...model.errors import CaptureError
 from ..base import Finding, Precision
 from ..silence import silence
-from .convert import OLDEST, convert
-from .interface import MISCONVERTED
-from .options import DEPLOYMENT_TARGETS, CoreMLOptions
+from .convert import convert, deployment_targets, too_old
+from .faithful import check_faithful
+from .interface import MISCONVERTED, with_interface
+from .options import CoreMLOptions
+from .package import write_package
+from .refusal import Refused, place
 
 if TYPE_CHECKING:
     from torch.fx import Node
 
 PADS = ("aten::pad", *(f"aten::{mode}_pad{dimensions}d" for mode in ("reflection", "replication") for dimensions in (1, 2, 3)))
+OTHERWISE = "write that line of the model with other operators"
 
 
 def findings(program: Program, precisions: Sequence[Precision], options: CoreMLOptions) -> tuple[Finding, ...]:
-    """Every operator without a form in Core ML by module path, then what several sizes and old systems do not allow.
-
-    Where nothing of the kind is found, the float program is converted for trial.
-    """
-    found = [*_deployment_target(precisions, options)]
+    """What the converter refuses, by module path, for the systems that ``emit`` would try; and what converts and then fails in Core ML."""
+    able = [precision for precision in precisions if deployment_targets(precision, options)]
+    found = [too_old(precision, options) for precision in precisions if precision not in able]
     for graph in program.graphs:
-        with silence():
-            decomposed = graph.float_program.run_decompositions({})
-        nodes = [node for node in decomposed.graph.nodes if node.op == "call_function"]
-        found += [*_unknown_operators(graph, nodes), *_padding(graph, nodes, options)]
-    return tuple(found or _trial(program, precisions, options))
+        nodes = [node for node in graph.float_program.graph.nodes if node.op == "call_function"]
+        broken = [*_antialiasing(graph, nodes), *_padding(graph, nodes, options)]
+        found += broken or _trial(graph, program, able, options)
+    return tuple(dict.fromkeys(found))
 
 
-def _deployment_target(precisions: Sequence[Precision], options: CoreMLOptions) -> Iterator[Finding]:
-    names, limit = DEPLOYMENT_TARGETS, options.minimum_deployment_target
-    for precision in precisions:
-        needed = OLDEST[precision]
-        if limit is not None and names.index(limit) < names.index(needed):
-            yield Finding(
-                "[targets.options.coreml] minimum_deployment_target",
-                f"{precision} needs {needed}, found {limit}",
-                f'set it to "{needed}", or take {precision} out of targets.build.coreml',
-            )
-
-
-def _unknown_operators(graph: GraphProgram, nodes: "Sequence[Node]") -> Iterator[Finding]:
-    from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY as registry
-
+def _antialiasing(graph: GraphProgram, nodes: "Sequence[Node]") -> Iterator[Finding]:
     for node in nodes:
-        name = _operator(node)
         if node.target in MISCONVERTED:
             yield Finding(_place(graph, node), MISCONVERTED[node.target], "resize without it")
-        elif registry.get_func(name) is None:
-            yield Finding(_place(graph, node), f"Core ML has no form of '{name}'", "write that line of the model with other operators")
 
 
 def _padding(graph: GraphProgram, nodes: "Sequence[Node]", options: CoreMLOptions) -> Iterator[Finding]:
-    """Of reflection and replication; zeros are no problem."""
+    """Of reflection and replication; zeros are no problem. It converts, and fails when Core ML runs it."""
     for node in nodes:
         if _operator(node) not in PADS or _pads_with_zeros(node):
             continue
         if len(cast(Sequence[int], node.args[1])) > 4:  # https://github.com/apple/coremltools/issues/2576
             yield Finding(_place(graph, node), "Core ML reflects and replicates two dimensions at most", "pad with zeros")
         elif options.more_sizes:  # https://github.com/apple/coremltools/issues/1438
+            listed = ", ".join(f"[{height}, {width}]" for height, width in options.more_sizes)
             yield Finding(
                 _place(graph, node),
                 "Core ML fails on reflection and replication padding in a package of several sizes",
-                "pad with zeros, or drop more_sizes and build a package for each of model.sizes",
+                f"pad with zeros, or take more_sizes = [{listed}] out of [targets.options.coreml] and list the sizes in model.sizes",
             )
 
 
@@ -74,22 +62,55 @@ def _pads_with_zeros(node: "Node") -> bool:
     return _operator(node) == "aten::pad" and given not in ("reflect", "replicate")
 
 
-def _trial(program: Program, precisions: Sequence[Precision], options: CoreMLOptions) -> Iterator[Finding]:
-    """The float program goes through the converter; int8 differs from it by operators that are known to be there."""
-    oldest = max((OLDEST[precision] for precision in precisions), key=DEPLOYMENT_TARGETS.index)
-    limited = options if options.minimum_deployment_target else options.model_copy(update={"minimum_deployment_target": oldest})
-    for graph in program.graphs:
+def _trial(graph: GraphProgram, program: Program, precisions: Sequence[Precision], options: CoreMLOptions) -> tuple[Finding, ...]:
+    """The float program goes through the converter; int8 differs from it by operators that are known to be there.
+
+    What converts for the systems of one precision will do for every other that may take more of them.
+    """
+    for precision in sorted(precisions, key=lambda each: len(deployment_targets(each, options))):
         try:
-            convert(graph, Precision.FLOAT16, program.size, limited)
+            with silence():
+                _convert(replace(graph, int8_program=graph.float_program), precision, program, options)
+        except Refused as error:
+            unknown = tuple(_unknown_operators(graph, program, options))
+            return unknown or (error.finding,)
         except CaptureError as error:
             problem, _, remedy = str(error).partition("; ")
-            yield Finding(f"graph '{graph.name}'", problem, remedy)
+            return (Finding(f"graph '{graph.name}'", problem, remedy or OTHERWISE),)
+        break
+    return ()
+
+
+def _convert(graph: GraphProgram, precision: Precision, program: Program, options: CoreMLOptions) -> None:
+    converted = convert(graph, precision, program.size, options)
+    with tempfile.TemporaryDirectory(prefix="instantstyle-") as folder:
+        path = Path(folder) / f"{graph.name}.mlpackage"
+        write_package(converted.model, program, graph, precision, path)
+        # Whatever the precision, it is the float program that was converted.
+        least = precision if precision is Precision.INT8_WEIGHTS else Precision.FLOAT16
+        check_faithful(path, graph, converted.captured, least, program.size)
+
+
+def _unknown_operators(graph: GraphProgram, program: Program, options: CoreMLOptions) -> Iterator[Finding]:
+    """All that the converter has no translation of, looked up under the names that it looks for itself."""
+    from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY as registry
+
+    with silence():
+        shown = with_interface(graph, graph.float_program, options.sizes(program.size)).program
+    for node in shown.graph.nodes:
+        if node.op == "call_function" and registry.get_func(_overload(node)) is None:
+            yield Finding(place(graph, shown, node.name), f"Core ML has no form of '{_operator(node)}'", OTHERWISE)
+
+
+def _overload(node: "Node") -> str:
+    """``aten::conv_transpose2d.input``; coremltools registers some operators with their overload and some without."""
+    target: Any = node.target
+    return target.name() if hasattr(target, "name") else str(getattr(target, "__name__", target))
 
 
 def _operator(node: "Node") -> str:
     """``aten::conv2d``."""
-    target: Any = node.target
-    return target.name().partition(".")[0] if hasattr(target, "name") else str(getattr(target, "__name__", target))
+    return _overload(node).partition(".")[0]
 
 
 def _place(graph: GraphProgram, node: "Node") -> str:

@@ -11,7 +11,8 @@ from ...export.program import Program
 from ...model.errors import ExecutionError
 from ...model.graph import Arrays, TensorSpec
 from ..artifact import describe_files, graph_path
-from ..base import Artifact, Availability, Divergence, Finding, GraphArtifact, Precision, Runner, Target
+from ..base import Artifact, Availability, Divergence, Finding, Precision, Runner, Target
+from ..convolutions import convolutions, described, repeated_note
 from ..packages import install_command, missing_packages, require
 from . import EVALUATOR
 from .options import CoreMLOptions
@@ -62,6 +63,9 @@ class CoreMLTarget(Target):
 
         return from_package(spec, to_package(spec, array))
 
+    def computes_half(self, precision: Precision) -> bool:
+        return True  # int8 covers convolutions; all the rest is float16
+
     def preflight(self, program: Program, precisions: Sequence[Precision]) -> tuple[Finding, ...]:
         require(self.name, PACKAGES)
         from .preflight import findings
@@ -71,6 +75,7 @@ class CoreMLTarget(Target):
     def emit(self, program: Program, precision: Precision, folder: Path) -> Artifact:
         require(self.name, PACKAGES)
         from .convert import convert
+        from .faithful import check_faithful
         from .package import write_package
         from .sizes import check_sizes
         from .swift import write_swift
@@ -80,9 +85,12 @@ class CoreMLTarget(Target):
             converted = convert(graph, precision, program.size, self.options)
             file = f"{graph.name}.mlpackage"
             write_package(converted.model, program, graph, precision, folder / file)
+            check_faithful(folder / file, graph, converted.captured, precision, program.size)
             check_sizes(folder / file, graph, converted.captured, converted.more_sizes)
-            asked = graph.int8_convolutions if precision is Precision.INT8 else 0
-            graphs.append(GraphArtifact(graph.name, file, graph.inputs, graph.outputs, graph.convolutions, asked))
+            wanted = convolutions(graph, precision)
+            asked = sum(each.int8 for each in wanted)
+            graphs.append(described(graph, file, precision, asked))
+            notes += repeated_note(graph, wanted)
             notes += (f"{graph.name}: minimum deployment target {converted.deployment_target}",)
         write_swift(program.model, graphs, folder)
         files = describe_files(folder)

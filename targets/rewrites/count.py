@@ -10,17 +10,21 @@ from .graph import DEQUANTIZE, QUANTIZE, only_reader
 
 @dataclass(frozen=True)
 class Int8Convolutions:
-    """Convolutions with a dequantised input, a dequantised constant weight and a quantised output."""
+    """Convolutions with a dequantised input, a dequantised constant weight and a quantised output; ``floats`` are the others' names."""
 
     plain: int
     transposed: int
+    floats: tuple[str, ...] = ()
 
 
 def int8_convolutions(model: onnx.ModelProto) -> Int8Convolutions:
     """Counts ``Conv`` and ``ConvTranspose`` apart: ONNX Runtime has an int8 kernel for the first alone."""
     graph = ir.from_proto(model).graph
-    found = [node.op_type for node in graph if node.op_type in ("Conv", "ConvTranspose") and _is_int8(node)]
-    return Int8Convolutions(found.count("Conv"), found.count("ConvTranspose"))
+    nodes = [node for node in graph if node.op_type in ("Conv", "ConvTranspose")]
+    found = [node.op_type for node in nodes if _is_int8(node)]
+    return Int8Convolutions(
+        found.count("Conv"), found.count("ConvTranspose"), tuple(node.name or "" for node in nodes if not _is_int8(node))
+    )
 
 
 def _is_int8(node: ir.Node) -> bool:

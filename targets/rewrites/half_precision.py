@@ -2,8 +2,8 @@
 
 Requires: float32 inputs, outputs and initializers.
 Ensures: inputs and outputs keep names and types. QuantizeLinear and DequantizeLinear stay float32, so that scales are exact. So do
-statistics (means, powers, roots, quotients and what lies between them), where a square may overflow, and elementwise operators on a few
-numbers, which save nothing. Everything else computes in float16; a Cast stands wherever the type changes.
+statistics (means, powers, squares, roots, quotients and what lies between them), where a square may overflow, and elementwise operators
+on a few numbers, which save nothing. Everything else computes in float16; a Cast stands wherever the type changes.
 """
 
 import numpy as np
@@ -55,11 +55,15 @@ def _values(graph: ir.Graph) -> list[ir.Value]:
 def _float_nodes(graph: ir.Graph) -> set[ir.Node]:
     """The nodes that stay in float32."""
     stay = {node for node in graph if node.op_type in STATISTICS or node.op_type in (QUANTIZE, DEQUANTIZE)}
-    statistics = {node for node in stay if node.op_type in STATISTICS}
+    statistics = {node for node in stay if node.op_type in STATISTICS} | {node for node in graph if _squares(node)}
     statistics |= {node for node in graph if node.op_type in ELEMENTWISE and _size(node.outputs[0]) <= FEW}
     while between := [node for node in graph if node not in statistics and _is_between(node, statistics)]:
         statistics.update(between)
     return stay | statistics
+
+
+def _squares(node: ir.Node) -> bool:
+    return node.op_type == "Mul" and node.inputs[0] is node.inputs[1]
 
 
 def _is_between(node: ir.Node, statistics: set[ir.Node]) -> bool:

@@ -32,7 +32,7 @@ class EngineRunner(Runner):
 
     def __init__(self, path: Path, graph: GraphArtifact, size: Size, product: Product, gpu: Gpu, census: Census) -> None:
         self._graph, self._size = graph, size
-        check_int8(graph, path, census.convolutions, census.int8_convolutions)
+        check_int8(graph, path, census.convolutions, census.int8_convolutions, census.floats, "have int8 weights and inputs")
         self.execution = Execution(f"{product.title} on {gpu.name}", census.convolutions, census.int8_convolutions, census.kinds)
         trt: Any = importlib.import_module(product.module)
         self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))

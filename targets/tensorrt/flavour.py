@@ -5,12 +5,15 @@ output channel, biases in float, both inputs of a sum quantised. So the grids st
 Turing needs (it has no float32 matrix products) and which halves the memory traffic of everything else.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ...export.program import GraphProgram, Program
 from ...model.errors import CaptureError
 from ..base import Precision
-from ..onnx_export import stamp, to_onnx
+from ..convolutions import convolutions, repeated_note
+from ..onnx_export import module_paths, stamp, to_onnx
+from ..onnx_target import check_all_int8
 
 if TYPE_CHECKING:
     import onnx
@@ -36,11 +39,17 @@ def flavoured(program: Program, graph: GraphProgram, precision: Precision) -> tu
         raise CaptureError(f"graph '{graph.name}': {error}; build int8 without float16, or scale the weights of that layer") from error
     asked = 0
     if precision is Precision.INT8:
-        found = int8_convolutions(model)
-        asked = graph.int8_convolutions
-        if found.plain + found.transposed < asked:
-            raise CaptureError(
-                f"graph '{graph.name}': {asked} convolutions are int8 in the program, {found.plain + found.transposed} in the ONNX model"
-            )
+        wanted, found = convolutions(graph, precision), int8_convolutions(model)
+        check_all_int8(graph, wanted, found, model)
+        asked = sum(each.int8 for each in wanted)
     stamp(model, program, graph, precision)
-    return model, asked, (f"{graph.name}: {summary(changes)}",)
+    _name_modules(model, module_paths(graph, source, program.size))
+    return model, asked, (*repeated_note(graph, convolutions(graph, source)), f"{graph.name}: {summary(changes)}")
+
+
+def _name_modules(model: "onnx.ModelProto", modules: Mapping[str, str]) -> None:
+    """Writes into every node which module it comes from, for those who have to say what is wrong with it."""
+    makers: dict[str, str] = {}
+    for node in model.graph.node:
+        node.doc_string = modules.get(node.name) or next((makers[name] for name in node.input if makers.get(name)), "")
+        makers.update(dict.fromkeys(node.output, node.doc_string))

@@ -1,23 +1,33 @@
-"""Runs the ONNX file that engines were built from, where there is no GPU: in ONNX Runtime, with its optimisations off."""
+"""Runs the ONNX file that engines were built from, where there is no GPU: node by node in ONNX Runtime, float16 rounded by us."""
 
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ...model.graph import Size
-from ..base import Execution, GraphArtifact
-from ..ort_runner import PROVIDER, SessionRunner, check_tensors, open_session
-from ..runner_checks import check_int8
+import numpy as np
+
+from ...model.errors import ArtifactError, ExecutionError
+from ...model.graph import Arrays, Size
+from ..base import Execution, GraphArtifact, Runner
+from ..half_evaluator import HalfEvaluator
+from ..runner_checks import check_inputs, check_int8
+
+if TYPE_CHECKING:
+    import onnx
+
+FLOAT = 1
+PROVIDER = "CPUExecutionProvider, not optimised"
 
 EVALUATOR = "same graph in ONNX Runtime; engine built, not executed: no NVIDIA GPU"
 
 
 class Census(NamedTuple):
-    """Convolutions of an ONNX file, those between int8 weights and int8 inputs, and nodes by kind, most frequent first."""
+    """Convolutions of an ONNX file, those between int8 weights and inputs, nodes by kind (most frequent first), and the others' names."""
 
     convolutions: int
     int8_convolutions: int
     kinds: tuple[tuple[str, int], ...]
+    floats: tuple[str, ...] = ()
 
 
 def census(path: Path) -> Census:
@@ -29,11 +39,11 @@ def census(path: Path) -> Census:
     model = onnx.load(path)
     kinds = Counter(node.op_type for node in model.graph.node)
     found = int8_convolutions(model)
-    return Census(kinds["Conv"] + kinds["ConvTranspose"], found.plain + found.transposed, tuple(kinds.most_common()))
+    return Census(kinds["Conv"] + kinds["ConvTranspose"], found.plain + found.transposed, tuple(kinds.most_common()), found.floats)
 
 
-class OnnxRunner(SessionRunner):
-    """The graph as the engine's builder got it; nothing is fused, so that every rounding of the graph happens.
+class OnnxRunner(Runner):
+    """The graph as the engine's builder got it: nothing is fused, and every float16 result is rounded to float16.
 
     Args:
         path: the ONNX file.
@@ -47,9 +57,32 @@ class OnnxRunner(SessionRunner):
     """
 
     def __init__(self, path: Path, graph: GraphArtifact, size: Size, threads: int) -> None:
-        super().__init__(graph, size)
-        convolutions, int8, counts = census(path)
-        check_int8(graph, path, convolutions, int8)
-        self.execution = Execution(f"{PROVIDER}, not optimised", convolutions, int8, counts, EVALUATOR)
-        self._session = open_session(path, threads, optimize=False)
-        check_tensors(self._session, graph, size, path)
+        import onnx
+
+        self._graph, self._size = graph, size
+        model = onnx.load(path)
+        check_values(model, graph, size, path)
+        found = census(path)
+        check_int8(graph, path, found.convolutions, found.int8_convolutions, found.floats, "have int8 weights and inputs")
+        self.execution = Execution(PROVIDER, found.convolutions, found.int8_convolutions, found.kinds, EVALUATOR)
+        self._evaluator: HalfEvaluator | None = HalfEvaluator(model, threads)
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        if self._evaluator is None:
+            raise ExecutionError(f"graph '{self._graph.name}': the runner was closed")
+        check_inputs(self._graph, self._size, inputs)
+        outputs = self._evaluator.run(inputs)
+        self.overflow = self._evaluator.overflow
+        return outputs
+
+    def close(self) -> None:
+        self._evaluator = None
+
+
+def check_values(model: "onnx.ModelProto", graph: GraphArtifact, size: Size, path: Path) -> None:
+    """Raises ArtifactError unless names, shapes and types of a model's inputs and outputs are those of the specs."""
+    for kind, found, specs in (("inputs", model.graph.input, graph.inputs), ("outputs", model.graph.output, graph.outputs)):
+        has = {each.name: (tuple(d.dim_value for d in each.type.tensor_type.shape.dim), each.type.tensor_type.elem_type) for each in found}
+        wants = {spec.name: (spec.shape(size), FLOAT) for spec in specs}
+        if has != wants:
+            raise ArtifactError(f"{path}: its {kind} are {has}, the manifest says {wants}: the two do not belong together")

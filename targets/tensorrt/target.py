@@ -7,7 +7,8 @@ from typing import Any
 from ...export.program import Program
 from ...model.errors import TargetUnavailableError
 from ..artifact import describe_files, graph_path
-from ..base import Artifact, Availability, Finding, GraphArtifact, Precision, Runner, Target
+from ..base import Artifact, Availability, Finding, Precision, Runner, Target
+from ..convolutions import described
 from ..onnx_export import PACKAGES as ONNX_PACKAGES
 from ..onnx_target import RUNTIME, save
 from ..packages import install_command, missing_packages, require
@@ -29,6 +30,8 @@ class TensorRTTarget(Target):
     description = "TensorRT engines (int8, float16), built and executed on a machine with an NVIDIA GPU"
     precisions = (Precision.INT8, Precision.FLOAT16)
     product: Product = TENSORRT
+    # As the rewrite half_precision leaves them.
+    float32_operators = frozenset("mean sum pow square sqrt rsqrt div reciprocal exp log var std var_mean linalg_vector_norm".split())
 
     def __init__(self, options: TensorRTOptions | None = None) -> None:
         self.options = options or TensorRTOptions()
@@ -69,6 +72,9 @@ class TensorRTTarget(Target):
             return Availability(True, True)
         return Availability(True, False, NO_CUDA, "pip install torch==2.13.0 with CUDA, from PyTorch's own index")
 
+    def computes_half(self, precision: Precision) -> bool:
+        return True  # int8 covers convolutions; all the rest is float16
+
     def preflight(self, program: Program, precisions: Sequence[Precision]) -> tuple[Finding, ...]:
         self._require()
         from .preflight import findings
@@ -93,7 +99,7 @@ class TensorRTTarget(Target):
                 capability = engine.capability if self.product.ahead_of_time else None
                 build_engine(self.product, home / ONNX_FILE, capability, home / engine.file, self.options.workspace_mib, graph.name)
             write_list(engines, home)
-            graphs.append(GraphArtifact(graph.name, graph.name, graph.inputs, graph.outputs, graph.convolutions, asked))
+            graphs.append(described(graph, graph.name, precision, asked))
             # An application carries the engine of one GPU.
             shipped_bytes += max((home / engine.file).stat().st_size for engine in engines)
             notes += graph_notes

@@ -4,10 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pytest
 import torch
 from programs import small_model
-from suite import graph_inputs
+from suite import graph_inputs, snr_db
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,6 +18,7 @@ from instantstyle.export.recipe import QuantizeSettings
 from instantstyle.model.errors import CaptureError
 from instantstyle.model.graph import single_graph
 from instantstyle.targets.base import Precision
+from instantstyle.targets.coreml import interface
 from instantstyle.targets.coreml.target import CoreMLTarget
 
 ALL = (Precision.FLOAT16, Precision.INT8, Precision.INT8_WEIGHTS)
@@ -94,7 +96,8 @@ def test_system_too_old_for_int8(program: Program) -> None:
 def test_only_the_converter_knows() -> None:
     """An operator that has a form, in a mode that has none: found by converting for trial."""
     (finding,) = CoreMLTarget().preflight(float_program("circular"), ALL)
-    assert finding.place == "graph 'model'" and "circular" not in finding.remedy and finding.problem
+    assert finding.place == "model.block.1" and "circular" not in finding.remedy
+    assert "no form in Core ML for iOS18" in finding.problem and finding.problem.startswith("node 'pad'")
 
 
 def test_divergence_says_where_a_package_leaves_the_program(program: Program, tmp_path: Path) -> None:
@@ -119,3 +122,87 @@ def test_divergence_of_int8_names_the_unit_of_a_sum(program: Program, tmp_path: 
     rows = CoreMLTarget().divergence(artifact, tmp_path, program, "stylizer", graph_inputs()["stylizer"])
     assert min(row.snr_db for row in rows) > 15
     assert all(row.unit > 0 for row in rows)
+
+
+def program_of(net: nn.Module) -> Program:
+    return capture(single_graph(net.eval()), (32, 48), None, {}, QuantizeSettings(method="off"))
+
+
+def deconvolution() -> nn.Module:
+    torch.manual_seed(0)
+    down, up = nn.Conv2d(3, 8, 3, 2, 1), nn.ConvTranspose2d(8, 4, 4, 2, 1, groups=4)
+    return nn.Sequential(down, nn.ReLU(), up, nn.Conv2d(4, 3, 3, 1, 1), nn.Tanh())
+
+
+def test_operators_that_are_registered_with_their_overload() -> None:
+    """``conv_transpose2d.input``, ``_native_batch_norm_legit.no_stats``: what converts is not refused."""
+    assert CoreMLTarget().preflight(program_of(deconvolution()), ALL) == ()
+    batch_statistics = nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), nn.BatchNorm2d(8, track_running_stats=False), nn.Conv2d(8, 3, 1))
+    assert CoreMLTarget().preflight(program_of(batch_statistics), ALL) == ()
+
+
+def test_preflight_tries_the_systems_that_emit_tries(tmp_path: Path) -> None:
+    """Pixel unshuffle has a form from iOS16 on: a package for iOS15 is impossible, one for iOS16 is not."""
+    program = program_of(nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, 12, 3, 1, 1), nn.PixelShuffle(2)))
+    assert CoreMLTarget().preflight(program, (Precision.FLOAT16,)) == ()
+    assert CoreMLTarget().emit(program, Precision.FLOAT16, tmp_path).notes == ("model: minimum deployment target iOS16",)
+    (finding,) = CoreMLTarget().configured({"minimum_deployment_target": "iOS15"}).preflight(program, (Precision.FLOAT16,))
+    assert finding.place == "model.0" and "for iOS15" in finding.problem
+    # The advice is the recipe's own key and value, and only because it helps.
+    assert finding.remedy == 'it converts for iOS16: raise minimum_deployment_target = "iOS15" in [targets.options.coreml]'
+
+
+def test_a_newer_system_is_not_advised_where_it_does_not_help() -> None:
+    (finding,) = (
+        CoreMLTarget().configured({"minimum_deployment_target": "iOS15"}).preflight(float_program("circular"), (Precision.FLOAT16,))
+    )
+    assert "minimum_deployment_target" not in finding.remedy
+
+
+def trained(norm: nn.Module) -> nn.Module:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), norm, nn.ReLU(), nn.Conv2d(8, 3, 3, 1, 1), nn.Tanh())
+    for name, buffer in norm.named_buffers():
+        if "running" in name:
+            nn.init.uniform_(buffer, 0.3, 2.0)
+    return net
+
+
+NORMS = {
+    "batch norm without scale": lambda: nn.BatchNorm2d(8, affine=False),
+    "instance norm with running statistics": lambda: nn.InstanceNorm2d(8, track_running_stats=True),
+    "the same with scale": lambda: nn.InstanceNorm2d(8, affine=True, track_running_stats=True),
+}
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_norms_that_coremltools_gets_wrong_alone(norm: str, tmp_path: Path) -> None:
+    """It ignores use_input_stats=False and folds a batch norm without scale wrongly (12 to 19 dB)."""
+    net = trained(NORMS[norm]()).eval()
+    artifact = CoreMLTarget().emit(program_of(net), Precision.FLOAT16, tmp_path)
+    image = (np.random.default_rng(1).integers(0, 256, (1, 3, 32, 48)) / 127.5 - 1).astype(np.float32)
+    with CoreMLTarget().open(artifact, tmp_path, "model", 1) as runner, torch.no_grad():
+        assert snr_db(runner.run({"image": image})["output"], net(torch.from_numpy(image)).numpy()) > 38
+
+
+def test_a_wrong_conversion_is_refused_by_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever coremltools gets wrong without a word: the package is compared with its program."""
+    program = program_of(trained(nn.InstanceNorm2d(8, track_running_stats=True)))
+    monkeypatch.setattr(interface, "_spelled_out", dict)
+    (finding,) = CoreMLTarget().preflight(program, ALL)
+    assert finding.place.startswith("model.") and "the converter makes something else of" in finding.problem
+    with pytest.raises(CaptureError, match="the converter makes something else of .* dB from PyTorch's"):
+        CoreMLTarget().emit(program, Precision.FLOAT16, tmp_path)
+
+
+def test_whatever_the_converter_raises_names_the_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from coremltools.converters.mil.frontend.torch import ops
+
+    def broken(context: object, node: object) -> None:
+        raise TypeError("unsupported operand type(s) for +: 'NoneType' and 'float'")
+
+    monkeypatch.setitem(ops._TORCH_OPS_REGISTRY.name_to_func_mapping, "conv_transpose2d.input", broken)
+    with pytest.raises(
+        CaptureError, match=r"model\.2: node 'conv_transpose2d': no form in Core ML for iOS18: TypeError: unsupported operand"
+    ):
+        CoreMLTarget().emit(program_of(deconvolution()), Precision.FLOAT16, tmp_path)

@@ -175,6 +175,6 @@ def test_wrong_options_are_refused(options: dict[str, object], message: str) -> 
 def test_int8_for_a_system_that_has_none_is_refused(program: Program, tmp_path: Path) -> None:
     target = CoreMLTarget().configured({"minimum_deployment_target": "iOS16"})
     with pytest.raises(
-        CaptureError, match='int8 needs iOS17, and .* minimum_deployment_target = "iOS16"; raise it to iOS17, or build float16'
+        CaptureError, match='minimum_deployment_target: int8 needs iOS17, found iOS16; set it to "iOS17", or take int8 out of targets.build'
     ):
         target.emit(program, Precision.INT8, tmp_path)

@@ -61,6 +61,9 @@ class Evaluator:
         package: from ``open_package``.
         arithmetic: of the results.
 
+    Attributes:
+        overflow: the first operation of all runs so far whose finite result is infinite in float16, as a sentence; empty if none was.
+
     Raises:
         UnknownOperatorError: names operator, opset and place.
     """
@@ -70,6 +73,7 @@ class Evaluator:
         self._function = package.program.functions["main"]
         self._constants: dict[int, Value] = {}
         self._steps: list[Step] = []
+        self.overflow = ""
         with torch.inference_mode():
             operations = [operation for operation in self._function.operations if not self._take_constant(operation)]
             self._bind(operations)
@@ -102,7 +106,10 @@ class Evaluator:
                 results = step.run(*(values[key] for key in step.inputs))
                 for key in step.dead:
                     del values[key]
+                exact = results
                 results = tuple(self._rounded(result, half) for result, half in zip(results, step.halves, strict=True))
+                if not self.overflow:
+                    self.overflow = _overflow(step, exact, results)
                 values.update(zip(step.outputs, results, strict=True))
                 if watch is not None:
                     watch(step.name, results)
@@ -171,6 +178,16 @@ class Evaluator:
         run = partial(_call, function, fixed, tuple((name, tuple(values), is_list[name]) for name, values in open_names), place, operation)
         outputs = tuple(operation.outputs)
         return Step(operation.name, operation.op_type, run, keys, tuple(map(id, outputs)), tuple(map(_is_half, outputs)), ())
+
+
+def _overflow(step: Step, exact: Sequence[Tensor], rounded: Sequence[Tensor]) -> str:
+    """What float16 made infinite of an operation's results, as a sentence; empty if nothing."""
+    for before, after, half in zip(exact, rounded, step.halves, strict=True):
+        if half and torch.is_floating_point(after) and torch.isinf(after).any():
+            lost = before[torch.isinf(after) & torch.isfinite(before)]
+            if lost.numel():
+                return f"operation '{step.name}' ({step.operator}): {float(lost.abs().max()):.4g} is Inf in float16, which ends at 65504"
+    return ""
 
 
 def _call(
