@@ -104,11 +104,12 @@ def _advice(model: Model, seen: Observed, bare: bool) -> str:
             "or end its forward with what keeps it inside"
         )
     for image, output in _alternatives(model, seen):
-        sections = [("input", image), ("output", output)]
-        lines = [line for key, spec in sections for line in (f"[model.{key}]", *_recipe_lines(spec))]
+        sections = {"input": list(_recipe_lines(image)), "output": list(_recipe_lines(output))}
+        lines = "".join(f"\n    {line}" for key, found in sections.items() for line in (f"[model.{key}]", *found))
+        braces = ", ".join(f"{key} = {{ {', '.join(found)} }}" for key, found in sections.items())
         return (
-            f"\n  Fed with {describe(image)} it gives {describe(output)}: if it was trained so, write in the recipe\n    "
-            + "\n    ".join(lines)
+            f"\n  Fed with {describe(image)} it gives {describe(output)}: if it was trained so, write in the recipe{lines}\n"
+            f"  or, inside of model = {{ … }}: {braces}"
         )
     return (
         "\n  Say in the recipe what it was trained with ([model.input] and [model.output]: range, mean, std, order), "

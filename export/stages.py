@@ -12,6 +12,7 @@ from ..calibration.imageset import ImageSet, check
 from ..calibration.samples import Sample, count_samples, make_samples
 from ..calibration.table import CalibrationTable
 from ..model.checkpoint import read_tensors
+from ..model.errors import RecipeError
 from ..model.graph import Model, Size, TensorKind
 from ..pruning.prune import Pruned
 from .disk import atomic_write
@@ -211,7 +212,10 @@ def _probe(pipeline: Pipeline, recipe: Recipe, loaded: LoadedModel, images: Imag
         return list(islice(make_samples(loaded.model, size, images.sets, images.settings.pairing), count))
 
     key = {"model": fingerprint, "sizes": recipe.model.sizes, "bare": loaded.bare, **images.key}
-    entry = pipeline.run("probe", "", key, make)
+    try:
+        entry = pipeline.run("probe", "", key, make)
+    except RecipeError as error:
+        raise RecipeError(f"{recipe.path}: {error}") from error
     for notice in json.loads((entry.folder / NOTICES).read_text()):
         pipeline.display.notice(notice)
 

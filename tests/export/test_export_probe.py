@@ -125,6 +125,7 @@ def test_a_net_of_0_to_255_is_told_both_lines() -> None:
         look(act)
     assert "goes from -" in str(error.value) and "is declared as -1 to 1, RGB, so that much of it would be cut off" in str(error.value)
     assert "[model.input]\n    range = [0, 255]\n    [model.output]\n    range = [0, 255]" in str(error.value)
+    assert "inside of model = { … }: input = { range = [0, 255] }, output = { range = [0, 255] }" in str(error.value)
     assert look(act, {"range": (0, 255)}, {"range": (0, 255)}) == ()
 
 
