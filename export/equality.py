@@ -95,7 +95,8 @@ def _twins_of_converted(prepared: GraphModule, converted: GraphModule) -> dict[N
     twins: dict[Node, Twin] = {}
     for node in converted.graph.nodes:
         other = by_name.get(origin(node) or "") if node.op == "call_function" else by_name.get("output") if node.op == "output" else None
-        if other is None or other.op != node.op:
+        # The parts of a value of several tensors have the whole's origin.
+        if other is None or (other.op, other.target) != (node.op, node.target):
             continue
         for mine, theirs in zip(_arguments(node), _arguments(other), strict=False):
             if operator_name(mine).startswith("dequantize") and theirs.op == "call_module":
@@ -139,7 +140,8 @@ def _where(graph: Graph, captured: GraphModule, rewritten: nn.Module, inputs: tu
         return f"torch.export captured it differently, first in module '{apart}'"
     if isinstance(rewritten, GraphModule):
         origins = {node.name: node for node in captured.graph.nodes}
-        twins = {node: Twin(origins[name]) for node, name in _last_of_origin(rewritten).items() if name in origins}
+        named = {node: origins[name] for node, name in _last_of_origin(rewritten).items() if name in origins}
+        twins = {node: Twin(other) for node, other in named.items() if _shape(node) == _shape(other) is not None}
         found = first_difference(rewritten, captured, twins, inputs, RELATIVE, together=False)
         if found is not None:
             return f"first in {_described(found)}"
@@ -149,6 +151,12 @@ def _where(graph: Graph, captured: GraphModule, rewritten: nn.Module, inputs: tu
 def _last_of_origin(module: GraphModule) -> dict[Node, str]:
     last = {name: node for node in module.graph.nodes if node.op == "call_function" and (name := origin(node)) is not None}
     return {node: name for name, node in last.items()}
+
+
+def _shape(node: Node) -> torch.Size | None:
+    """Of a tensor: what changes a part of one in place has another shape than what it became, the whole."""
+    value = node.meta.get("val")
+    return value.shape if isinstance(value, Tensor) else None
 
 
 def _described(found: Difference) -> str:

@@ -77,7 +77,10 @@ def first_difference(
                 # A copy: the reference may change it in place later on.
                 values[passed] = _copied(other.value(passed))
         expected = values[twin.node]
-        for found, value in zip(_tensors(walk.value(node)), _tensors(expected), strict=True):
+        found_tensors, expected_tensors = _tensors(walk.value(node)), _tensors(expected)
+        if len(found_tensors) != len(expected_tensors):
+            return Difference(node, math.inf, 0.0)
+        for found, value in zip(found_tensors, expected_tensors, strict=True):
             allowed = relative * largest(value) if twin.level is None else twin.level
             distance = difference(found, value)
             if not distance <= allowed:

@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from instantstyle.export import quantize
 from instantstyle.export.capture import trace
 from instantstyle.export.equality import check_same, probe_inputs
-from instantstyle.export.quantize import convert, fix_ranges, prepare
+from instantstyle.export.quantize import convert, fix_ranges, prepare, rehearse
 from instantstyle.export.recipe import QuantizeSettings
 from instantstyle.model.errors import CaptureError
 from instantstyle.model.graph import Graph, single_graph
@@ -52,6 +51,20 @@ def test_the_first_module_that_a_rewrite_changed_is_named() -> None:
         wrong.get_parameter("blocks.2.conv.bias").add_(0.01)
     with pytest.raises(CaptureError, match=r"the program computes something else.*first in module 'blocks\.1\.conv'"):
         check_same(graph, traced.captured, wrong, inputs, "the program")
+
+
+def test_parts_of_a_value_of_several_tensors_are_compared() -> None:
+    class Split(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head, self.tail = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(4, 3, 3, padding=1)
+
+        def forward(self, image: Tensor) -> Tensor:
+            gate, value = self.head(image).chunk(2, 1)
+            return self.tail(torch.sigmoid(gate) * value)
+
+    graph = make_graph(Split())
+    rehearse(prepare(graph, SIZE, SETTINGS), graph, SIZE, (), SETTINGS)
 
 
 def test_the_first_module_that_was_captured_wrongly_is_named() -> None:
@@ -120,19 +133,24 @@ def is_weight(node: torch.fx.Node) -> bool:
 
 
 def test_an_honest_net_that_amplifies_rounding_passes() -> None:
-    """Sixty convolutions that double small differences each: one level at the head is many at the tail."""
+    """Every layer enlarges small differences, so that folding its norms alone moves the outputs by far more than 1e-4."""
 
     class Chaotic(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.convs = nn.ModuleList(nn.Conv2d(3, 3, 3, padding=1) for _ in range(60))
+            self.layers = nn.ModuleList(nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)) for _ in range(16))
+            for layer in self.layers:
+                nn.init.uniform_(layer[1].running_var, 0.02, 0.1)  # type: ignore[index]
 
         def forward(self, image: Tensor) -> Tensor:
             x = image
-            for conv in self.convs:
-                x = torch.sin(3 * conv(x))
+            for layer in self.layers:
+                x = torch.sin(3 * layer(x))
             return x
 
     graph = make_graph(Chaotic())
-    prepared = prepare(graph, SIZE, SETTINGS)
-    quantize.rehearse(prepared, graph, SIZE, (), SETTINGS)
+    traced, inputs = trace(graph, SIZE), probe_inputs(graph, SIZE)
+    with torch.no_grad():
+        wanted = graph.module(*inputs)
+        assert (traced.normalized(*inputs) - wanted).abs().max() > 1e-3 * wanted.abs().max()
+    check_same(graph, traced.captured, traced.normalized, inputs, "the program")
