@@ -234,7 +234,8 @@ def test_the_normal_form_has_one_way_to_say_each_thing(name: str) -> None:
 def test_a_transposed_convolution_with_groups_is_folded_by_output_channel() -> None:
     """Against float64: channel 3 g + j of the output comes from slice j of group g."""
     net = make("transposed with groups")
-    assert isinstance(parts := net.parts, nn.ModuleDict)
+    parts = net.parts
+    assert isinstance(parts, nn.ModuleDict)
     up, norm = parts["up"], parts["norm"]
     assert isinstance(up, nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d)
     assert norm.running_mean is not None and norm.running_var is not None
