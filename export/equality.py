@@ -9,16 +9,18 @@ dequantised value by one level of its scale. Outputs as a whole have no such lim
 into many; with equal arguments at every node, one level is what rounding can explain.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
+from torch.fx.node import map_arg
 
 from ..model.errors import CaptureError
 from ..model.graph import Arrays, Graph, Size
 from .lockstep import Difference, Twin, difference, first_difference, largest
+from .module_values import first_module_apart
 from .normalization.nodes import origin
 from .program import module_path, operator_name
 
@@ -93,7 +95,8 @@ def _twins_of_converted(prepared: GraphModule, converted: GraphModule) -> dict[N
     twins: dict[Node, Twin] = {}
     for node in converted.graph.nodes:
         other = by_name.get(origin(node) or "") if node.op == "call_function" else by_name.get("output") if node.op == "output" else None
-        if other is None or other.op != node.op:
+        # The parts of a value of several tensors have the whole's origin.
+        if other is None or (other.op, other.target) != (node.op, node.target):
             continue
         for mine, theirs in zip(_arguments(node), _arguments(other), strict=False):
             if operator_name(mine).startswith("dequantize") and theirs.op == "call_module":
@@ -105,7 +108,7 @@ def _twins_of_converted(prepared: GraphModule, converted: GraphModule) -> dict[N
 
 def _arguments(node: Node) -> list[Node]:
     found: list[Node] = []
-    torch.fx.node.map_arg((node.args, node.kwargs), lambda source: found.append(source) or source)
+    map_arg((node.args, node.kwargs), lambda source: found.append(source) or source)
     return found
 
 
@@ -121,7 +124,10 @@ def _outputs_one_by_one(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[T
 
 
 def _rounding(module: nn.Module, inputs: tuple[Tensor, ...], wanted: Sequence[Tensor]) -> list[float]:
-    """How far the module's outputs move when every input moves by one rounding."""
+    """How far the module's outputs move when every input moves by one rounding; 0 if they move without that."""
+    again = _outputs_one_by_one(module, inputs)
+    if any(difference(mine, theirs) > RELATIVE * largest(theirs) for mine, theirs in zip(again, wanted, strict=True)):
+        return [0.0] * len(wanted)
     generator = torch.Generator().manual_seed(0)
     moved = tuple(value * (1 + FLOAT_ROUNDING * (2 * torch.rand(value.shape, generator=generator).round() - 1)) for value in inputs)
     return [difference(mine, theirs) for mine, theirs in zip(_outputs_one_by_one(module, moved), wanted, strict=True)]
@@ -129,12 +135,13 @@ def _rounding(module: nn.Module, inputs: tuple[Tensor, ...], wanted: Sequence[Te
 
 def _where(graph: Graph, captured: GraphModule, rewritten: nn.Module, inputs: tuple[Tensor, ...]) -> str:
     """The first place where they part, in words."""
-    first = tuple(value[:1] for value in inputs)
-    for path, values in _modules_apart(graph.module, captured, first):
-        return f"torch.export captured it differently, first in module '{path}' ({values:.3g} apart)"
+    apart = first_module_apart(graph.module, captured, inputs, RELATIVE)
+    if apart is not None:
+        return f"torch.export captured it differently, first in module '{apart}'"
     if isinstance(rewritten, GraphModule):
         origins = {node.name: node for node in captured.graph.nodes}
-        twins = {node: Twin(origins[name]) for node, name in _last_of_origin(rewritten).items() if name in origins}
+        named = {node: origins[name] for node, name in _last_of_origin(rewritten).items() if name in origins}
+        twins = {node: Twin(other) for node, other in named.items() if _shape(node) == _shape(other) is not None}
         found = first_difference(rewritten, captured, twins, inputs, RELATIVE, together=False)
         if found is not None:
             return f"first in {_described(found)}"
@@ -146,54 +153,14 @@ def _last_of_origin(module: GraphModule) -> dict[Node, str]:
     return {node: name for name, node in last.items()}
 
 
+def _shape(node: Node) -> torch.Size | None:
+    """Of a tensor: what changes a part of one in place has another shape than what it became, the whole."""
+    value = node.meta.get("val")
+    return value.shape if isinstance(value, Tensor) else None
+
+
 def _described(found: Difference) -> str:
     return (
         f"module '{module_path(found.node)}' (node '{found.node.name}', {operator_name(found.node)}): "
         f"{found.found:.3g} apart, {found.allowed:.3g} allowed"
     )
-
-
-def _modules_apart(module: nn.Module, captured: GraphModule, inputs: tuple[Tensor, ...]) -> Iterator[tuple[str, float]]:
-    """Modules whose output is not the value that the capture has for it, in the order in which they finish."""
-    finished: list[tuple[str, int, Tensor]] = []
-    counts: dict[str, int] = {}
-
-    def record(path: str):
-        def hook(_: nn.Module, __: object, output: object) -> None:
-            counts[path] = counts.get(path, -1) + 1
-            if isinstance(output, Tensor):
-                finished.append((path, counts[path], output.clone()))
-
-        return hook
-
-    hooks = [each.register_forward_hook(record(path)) for path, each in module.named_modules() if path]
-    try:
-        _outputs(module, inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    values = _module_values(captured, inputs)
-    for path, count, output in finished:
-        value = values.get((path, count))
-        if value is not None and value.shape == output.shape and not difference(value, output) <= RELATIVE * largest(output):
-            yield path, difference(value, output)
-
-
-def _module_values(captured: GraphModule, inputs: tuple[Tensor, ...]) -> dict[tuple[str, int], Tensor]:
-    """The last value that each call of each module computes, by path and count."""
-    last: dict[tuple[str, int], Node] = {}
-    for node in captured.graph.nodes:
-        for key, (path, _) in (node.meta.get("nn_module_stack") or {}).items():
-            last[path, int(key.rpartition("@")[2]) if "@" in key else 0] = node
-    wanted = set(last.values())
-    values: dict[Node, Tensor] = {}
-
-    class Recorder(torch.fx.Interpreter):
-        def run_node(self, n: Node) -> object:
-            value = super().run_node(n)
-            if n in wanted and isinstance(value, Tensor):
-                values[n] = value.clone()
-            return value
-
-    Recorder(captured).run(*(value.clone() for value in inputs), enable_io_processing=False)
-    return {key: values[node] for key, node in last.items() if node in values}

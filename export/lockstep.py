@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
+from torch.utils._pytree import tree_leaves, tree_map
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,10 @@ def first_difference(
                 # A copy: the reference may change it in place later on.
                 values[passed] = _copied(other.value(passed))
         expected = values[twin.node]
-        for found, value in zip(_tensors(walk.value(node)), _tensors(expected), strict=True):
+        found_tensors, expected_tensors = _tensors(walk.value(node)), _tensors(expected)
+        if len(found_tensors) != len(expected_tensors):
+            return Difference(node, math.inf, 0.0)
+        for found, value in zip(found_tensors, expected_tensors, strict=True):
             allowed = relative * largest(value) if twin.level is None else twin.level
             distance = difference(found, value)
             if not distance <= allowed:
@@ -113,8 +117,8 @@ class _Walk:
 
 
 def _tensors(value: Any) -> list[Tensor]:
-    return [leaf for leaf in torch.utils._pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
 def _copied(value: Any) -> Any:
-    return torch.utils._pytree.tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, value)
+    return tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, value)

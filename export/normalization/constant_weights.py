@@ -5,6 +5,7 @@ Only a plain parameter can be quantised per channel, folded with a batch norm an
 
 import torch
 from torch.fx import GraphModule, Node
+from torch.fx.node import map_arg
 
 from ..program import module_path
 from .nodes import CONVOLUTIONS, LINEAR, calls, is_random, mutates, new_parameter, tensor_of
@@ -37,5 +38,5 @@ def _is_constant(node: Node, known: dict[Node, bool]) -> bool:
 def _compute(module: GraphModule, node: Node) -> torch.Tensor:
     if node.op == "get_attr":
         return tensor_of(module, node)
-    args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), lambda source: _compute(module, source))
+    args, kwargs = map_arg((node.args, node.kwargs), lambda source: _compute(module, source))
     return node.target(*args, **kwargs)  # type: ignore[operator]

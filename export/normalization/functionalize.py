@@ -40,13 +40,12 @@ def functionalize(module: GraphModule, inputs: Sequence[Tensor]) -> GraphModule:
 
 def _counterpart(target: Any) -> Any:
     """``relu.default`` of ``relu_.default``; None if there is none."""
-    name, _, overload = target._schema.name.removeprefix("aten::"), None, target._overloadname
-    packet = getattr(aten, name.removesuffix("_"), None) if name.endswith("_") else None
-    found = getattr(packet, overload, None)
-    same = found is not None and [(a.name, str(a.type)) for a in found._schema.arguments] == [
-        (a.name, str(a.type)) for a in target._schema.arguments
-    ]
-    return found if same and not found._schema.is_mutable else None
+    name = target._schema.name.removeprefix("aten::")
+    found = getattr(getattr(aten, name.removesuffix("_"), None), target._overloadname, None) if name.endswith("_") else None
+    if found is None or found._schema.is_mutable:
+        return None
+    declared, wanted = ([(each.name, str(each.type)) for each in operator._schema.arguments] for operator in (found, target))
+    return found if declared == wanted else None
 
 
 def _is_last_reader(node: Node) -> bool:
