@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..model.errors import ArtifactError, CaptureError, TargetUnavailableError
 from ..model.graph import Size
-from ..targets.artifact import read_manifest, write_manifest
+from ..targets.artifact import describe_files, read_manifest, write_manifest
 from ..targets.base import Artifact, Availability, Precision, Target
 from ..targets.registry import get_target
 from .events import ArtifactReady
@@ -88,6 +88,11 @@ def emit(pipeline: Pipeline, source: Source, job: Job, program: Entry) -> Emitte
     artifact = read_manifest(entry.folder)
     if artifact.name != job.name:
         raise ArtifactError(f"target '{job.target}' was asked for {job.name} and emitted {artifact.name}: a defect of the target")
+    if artifact.files != describe_files(entry.folder):
+        raise ArtifactError(f"target '{job.target}' lists other files of {job.name} than it wrote: a defect of the target")
+    empty = next((file.path for file in artifact.files if file.size_bytes == 0), None)
+    if empty is not None:
+        raise ArtifactError(f"target '{job.target}' wrote an empty file, {empty}, into {job.name}: a defect of the target")
     pipeline.display.show(ArtifactReady(artifact.name, artifact.shipped_bytes))
     return Emitted(job, artifact, entry)
 
