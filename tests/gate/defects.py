@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -165,12 +166,12 @@ LISTS: dict[str, tuple[Change, str]] = {
         rf"{HOME}/artifact.json is not an artifact's manifest: the key 'target' is there twice",
     ),
     "a manifest with a text for a number": (
-        consistently(text(f"{HOME}/artifact.json", '"shipped_bytes": 8200', '"shipped_bytes": "8200"')),
+        consistently(data(f"{HOME}/artifact.json", lambda old: re.sub(rb'"shipped_bytes": (\d+)', rb'"shipped_bytes": "\1"', old))),
         rf"{HOME}/artifact.json is not an artifact's manifest: shipped_bytes",
     ),
     "model files of another build": (consistently(data(MODEL, flip(100))), rf"{NAME}: files .* differ by {MODEL}|{NAME}: files is"),
-    "fewer bytes than its files": (everywhere("shipped_bytes", 82), rf"{NAME}: shipped_bytes is 82; its files have 8200 bytes"),
-    "more bytes than its files": (everywhere("shipped_bytes", 8201), rf"{NAME}: shipped_bytes is 8201"),
+    "fewer bytes than its files": (everywhere("shipped_bytes", 82), rf"{NAME}: shipped_bytes is 82; its files have \d+ bytes"),
+    "more bytes than its files": (everywhere("shipped_bytes", 99_999), rf"{NAME}: shipped_bytes is 99999"),
 }
 
 TYPES: dict[str, tuple[Change, str]] = {
@@ -266,7 +267,7 @@ VALUES: dict[str, tuple[Change, str]] = {
     ),
     "a percentile left out": (
         measured(lambda m: hot(m)["artifact"].update(p90_ms=None)),
-        r"artifact.p90_ms is None, which 21 runs can carry",
+        r"artifact.p90_ms is None, which \d+ runs can carry",
     ),
     "more int8 than convolutions": (
         measured(lambda m: m["executions"][0].update(int8_convolutions=99)),
@@ -285,7 +286,7 @@ VALUES: dict[str, tuple[Change, str]] = {
         measured(lambda m: m.update(evaluator="a friend")),
         "evaluator is 'a friend', so that there can be no latency",
     ),
-    "another size in bytes": (measured(lambda m: m.update(shipped_bytes=1)), "shipped_bytes is 1, and has to be 8200"),
+    "another size in bytes": (measured(lambda m: m.update(shipped_bytes=1)), r"shipped_bytes is 1, and has to be \d+"),
     "measurements of another": (says(measurements_of_the_other), rf"{NAME}: measurements.artifact is 'onnx-int8-32x32'"),
     "calls left out": (
         measured(lambda m: m["evidence"]["calls"].pop()),

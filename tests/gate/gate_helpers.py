@@ -49,6 +49,8 @@ min_ssim_hard = -1.0
 threads = 1
 warmup = 1
 runs = 20
+processes = 0
+patience_s = 0
 """
 SETS = {
     "calibration/photos": range(4),
