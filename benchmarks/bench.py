@@ -24,8 +24,8 @@ from instantstyle.export.fingerprint import file_sha256
 from instantstyle.export.recipe import Recipe, load_recipe
 from instantstyle.model.errors import InstantStyleError
 from instantstyle.validation.bundle import Bundle, read_bundle
+from instantstyle.validation.integrity import verify
 from instantstyle.validation.measurements import Machine
-from instantstyle.validation.rejudge import verify
 
 RESULTS = Path(__file__).parent / "results"
 

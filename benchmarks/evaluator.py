@@ -19,9 +19,9 @@ from instantstyle.pruning.checkpoint import read_pruned
 from instantstyle.targets.artifact import read_manifest
 from instantstyle.targets.coreml.mil_runner import MilRunner
 from instantstyle.validation.bundle import read_bundle
+from instantstyle.validation.integrity import verify
 from instantstyle.validation.latency import interleave
 from instantstyle.validation.reference import runs_from_modules, torch_threads
-from instantstyle.validation.rejudge import verify
 from instantstyle.validation.statistics import median, ratio_of_medians
 
 TARGET = "coreml"

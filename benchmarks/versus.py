@@ -17,8 +17,8 @@ from instantstyle.targets.artifact import read_manifest
 from instantstyle.targets.base import GraphArtifact
 from instantstyle.targets.registry import get_target
 from instantstyle.validation.bundle import Bundle, BundleArtifact, read_bundle
+from instantstyle.validation.integrity import verify
 from instantstyle.validation.latency import interleave
-from instantstyle.validation.rejudge import verify
 from instantstyle.validation.statistics import median, ratio_of_medians
 
 

@@ -29,10 +29,12 @@ class ImageSet:
     Attributes:
         files: no file twice.
         sha256: of all names (without folders) and contents; the same on every machine and for every order of patterns.
+        digests: SHA-256 of each file's content.
     """
 
     files: tuple[Path, ...]
     sha256: str
+    digests: tuple[str, ...] = ()
 
     @classmethod
     def from_patterns(cls, patterns: Sequence[str], base: Path) -> Self:
@@ -52,7 +54,8 @@ class ImageSet:
         keyed = sorted((_name(path), _digest(path), path) for path in found.values())
         listing = "".join(f"{name}\0{digest}\n" for name, digest, _ in keyed)
         files = tuple(path for _, _, path in keyed)
-        return cls(files, hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest())
+        digests = tuple(digest for _, digest, _ in keyed)
+        return cls(files, hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest(), digests)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -62,12 +65,15 @@ class ImageSet:
         return to_array(load_image(self.files[index], channels), size)
 
 
-def check(images: ImageSet, minimum: int, what: str) -> None:
+def check(images: ImageSet, minimum: int, what: str) -> tuple[str, ...]:
     """Reads every image once and refuses a set that cannot calibrate or validate a model.
 
     Args:
         minimum: images needed.
         what: names the set in messages, e.g. ``calibration photos``.
+
+    Returns:
+        The SHA-256 of each picture, whatever kind of file it is stored in.
 
     Raises:
         ImageError: too few images, one that cannot be read (named), or nothing but images of a single colour.
@@ -75,12 +81,15 @@ def check(images: ImageSet, minimum: int, what: str) -> None:
     if len(images) < minimum:
         missing = minimum - len(images)
         raise ImageError(f"{what}: {len(images)} found, at least {minimum} needed; add {missing} more")
-    flat = bool(images.files)
+    flat, pictures = bool(images.files), []
     for path in images.files:
-        samples = np.asarray(load_image(path)).reshape(-1, 3)
+        picture = np.asarray(load_image(path))
+        samples = picture.reshape(-1, 3)
         flat = flat and bool((samples == samples[0]).all())
+        pictures.append(hashlib.sha256(f"{picture.shape}".encode() + picture.tobytes()).hexdigest())
     if flat:
         raise ImageError(f"{what}: all {len(images)} images are of a single colour (the first is {images.files[0]}); use real pictures")
+    return tuple(pictures)
 
 
 def _expand(pattern: str, base: Path) -> list[Path]:

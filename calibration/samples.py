@@ -47,16 +47,21 @@ def make_samples(model: Model, size: Size, image_sets: Sequence[ImageSet], pairi
     """
     specs = image_inputs(model, image_sets)
     sets = image_sets[: len(specs)]
-    labels = [_labels(images.files) for images in sets]
+    names = sample_names([labels(images.files) for images in sets], pairing)
 
-    def sample(indices: tuple[int, ...]) -> Sample:
+    def sample(name: str, indices: tuple[int, ...]) -> Sample:
         inputs = {spec.name: np.full(spec.shape(size), spec.maximum, np.float32) for spec in model.sample_inputs if spec not in specs}
         for spec, images, index in zip(specs, sets, indices, strict=True):
             inputs[spec.name] = _load(spec, size, images, index)
-        name = " x ".join(names[index] for names, index in zip(labels, indices, strict=True))
         return Sample(name, inputs)
 
-    return map(sample, _pairs([len(images) for images in sets], pairing))
+    return map(sample, names, _pairs([len(images) for images in sets], pairing))
+
+
+def sample_names(sets: Sequence[Sequence[str]], pairing: Pairing) -> tuple[str, ...]:
+    """Names of the samples that ``make_samples`` makes of image sets whose ``labels`` are given, in its order."""
+    pairs = _pairs([*map(len, sets)], pairing)
+    return tuple(" x ".join(names[index] for names, index in zip(sets, indices, strict=True)) for indices in pairs)
 
 
 def count_samples(model: Model, image_sets: Sequence[ImageSet], pairing: Pairing) -> int:
@@ -95,8 +100,11 @@ def _load(spec: TensorSpec, size: Size, images: ImageSet, index: int) -> np.ndar
     return encode(spec, images.load(index, (height, width), spec.channels))
 
 
-def _labels(files: Sequence[Path]) -> list[str]:
-    """The shortest kind of name that tells the files of a set apart: without suffix, with it, with folder, the whole path."""
+def labels(files: Sequence[Path]) -> list[str]:
+    """What the files of an image set are called in samples: the shortest kind of name that tells them apart.
+
+    Without suffix, with it, with folder, the whole path.
+    """
     kinds: tuple[Callable[[Path], str], ...] = (
         lambda path: path.stem,
         lambda path: path.name,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..model.errors import ArtifactError
+from ..model.errors import InstantStyleError, RecipeError
 from ..validation.bundle import (
     FORMAT,
     Bundle,
@@ -17,18 +17,17 @@ from ..validation.bundle import (
     creation_time,
     libraries,
     read_bundle,
-    write_bundle,
 )
 from ..validation.choice import choose
 from ..validation.codec import encode
 from ..validation.entries import judged, not_emitted, unmeasured
+from ..validation.integrity import seal, verify
 from ..validation.latency import describe_machine, load_average
 from ..validation.measurements import Measurements, Status
 from ..validation.memory import pipeline_peak_bytes
-from ..validation.rejudge import verify
-from ..validation.report import JUNIT, SUMMARY, write_reports
 from .emission import Emitted, Job, NotEmitted, configured_targets
 from .fingerprint import file_sha256, library_versions
+from .recipe import Recipe
 from .stages import Source, read_islands, table_path
 from .store import Entry
 from .swap import RECIPE, TABLE, replacing
@@ -44,12 +43,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Build:
-    """Everything that goes into a bundle."""
+    """Everything that goes into a bundle. ``only`` is the target that was built alone, if any."""
 
     source: Source
     results: Sequence[Result]
     table: Entry | None
     int8_program: Entry | None
+    only: str = ""
 
 
 def make_bundle(build: Build, ran: bool) -> Bundle:
@@ -63,7 +63,7 @@ def make_bundle(build: Build, ran: bool) -> Bundle:
         format=FORMAT,
         created=creation_time(),
         model=ModelSource(build.source.model.name, file_sha256(checkpoint) if checkpoint else None),
-        recipe=RecipeSource(recipe.name, file_sha256(recipe.path)),
+        recipe=RecipeSource(recipe.name, recipe.sha256),
         sizes=recipe.model.sizes,
         required=recipe.targets.required,
         artifacts=artifacts,
@@ -74,28 +74,37 @@ def make_bundle(build: Build, ran: bool) -> Bundle:
         libraries=libraries(library_versions()),
         machine=describe_machine(recipe.latency.threads, load_average()),
         pipeline_peak_memory_bytes=pipeline_peak_bytes() if ran else 0,
+        reference_sha256=build.source.reference_sha256,
+        samples=build.source.validation.sample_set,
+        built_only=build.only,
     )
 
 
-def publish(build: Build, bundle: Bundle, dist: Path) -> bool:
-    """Replaces ``dist`` by the bundle and its files; False if it holds them already.
+def publish(build: Build, bundle: Bundle, dist: Path) -> tuple[Bundle, bool]:
+    """Replaces ``dist`` by the bundle and its files; the bundle as it lies there, and False if it did already.
 
     Raises:
+        RecipeError: the recipe was changed during the build.
         OSError: the disk is full or read-only; ``dist`` is then as it was.
     """
-    if _is_current(bundle, dist):
-        return False
+    current = _current(bundle, dist)
+    if current is not None:
+        return current, False
     with replacing(dist) as folder:
         for result in build.results:
             if isinstance(result.made, Emitted):
                 shutil.copytree(result.made.folder, folder / folder_of(result.made.job))
         if build.table is not None:
             shutil.copyfile(table_path(build.table), folder / TABLE)
-        shutil.copyfile(build.source.recipe.path, folder / RECIPE)
-        write_reports(bundle, folder)
-        write_bundle(bundle, folder)
-        verify(bundle, folder)
-    return True
+        _copy_recipe(build.source.recipe, folder / RECIPE)
+        sealed = seal(bundle, folder)
+    return sealed, True
+
+
+def _copy_recipe(recipe: Recipe, copy: Path) -> None:
+    shutil.copyfile(recipe.path, copy)
+    if file_sha256(copy) != recipe.sha256:
+        raise RecipeError(f"{recipe.path}: was changed while it was built; build again")
 
 
 def folder_of(job: Job) -> str:
@@ -116,14 +125,12 @@ def _entry(build: Build, result: Result) -> BundleArtifact:
     return unmeasured(made.artifact, folder_of(job), limits, status, reason)
 
 
-def _is_current(bundle: Bundle, dist: Path) -> bool:
-    """Whether ``dist`` holds this bundle, whenever and wherever it was made, with all its files intact."""
+def _current(bundle: Bundle, dist: Path) -> Bundle | None:
+    """What ``dist`` holds, if that is this bundle, whenever and wherever it was made, with all its files intact."""
     try:
         there = read_bundle(dist)
         verify(there, dist)
-    except (ArtifactError, FileNotFoundError):
-        return False
-    same = replace(
-        bundle, created=there.created, machine=there.machine, pipeline_peak_memory_bytes=there.pipeline_peak_memory_bytes
-    )  # fmt: skip
-    return encode(same) == encode(there) and all((dist / name).is_file() for name in (SUMMARY, JUNIT, RECIPE))
+    except (InstantStyleError, OSError):
+        return None
+    own = {name: getattr(there, name) for name in ("created", "machine", "pipeline_peak_memory_bytes", "files", "digests")}
+    return there if encode(replace(bundle, **own)) == encode(there) else None

@@ -6,7 +6,7 @@ from pathlib import Path
 from ..model.errors import ArtifactError, CaptureError, InstantStyleError, TargetUnavailableError
 from ..model.foreign import foreign_errors
 from ..model.graph import Size
-from ..targets.artifact import read_manifest, write_manifest
+from ..targets.artifact import describe_files, read_manifest, write_manifest
 from ..targets.base import Artifact, Availability, Precision, Target
 from ..targets.registry import get_target
 from .disk import OutputError, explained_disk_errors
@@ -74,8 +74,7 @@ def emit(pipeline: Pipeline, source: Source, job: Job, program: Entry) -> Emitte
         what = f"target '{job.target}' cannot make {job.name} of this model"
         with foreign_errors(CaptureError, what), explained_disk_errors(workspace.output):
             artifact = target.emit(captured, job.precision, workspace.output)
-        if artifact.name != job.name:
-            raise ArtifactError(f"target '{job.target}' was asked for {job.name} and emitted {artifact.name}: a defect of the target")
+        _check_emitted(job, artifact, workspace.output)
         write_manifest(artifact, workspace.output)
 
     inputs = {
@@ -97,6 +96,17 @@ def emit(pipeline: Pipeline, source: Source, job: Job, program: Entry) -> Emitte
     artifact = read_manifest(entry.folder)
     pipeline.display.show(ArtifactReady(artifact.name, artifact.shipped_bytes))
     return Emitted(job, artifact, entry)
+
+
+def _check_emitted(job: Job, artifact: Artifact, folder: Path) -> None:
+    """ArtifactError if a target did not do what it says."""
+    if artifact.name != job.name:
+        raise ArtifactError(f"target '{job.target}' was asked for {job.name} and emitted {artifact.name}: a defect of the target")
+    if artifact.files != describe_files(folder):
+        raise ArtifactError(f"target '{job.target}' lists other files of {job.name} than it wrote: a defect of the target")
+    empty = next((file.path for file in artifact.files if file.size_bytes == 0), None)
+    if empty is not None:
+        raise ArtifactError(f"target '{job.target}' wrote an empty file, {empty}, into {job.name}: a defect of the target")
 
 
 def configured(recipe: Recipe, name: str) -> Target:

@@ -10,21 +10,21 @@ import re
 import site
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from ..model.errors import InstantStyleError
+from .dependencies import LIBRARIES, TARGET_LIBRARIES
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from ..model.graph import Model
 
 PRODUCT = Path(__file__).resolve().parent.parent
-LIBRARIES = ("torch", "torchao", "numpy", "onnx", "onnxscript", "onnxruntime", "onnxsim", "pillow", "scikit-image", "safetensors")
-# What a target alone uses: another version of these is no reason to train again.
-TARGET_LIBRARIES = ("coremltools", "onnx-ir", "tensorrt", "tensorrt-rtx")
 MEMORY_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -40,7 +40,7 @@ def file_sha256(path: Path) -> str:
 
 
 @cache
-def library_versions(names: tuple[str, ...] = LIBRARIES + TARGET_LIBRARIES) -> dict[str, str]:
+def library_versions(names: tuple[str, ...] = (*LIBRARIES, *TARGET_LIBRARIES)) -> dict[str, str]:
     """Versions of what can change a result: Python and the numeric libraries; ``absent`` for one that is not installed."""
     versions = {"python": platform.python_version(), "machine": platform.machine()}
     for name in names:
@@ -52,12 +52,26 @@ def library_versions(names: tuple[str, ...] = LIBRARIES + TARGET_LIBRARIES) -> d
 
 
 @cache
-def product_sources(folder: str, exclude: frozenset[str] = frozenset()) -> str:
-    """Hash of the Python files of one of the product's folders, e.g. ``targets``; ``exclude`` has file names.
+def product_sources(places: tuple[str, ...], idle: frozenset[str] = frozenset()) -> str:
+    """Hash of the Python files of the product in some of its folders, e.g. ``targets``, and of single ones; ``idle`` do not count.
 
     New files count unless they are excluded: a stage that runs once too often is better than one that is not run.
+
+    Raises:
+        InstantStyleError: there is no source in one of the places, so that a change of it would not be seen.
     """
-    return sources_hash(path for path in (PRODUCT / folder).rglob("*.py") if path.name not in exclude)
+    return digest({path: file_sha256(PRODUCT / path) for path in product_files(places) if path not in idle})
+
+
+def product_files(places: Iterable[str]) -> tuple[str, ...]:
+    """The Python files in folders of the product, and single ones, relative to it. InstantStyleError as ``product_sources``."""
+    found: set[str] = set()
+    for place in places:
+        own = [PRODUCT / place] if place.endswith(".py") else sorted((PRODUCT / place).rglob("*.py"))
+        if not own or not all(path.is_file() for path in own):
+            raise InstantStyleError(f"{PRODUCT / place}: no Python source there, so that a change of it would not be seen; install again")
+        found.update(path.relative_to(PRODUCT).as_posix() for path in own)
+    return tuple(sorted(found))
 
 
 def sources_hash(files: Iterable[Path]) -> str:
@@ -82,6 +96,17 @@ def user_sources(module: ModuleType) -> tuple[Path, ...]:
             seen |= new
             waiting.extend(new)
     return tuple(sorted(found))
+
+
+def user_packages(module: ModuleType) -> dict[str, str]:
+    """Versions of the installed packages that ``user_sources`` import, by their name in the index."""
+    heads = {name.partition(".")[0] for file in user_sources(module) for name in _imports(file, file.stem)}
+    return {name: importlib.metadata.version(name) for head in heads for name in _distributions().get(head, ())}
+
+
+@cache
+def _distributions() -> Mapping[str, Sequence[str]]:
+    return importlib.metadata.packages_distributions()
 
 
 def user_sources_of(module_name: str) -> str:
@@ -129,11 +154,13 @@ def model_fingerprint(model: "Model", source: ModuleType) -> str:
     """Hash of a model: weights, interface, structure and the code behind it."""
     return digest(
         {
-            "weights": {graph.name: _weights_hash(graph.module) for graph in model.graphs},
+            "weights": weights_sha256(model),
+            "values": _hash_attributes(model, _is_plain, repr),
             "interface": [(graph.name, repr(graph.inputs), repr(graph.outputs)) for graph in model.graphs],
             "structure": [MEMORY_ADDRESS.sub("", repr((graph.module, _hooks(graph.module)))) for graph in model.graphs],
             "scenario": [repr(model.sample_inputs), model.hot_graph, model.size_multiple, model.name],
             "sources": sources_hash(user_sources(source)),
+            "packages": user_packages(source),
         }
     )
 
@@ -143,14 +170,35 @@ def _hooks(module: "nn.Module") -> list[object]:
     return [hook for child in module.modules() for hook in (*child._forward_pre_hooks.values(), *child._forward_hooks.values())]
 
 
-def _weights_hash(module: "nn.Module") -> str:
+def weights_sha256(model: "Model") -> str:
+    """Hash of all tensors that a model's modules hold: parameters, buffers, persistent or not, and plain attributes."""
     import torch
 
+    return _hash_attributes(model, lambda value: isinstance(value, torch.Tensor), _tensor_text)
+
+
+def _hash_attributes(model: "Model", wanted: Callable[[Any], bool], text: Callable[[Any], str]) -> str:
+    """Hash of what modules hold, by graph, module path and name."""
     state = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        state.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        state.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
+    for graph in model.graphs:
+        for path, module in graph.module.named_modules(remove_duplicate=False):
+            held = {**module._parameters, **module._buffers, **vars(module)}
+            for name in sorted(held):
+                if wanted(held[name]) and name != "training":  # which measuring itself changes
+                    state.update(f"{graph.name}.{path}.{name} {text(held[name])}\n".encode())
     return state.hexdigest()
+
+
+def _tensor_text(tensor: "Tensor") -> str:
+    import torch
+
+    values = tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy()
+    return f"{tensor.dtype} {tuple(tensor.shape)} {hashlib.sha256(values.data).hexdigest()}"
+
+
+def _is_plain(value: object) -> bool:
+    """Numbers, texts, and sequences of them, however deep."""
+    return all(map(_is_plain, value)) if isinstance(value, tuple | list) else isinstance(value, int | float | complex | str)
 
 
 @cache

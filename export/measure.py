@@ -11,14 +11,14 @@ from rich.console import Console
 from ..model.errors import ArtifactError, RecipeError
 from ..targets.artifact import MANIFEST, read_manifest
 from ..targets.base import Precision
-from ..validation.bundle import Bundle, BundleArtifact, creation_time, libraries, read_bundle, write_bundle
+from ..validation.bundle import Bundle, BundleArtifact, creation_time, libraries, read_bundle
 from ..validation.choice import choose
 from ..validation.entries import judged, unmeasured
 from ..validation.gate import exit_code, names
+from ..validation.integrity import seal, verify
 from ..validation.latency import describe_machine, load_average
 from ..validation.measurements import Measurements
-from ..validation.rejudge import verify
-from ..validation.report import print_verdict, write_reports
+from ..validation.report import print_verdict
 from .disk import OutputError, explained_disk_errors
 from .emission import BASELINE_TARGET, Emitted, Job, NotEmitted, emit
 from .fingerprint import file_sha256, library_versions
@@ -30,7 +30,7 @@ from .recipe import Recipe, load_recipe
 from .recipe_errors import suggestion
 from .release import cache_folder, session
 from .stages import Source, capture, load
-from .store import Entry
+from .store import Entry, content_digest
 from .swap import check_replaceable, recover, replacing
 
 
@@ -61,9 +61,7 @@ def measure_bundle(options: MeasureOptions) -> int:
     verify(bundle, options.dist)
     recipe = load_recipe(options.recipe)
     _check_origin(bundle, recipe, options.dist)
-    bundle = _select(bundle, options.only, options.dist)
-    if options.level == "passed":
-        bundle = replace(bundle, graph_parity_suffices=())
+    bundle = _select(bundle, recipe, options)
     out, root, dist = options.out.resolve(), cache_folder(recipe, options.cache), options.dist.resolve()
     if out != dist and (out.is_relative_to(dist) or dist.is_relative_to(out)):
         raise OutputError(f"{options.out}: {options.dist} is copied, and one lies in the other. Choose another folder with --out")
@@ -76,8 +74,7 @@ def measure_bundle(options: MeasureOptions) -> int:
                 bundle = _measured(pipeline, recipe, bundle, options.dist)
             with replacing(out) as folder:
                 shutil.copytree(options.dist, folder, dirs_exist_ok=True)
-                write_reports(bundle, folder)
-                write_bundle(bundle, folder)
+                bundle = seal(bundle, folder)
         finally:
             lock.release()
     console = Console()
@@ -100,20 +97,35 @@ def _check_origin(bundle: Bundle, recipe: Recipe, dist: Path) -> None:
         raise RecipeError(f"{recipe.path}: model.checkpoint: {checkpoint} is not the checkpoint that {dist} was built from")
 
 
-def _select(bundle: Bundle, only: str | None, dist: Path) -> Bundle:
-    """The bundle with what is required of one target."""
-    if only is None:
-        return bundle
+def _select(bundle: Bundle, recipe: Recipe, options: MeasureOptions) -> Bundle:
+    """The bundle with what is required of one target, and the level that is wanted."""
+    only = options.only or bundle.judged_only
     built = dict.fromkeys(artifact.target for artifact in bundle.artifacts)
-    if only not in built:
-        raise RecipeError(f"--only {only}: {dist} has no such target{suggestion(only, built)}; allowed: {', '.join(built)}")
-    own = {name for artifact in bundle.artifacts if artifact.target == only for name in names(artifact)}
-    return replace(bundle, required=tuple(name for name in bundle.required if name in own) or (only,))
+    if only and only not in built:
+        raise RecipeError(f"--only {only}: {options.dist} has no such target{suggestion(only, built)}; allowed: {', '.join(built)}")
+    required = recipe.targets.required_of(only or bundle.built_only)
+    executed = bundle.executed_only or options.level == "passed"
+    suffices = () if executed else recipe.targets.graph_parity_of(required)
+    return replace(bundle, judged_only=only, executed_only=executed, required=required, graph_parity_suffices=suffices)
+
+
+def _check_samples(bundle: Bundle, source: Source, dist: Path) -> None:
+    """Measurements of one bundle are made on the same samples, against the same reference, wherever they are made."""
+    difference = bundle.samples.difference(source.validation.sample_set)
+    if difference:
+        raise RecipeError(f"{source.recipe.path}: images.validation: not the images that {dist} was judged on: {difference}")
+    if bundle.reference_sha256 != source.reference_sha256:
+        raise RecipeError(
+            f"{source.recipe.path}: model: its weights (SHA-256 {source.reference_sha256[:12]}…) are not those that {dist} was compared "
+            f"with ({bundle.reference_sha256[:12]}…)"
+        )
 
 
 def _measured(pipeline: Pipeline, recipe: Recipe, bundle: Bundle, dist: Path) -> Bundle:
     """The bundle with new measurements of all that is required of it; the rest keeps its own."""
-    source = prune(pipeline, load(pipeline, recipe))
+    whole = load(pipeline, recipe)
+    _check_samples(bundle, whole, dist)
+    source = prune(pipeline, whole)
     artifacts = []
     with Bench(source) as bench:
         for artifact in bundle.artifacts:
@@ -140,7 +152,7 @@ def _measure(pipeline: Pipeline, source: Source, bench: Bench, artifact: BundleA
     if isinstance(baseline, NotEmitted):
         pipeline.display.notice(f"nothing is timed, because {baseline_job.name}, the baseline, cannot be made: {baseline.reason}")
     job = Job(artifact.target, artifact.precision, artifact.size)
-    emitted = Emitted(job, made, Entry("emit", file_sha256(folder / MANIFEST), folder))
+    emitted = Emitted(job, made, Entry("emit", content_digest(folder), folder))
     found = measure_artifact(pipeline, bench, emitted, baseline)
     if isinstance(found, Measurements):
         return judged(made, artifact.folder, found, artifact.limits)

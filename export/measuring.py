@@ -10,26 +10,28 @@ from typing import Self
 import numpy as np
 
 from ..calibration.samples import Sample, make_samples
-from ..model.errors import ExecutionError, TargetUnavailableError
+from ..model.errors import ArtifactError, ExecutionError, TargetUnavailableError
 from ..model.graph import Model, Size
+from ..targets.artifact import describe_all
 from ..validation.built import Built
 from ..validation.cached_run import content_key
 from ..validation.codec import decode, encode
+from ..validation.evidence import Evidence
 from ..validation.hard import hard_samples
 from ..validation.measurements import Measurements, Status
 from ..validation.parity import Task, measure
+from ..validation.plausible import implausible
 from ..validation.quiet import Patience
 from ..validation.reference import Reference
 from .disk import atomic_write
-from .doctor import core_count, cpu_name
-from .emission import Emitted, NotEmitted, configured, why_not
+from .emission import Emitted, NotEmitted, configured, foreign_source, why_not
 from .headroom import half_range
 from .loading import load_model
 from .pipeline import Pipeline
 from .progress import Report
 from .recipe import Recipe
 from .stages import Source
-from .store import Workspace
+from .store import Entry, Workspace
 
 FILE = "measurements.json"
 
@@ -84,10 +86,9 @@ def measure_artifact(
         if isinstance(baseline, Emitted):
             ort_float = Built(baseline.artifact, baseline.folder, configured(source.recipe, baseline.job.target))
         limits = source.recipe.limits_for(emitted.job.target, emitted.job.precision)
-        load = partial(load_float, source.recipe)
-        task = Task(
-            source.reference, size, samples, hard, reference, ort_float, source.recipe.latency, needed, limits, load, bench.patience
-        )
+        latency, sample_set, load = source.recipe.latency, source.validation.sample_set, partial(load_float, source.recipe)
+        given = (source.reference, size, samples, hard, reference, ort_float, latency, sample_set, source.reference_sha256)
+        task = Task(*given, needed, limits, load, bench.patience)
         found = measure(task, built, report)
         atomic_write(workspace.output / FILE, encode(found))
 
@@ -97,18 +98,41 @@ def measure_artifact(
         "artifact": emitted.entry.digest,
         "baseline": baseline.entry.digest if isinstance(baseline, Emitted) else None,
         "half_range": asdict(needed) if needed else None,
+        "options": source.recipe.targets.options.get(emitted.job.target, {}),
+        "source": foreign_source(target),
         "latency": source.recipe.latency.model_dump(),
-        "machine": [cpu_name(), core_count(), asdict(available)],
+        "availability": asdict(available),
         **source.validation.key,
     }
+    expected = evidence(source, emitted, baseline)
     try:
-        entry = pipeline.run("validate", emitted.job.name, inputs, make)
+        entry = pipeline.run("validate", emitted.job.name, inputs, make, lambda entry: _doubt(entry, expected, emitted, source))
     except TargetUnavailableError as error:
         return Status.NOT_EXECUTED, f"emitted, not executed here: {error}"
     except ExecutionError as error:
         return Status.FAILED, str(error)
+    return _read(entry)
+
+
+def evidence(source: Source, emitted: Emitted, baseline: Emitted | NotEmitted) -> Evidence:
+    """What an artifact's measurements have to be of, as it lies in its folder now."""
+    files, floats = describe_all(emitted.folder), describe_all(baseline.folder) if isinstance(baseline, Emitted) else ()
+    return Evidence(files, floats, source.reference_sha256, source.validation.sample_set, (), ())
+
+
+def _doubt(entry: Entry, expected: Evidence, emitted: Emitted, source: Source) -> str:
+    """Why measurements are not those of the artifact, its baseline, the reference and the samples at hand, or cannot be; or nothing."""
+    try:
+        found = _read(entry)
+    except ArtifactError as error:
+        return str(error)
+    latency = source.recipe.latency
+    return expected.difference(found.evidence) or next(implausible(found, emitted.artifact, latency.runs, latency.threads), "")
+
+
+def _read(entry: Entry) -> Measurements:
     path = entry.folder / FILE
-    return decode(Measurements, path.read_text(), str(path))
+    return decode(Measurements, path.read_bytes(), str(path))
 
 
 def load_float(recipe: Recipe) -> Model:

@@ -18,9 +18,10 @@ from ..pruning.prune import Pruned
 from ..validation.reference import graph_inputs
 from .disk import atomic_write
 from .fingerprint import digest, file_sha256
+from .image_checks import check_disjoint
 from .pipeline import Pipeline
 from .progress import Report
-from .settings import PruneSettings
+from .settings import ImageSetSettings, PruneSettings
 from .stages import WEIGHTS, Source
 from .store import Entry, Workspace
 
@@ -117,14 +118,23 @@ def _lessons(source: Source) -> tuple[ImageSet, ...]:
     """What recovery learns from.
 
     Raises:
-        ImageError: a pattern matches nothing, or everything is held out or unreadable.
+        ImageError: a pattern matches nothing, everything is held out or unreadable, or a validation image is among them.
     """
-    settings, base = source.recipe.prune.recover, source.recipe.base
+    settings = source.recipe.prune.recover
     if settings.images is None:
         return source.calibration.sets
+    sets = _held_in(source, settings.images)
+    validation = source.validation.sets
+    check_disjoint(sets, [images.digests for images in sets], validation, [images.digests for images in validation], source.recipe.path)
+    return sets
+
+
+def _held_in(source: Source, images: ImageSetSettings) -> tuple[ImageSet, ...]:
+    """The images that recovery may see."""
+    settings, base = source.recipe.prune.recover, source.recipe.base
     held_out, names = settings.held_out, names_below(settings.held_out.names_of)
     sets = []
-    for patterns, every in zip(settings.images.patterns(), (held_out.photo_every, held_out.artwork_every), strict=False):
+    for patterns, every in zip(images.patterns(), (held_out.photo_every, held_out.artwork_every), strict=False):
         files = split(patterns, base, every, names)
         if not files.training:
             raise ImageError(

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 from ..model.errors import InstantStyleError, RecipeError
 from ..targets.base import Precision
 from ..validation.limits import Limits, LimitTable
+from .fingerprint import file_sha256
 from .recipe_errors import describe, locate, suggestion
 from .settings import ImageSettings, LatencySettings, ModelSettings, PruneSettings, QuantizeSettings, RecipePath, Section, TargetSettings
 
@@ -18,11 +19,13 @@ class Recipe(Section):
     """A whole recipe.
 
     Attributes:
+        sha256: of the file.
         limits: for every artifact.
         target_limits: by target (``android``) or target and precision (``android-int8``); they replace ``limits`` one by one.
     """
 
     path: Path
+    sha256: str = ""
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
     cache: RecipePath | None = None
     model: ModelSettings
@@ -45,27 +48,39 @@ class Recipe(Section):
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Reads and checks a recipe, the names of its targets included.
+    """Reads and checks a recipe, the names of its targets and the files that it names included.
 
     Raises:
         RecipeError: says file, line, key, what was found and what is allowed.
     """
-    path = path.absolute()
-    text, content = read_toml(path)
-    for reserved in ("path", "target_limits"):
-        if reserved in content:
-            raise RecipeError(f"{path}{locate(text, (reserved,))}: unknown key '{reserved}'")
-    limits, target_limits = split_limits(content.pop("limits", {}))
-    merged = {**content, "path": path, "limits": limits, "target_limits": target_limits}
-    try:
-        recipe = Recipe.model_validate(merged, context={"base": path.parent})
-    except ValidationError as error:
-        raise RecipeError(describe(error, path, text, Recipe)) from error
+    recipe = parse_recipe(path)
+    text, _ = read_toml(recipe.path)
     _check_targets(recipe, text)
     table = recipe.quantize.calibration_table
     if table is not None and not table.is_file():
-        raise RecipeError(f"{path}{locate(text, ('quantize', 'calibration_table'))}: quantize.calibration_table: no such file {table}")
+        raise RecipeError(
+            f"{recipe.path}{locate(text, ('quantize', 'calibration_table'))}: quantize.calibration_table: no such file {table}"
+        )
     return recipe
+
+
+def parse_recipe(path: Path) -> Recipe:
+    """What a recipe says, whether or not its targets and files exist here: that of a bundle may be far from home.
+
+    Raises:
+        RecipeError: as ``load_recipe``.
+    """
+    path = path.absolute()
+    text, content = read_toml(path)
+    for reserved in ("path", "sha256", "target_limits"):
+        if reserved in content:
+            raise RecipeError(f"{path}{locate(text, (reserved,))}: unknown key '{reserved}'")
+    limits, target_limits = split_limits(content.pop("limits", {}))
+    merged = {**content, "path": path, "sha256": file_sha256(path), "limits": limits, "target_limits": target_limits}
+    try:
+        return Recipe.model_validate(merged, context={"base": path.parent})
+    except ValidationError as error:
+        raise RecipeError(describe(error, path, text, Recipe)) from error
 
 
 def read_toml(path: Path) -> tuple[str, dict[str, Any]]:

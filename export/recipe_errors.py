@@ -85,7 +85,7 @@ def _sentence(problem: ErrorDetails, location: Location, root: type[BaseModel]) 
 
 
 def _allowed_keys(root: type[BaseModel], location: Location) -> list[str]:
-    hidden = {"path", "target_limits"}
+    hidden = {"path", "sha256", "target_limits"}
     model = root
     for part in location:
         annotation = model.model_fields[part].annotation if part in model.model_fields else None

@@ -71,7 +71,7 @@ def release(options: ReleaseOptions) -> int:
         try:
             recover(dist)
             with session(root, options.as_json, options.remeasure) as pipeline:
-                bundle, changed = _build(pipeline, recipe, dist)
+                bundle, changed = _build(pipeline, recipe, dist, options.only or "")
         finally:
             lock.release()
     counts = f"{pipeline.reused} stages reused, {pipeline.done} done"
@@ -167,7 +167,7 @@ def from_checkpoint(recipe: Recipe, start: str | None) -> Recipe:
 
 
 def select(recipe: Recipe, only: str | None) -> Recipe:
-    """The recipe with one of its targets, which is then the required one.
+    """The recipe with one of its targets, of which what is required stays required, or all if nothing was.
 
     Raises:
         RecipeError: the recipe does not build it.
@@ -177,7 +177,7 @@ def select(recipe: Recipe, only: str | None) -> Recipe:
     build = recipe.targets.build
     if only not in build:
         raise RecipeError(f"{recipe.path}: --only {only}: not built by this recipe{suggestion(only, build)}; allowed: {', '.join(build)}")
-    targets = recipe.targets.model_copy(update={"build": {only: build[only]}, "required": (only,)})
+    targets = recipe.targets.model_copy(update={"build": {only: build[only]}, "required": recipe.targets.required_of(only)})
     return recipe.model_copy(update={"targets": targets})
 
 
@@ -199,7 +199,7 @@ def session(root: Path, as_json: bool = False, remeasure: bool = False) -> Itera
             display.close()
 
 
-def _build(pipeline: Pipeline, recipe: Recipe, dist: Path) -> tuple[Bundle, bool]:
+def _build(pipeline: Pipeline, recipe: Recipe, dist: Path, only: str) -> tuple[Bundle, bool]:
     source = _checked_source(pipeline, recipe)
     wants_int8 = any(Precision.INT8 in precisions for precisions in recipe.targets.build.values())
     tuned = tune(pipeline, source) if wants_int8 else None
@@ -210,11 +210,10 @@ def _build(pipeline: Pipeline, recipe: Recipe, dist: Path) -> tuple[Bundle, bool
         for size in recipe.model.sizes:
             int8_program, made = _build_size(pipeline, source, size, tuned, table, bench)
             results += made
-    build = Build(source, results, table, int8_program)
+    build = Build(source, results, table, int8_program, only)
     bundle = make_bundle(build, ran=pipeline.done > 0)
     with pipeline.display.stage("bundle", dist.name):
-        changed = publish(build, bundle, dist)
-    return bundle, changed
+        return publish(build, bundle, dist)
 
 
 def _checked_source(pipeline: Pipeline, recipe: Recipe) -> Source:

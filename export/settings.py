@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
+from ..validation.evidence import ENOUGH_SAMPLES
+
 PRECISIONS = Literal["float32", "float16", "int8", "int8-weights"]
 LEVELS = Literal["passed", "graph_parity"]
 
@@ -108,11 +110,17 @@ class CalibrationImages(ImageSetSettings):
     pairing: Literal["all", "cycle"] = "cycle"
 
 
+class ValidationImages(ImageSetSettings):
+    """Images that the result is judged on. ``minimum`` samples at least have to differ in what they show."""
+
+    minimum: Annotated[int, Field(ge=1)] = ENOUGH_SAMPLES
+
+
 class ImageSettings(Section):
     """Two disjoint sets: what ranges and weights are fitted on, and what the result is judged on."""
 
     calibration: CalibrationImages
-    validation: ImageSetSettings
+    validation: ValidationImages
 
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -237,7 +245,18 @@ class TargetSettings(Section):
     @property
     def graph_parity_suffices(self) -> tuple[str, ...]:
         """Those of ``required`` that need not be executed."""
-        return tuple(name for name in self.required if self.level.get(name) == "graph_parity")
+        return self.graph_parity_of(self.required)
+
+    def graph_parity_of(self, required: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of some required names that need not be executed."""
+        return tuple(name for name in required if self.level.get(name) == "graph_parity")
+
+    def required_of(self, only: str) -> tuple[str, ...]:
+        """What is required where one target is built or judged alone: what is required of it, or all of it; everything for no target."""
+        if not only:
+            return self.required
+        own = (only, *(f"{only}-{precision}" for precision in self.build[only]))
+        return tuple(name for name in self.required if name in own) or (only,)
 
 
 class LatencySettings(Section):

@@ -9,14 +9,16 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..calibration.imageset import ImageSet, check
-from ..calibration.samples import Sample, count_samples, make_samples
+from ..calibration.samples import Sample, count_samples, labels, make_samples
 from ..calibration.table import CalibrationTable
 from ..model.checkpoint import read_tensors
 from ..model.errors import RecipeError
 from ..model.graph import Model, Size, TensorKind
 from ..pruning.prune import Pruned
+from ..validation.evidence import SampleImage, SampleSet
 from .disk import atomic_write
-from .fingerprint import file_sha256, model_fingerprint
+from .fingerprint import file_sha256, model_fingerprint, weights_sha256
+from .image_checks import check_disjoint, check_enough
 from .loading import LoadedModel, load_model
 from .photo_probe import examine, trace
 from .pipeline import Pipeline
@@ -26,7 +28,7 @@ from .recipe import Recipe
 from .settings import ImageSetSettings
 from .store import Entry, Workspace
 
-WEIGHTS, TABLE, ISLANDS = "weights.safetensors", "calibration.json", "islands.json"
+WEIGHTS, TABLE, ISLANDS, PICTURES = "weights.safetensors", "calibration.json", "islands.json", "pictures.json"
 NOTICES = "notices.json"
 MINIMUM_VALIDATION_IMAGES = 1
 CHECKED = 1  # calibration samples that a captured program is compared with its model on
@@ -45,6 +47,12 @@ class ImageSets:
         """What a stage's result depends on."""
         return {"images": [images.sha256 for images in self.sets], "pairing": self.settings.pairing}
 
+    @property
+    def sample_set(self) -> SampleSet:
+        """The same for the bundle, file by file."""
+        named = tuple(tuple(map(SampleImage, labels(images.files), images.digests)) for images in self.sets)
+        return SampleSet(named, self.settings.pairing)
+
 
 @dataclass(frozen=True)
 class Source:
@@ -55,6 +63,7 @@ class Source:
         reference: the model before pruning, which everything is compared with; ``model`` itself without pruning.
         fingerprint: hash of the model's weights, structure and code.
         reference_fingerprint: the same of the reference.
+        reference_sha256: of the reference's weights alone.
         bare: as in ``LoadedModel``.
         pruning: what was removed from the model.
     """
@@ -64,6 +73,7 @@ class Source:
     reference: Model
     fingerprint: str
     reference_fingerprint: str
+    reference_sha256: str
     calibration: ImageSets
     validation: ImageSets
     bare: bool = False
@@ -76,16 +86,16 @@ def load(pipeline: Pipeline, recipe: Recipe) -> Source:
         loaded = load_model(recipe)
         calibration = _image_sets(recipe, loaded.model, recipe.images.calibration)
         validation = _image_sets(recipe, loaded.model, recipe.images.validation)
-        fingerprint = model_fingerprint(loaded.model, loaded.source)
+        fingerprint, weights = model_fingerprint(loaded.model, loaded.source), weights_sha256(loaded.model)
     for notice in loaded.notices:
         pipeline.display.notice(notice)
     _probe(pipeline, recipe, loaded, calibration, fingerprint)
-    for purpose, images, minimum in (
-        ("calibration", calibration, recipe.quantize.minimum_images if recipe.quantize.method != "off" else 1),
-        ("validation", validation, MINIMUM_VALIDATION_IMAGES),
-    ):
-        _check_images(pipeline, purpose, images, minimum)
-    return Source(recipe, loaded.model, loaded.model, fingerprint, fingerprint, calibration, validation, loaded.bare)
+    minimum = recipe.quantize.minimum_images if recipe.quantize.method != "off" else 1
+    fitted = _check_images(pipeline, "calibration", calibration, minimum)
+    judged = _check_images(pipeline, "validation", validation, MINIMUM_VALIDATION_IMAGES)
+    check_disjoint(calibration.sets, fitted, validation.sets, judged, recipe.path)
+    check_enough(judged, validation.settings.pairing, recipe.images.validation.minimum, recipe.path)
+    return Source(recipe, loaded.model, loaded.model, fingerprint, fingerprint, weights, calibration, validation, loaded.bare)
 
 
 def tune(pipeline: Pipeline, source: Source) -> Entry | None:
@@ -220,13 +230,15 @@ def _probe(pipeline: Pipeline, recipe: Recipe, loaded: LoadedModel, images: Imag
         pipeline.display.notice(notice)
 
 
-def _check_images(pipeline: Pipeline, purpose: str, images: ImageSets, minimum: int) -> None:
-    """Opens every image once; remembered, because large sets take time."""
+def _check_images(pipeline: Pipeline, purpose: str, images: ImageSets, minimum: int) -> list[list[str]]:
+    """Opens every image once, and gives hashes of the pictures; remembered, because large sets take time."""
 
     def make(workspace: Workspace, report: Report) -> None:
+        pictures = []
         for index, (images_set, what) in enumerate(zip(images.sets, ("photos", "styles"), strict=False)):
             report(index, len(images.sets), what)
-            check(images_set, minimum if index == 0 else 1, f"{purpose} {what}")
-        atomic_write(workspace.output / "checked.json", json.dumps([len(images_set) for images_set in images.sets]))
+            pictures.append(check(images_set, minimum if index == 0 else 1, f"{purpose} {what}"))
+        atomic_write(workspace.output / PICTURES, json.dumps(pictures, indent=1))
 
-    pipeline.run("images", purpose, {**images.key, "minimum": minimum}, make)
+    entry = pipeline.run("images", purpose, {**images.key, "minimum": minimum}, make)
+    return json.loads((entry.folder / PICTURES).read_text())

@@ -2,13 +2,14 @@
 
 ::
 
-    <root>/entries/<stage>/<digest>/manifest.json     sizes and hashes of the files
-                                    files/…           the result
-    <root>/work/<stage>-<digest>/output/…             being written; removed if its process died
-                                 state/…              a stage's own checkpoints; kept, so that it can resume
-    <root>/work/<stage>-<digest>.lock                 held by the process that writes
+    <root>/entries/<stage>/<key>/manifest.json     stage and key, sizes and hashes of the files
+                                 files/…           the result
+    <root>/work/<stage>-<key>/output/…             being written; removed if its process died
+                              state/…              a stage's own checkpoints; kept, so that it can resume
+    <root>/work/<stage>-<key>.lock                 held by the process that writes
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ from .disk import atomic_write, explained_disk_errors, sync_folder, sync_tree
 from .fingerprint import file_sha256
 from .lock import FileLock
 
-DIGEST_CHARACTERS = 24
+KEY_CHARACTERS = 24
 STATE_KEPT_SECONDS = 14 * 24 * 3600
 
 
@@ -37,7 +38,10 @@ class Workspace:
 
 @dataclass(frozen=True)
 class Entry:
-    """A complete result. ``folder`` is read-only by convention."""
+    """A complete result. ``folder`` is read-only by convention.
+
+    ``digest`` is that of its content, not of what it was made from: what is made from a result that came out differently is made again.
+    """
 
     stage: str
     digest: str
@@ -57,19 +61,19 @@ class Store:
         self.notice = notice
         self._work = self.root / "work"
 
-    def find(self, stage: str, digest: str) -> Entry | None:
+    def find(self, stage: str, key: str) -> Entry | None:
         """The entry, its files verified; a damaged one is dropped and counts as absent."""
-        folder = self._entry(stage, digest)
+        folder = self._entry(stage, key)
         if not folder.exists():
             return None
-        damage = _damage(folder)
+        damage = _damage(folder, stage, key)
         if damage:
             self.notice(f"cache: the result of {stage} is damaged ({damage}); it will be made again")
-            self.drop(stage, digest)
+            self.drop(stage, key)
             return None
-        return Entry(stage, digest, folder / "files")
+        return Entry(stage, _stored_digest(folder), folder / "files")
 
-    def build(self, stage: str, digest: str, make: Callable[[Workspace], None]) -> Entry:
+    def build(self, stage: str, key: str, make: Callable[[Workspace], None]) -> Entry:
         """Runs ``make`` and keeps what it wrote; waits if another process is making the same, and takes that.
 
         If ``make`` raises, nothing is kept but its state.
@@ -77,28 +81,28 @@ class Store:
         Raises:
             OutputError: the disk is full or read-only.
         """
-        with self._workspace(stage, digest) as workspace:
-            found = self.find(stage, digest)
+        with self._workspace(stage, key) as workspace:
+            found = self.find(stage, key)
             if found is not None:
                 return found
-            target = self._entry(stage, digest)
+            target = self._entry(stage, key)
             # Here rather than further out: how full the disk is must be seen before the leftovers are removed.
             with explained_disk_errors(self.root):
                 make(workspace)
                 complete = workspace.output.parent
-                _write_manifest(workspace.output)
+                _write_manifest(workspace.output, stage, key)
                 sync_tree(complete)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.rename(complete, target)
                 sync_folder(target.parent)
-        return Entry(stage, digest, target / "files")
+        return Entry(stage, _stored_digest(target), target / "files")
 
-    def drop(self, stage: str, digest: str) -> None:
+    def drop(self, stage: str, key: str) -> None:
         """Forgets an entry, if it exists."""
         doomed = self._work / f"dropped-{os.getpid()}-{time.monotonic_ns()}"
         self._work.mkdir(parents=True, exist_ok=True)
         try:
-            os.rename(self._entry(stage, digest), doomed)
+            os.rename(self._entry(stage, key), doomed)
         except FileNotFoundError:
             return
         shutil.rmtree(doomed)
@@ -135,12 +139,12 @@ class Store:
                 shutil.rmtree(self.root / name)
         return size_bytes
 
-    def _entry(self, stage: str, digest: str) -> Path:
-        return self.root / "entries" / stage / digest[:DIGEST_CHARACTERS]
+    def _entry(self, stage: str, key: str) -> Path:
+        return self.root / "entries" / stage / key[:KEY_CHARACTERS]
 
     @contextmanager
-    def _workspace(self, stage: str, digest: str) -> Iterator[Workspace]:
-        folder = self._work / f"{stage}-{digest[:DIGEST_CHARACTERS]}"
+    def _workspace(self, stage: str, key: str) -> Iterator[Workspace]:
+        folder = self._work / f"{stage}-{key[:KEY_CHARACTERS]}"
         lock = FileLock(folder.with_name(folder.name + ".lock"))
         if not lock.acquire():
             self.notice(f"{stage}: {lock.owner()} is making the same; waiting for it")
@@ -160,13 +164,13 @@ class Store:
             shutil.rmtree(folder)
             return
         shutil.rmtree(folder / "output", ignore_errors=True)
-        stage, _, digest = folder.name.rpartition("-")
+        stage, _, key = folder.name.rpartition("-")
         state = folder / "state"
         if state.is_dir():
             for half_written in state.glob("*.tmp"):
                 half_written.unlink()
             old = time.time() - state.stat().st_mtime > STATE_KEPT_SECONDS
-            if old or not any(state.iterdir()) or self._entry(stage, digest).exists():
+            if old or not any(state.iterdir()) or self._entry(stage, key).exists():
                 shutil.rmtree(state)
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
@@ -183,27 +187,48 @@ def _if_free(path: Path) -> Iterator[bool]:
         lock.release()
 
 
-def _write_manifest(files: Path) -> None:
-    rows = {
+def content_digest(files: Path) -> str:
+    """SHA-256 of the paths and contents of all files below a folder, as ``Entry.digest``."""
+    return _digest_of(_rows(files))
+
+
+def _stored_digest(folder: Path) -> str:
+    """The same of an entry that is known to be undamaged."""
+    return _digest_of(json.loads((folder / "manifest.json").read_text())["files"])
+
+
+def _digest_of(rows: dict[str, dict[str, object]]) -> str:
+    return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
+
+
+def _rows(files: Path) -> dict[str, dict[str, object]]:
+    return {
         path.relative_to(files).as_posix(): {"size_bytes": path.stat().st_size, "sha256": file_sha256(path)}
         for path in sorted(files.rglob("*"))
         if path.is_file()
     }
-    atomic_write(files.parent / "manifest.json", json.dumps(rows, indent=1))
 
 
-def _damage(folder: Path) -> str:
+def _write_manifest(files: Path, stage: str, key: str) -> None:
+    content = {"stage": stage, "key": key, "files": _rows(files)}
+    atomic_write(files.parent / "manifest.json", json.dumps(content, indent=1))
+
+
+def _damage(folder: Path, stage: str, key: str) -> str:
     """What is wrong with an entry, empty if nothing is."""
     try:
-        rows = json.loads((folder / "manifest.json").read_text())
-    except (OSError, ValueError):
+        manifest = json.loads((folder / "manifest.json").read_text())
+        rows, of = manifest["files"], (manifest["stage"], manifest["key"])
+    except (OSError, ValueError, LookupError, TypeError):
         return "no readable manifest"
+    if of != (stage, key):
+        return f"it is a result of {of[0]} for other inputs"
     files = folder / "files"
-    present = {path.relative_to(files).as_posix() for path in files.rglob("*") if path.is_file()}
-    if present != set(rows):
-        return f"{sorted(present ^ set(rows))[0]} is missing or was added"
-    for name, row in rows.items():
-        path = files / name
-        if path.stat().st_size != row["size_bytes"] or file_sha256(path) != row["sha256"]:
-            return f"{name} was altered"
-    return ""
+    link = next((path for path in files.rglob("*") if path.is_symlink()), None)
+    if link is not None:
+        return f"{link.relative_to(files).as_posix()} is a link"
+    found = _rows(files)
+    if found.keys() != rows.keys():
+        return f"{sorted(found.keys() ^ rows.keys())[0]} is missing or was added"
+    altered = next((name for name, row in found.items() if row != rows[name]), None)
+    return f"{altered} was altered" if altered else ""

@@ -4,7 +4,7 @@ A user's own ``nn.Module`` with one image in and one image out becomes a ``Model
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -84,6 +84,11 @@ class TensorSpec:
             return (1, self.channels)
         height, width = self.fixed_size or (size[0] * self.scale, size[1] * self.scale)
         return (1, self.channels, height, width)
+
+
+def main_output(outputs: Sequence[TensorSpec]) -> TensorSpec:
+    """Of a graph's outputs, the one that a user sees: the first image, or the first if none is one."""
+    return next((spec for spec in outputs if spec.kind is TensorKind.IMAGE), outputs[0])
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from ..export.disk import atomic_write, check_output, explained_disk_errors
 from ..export.emission import Job
-from ..export.fingerprint import digest, library_versions, product_sources
-from ..export.pipeline import Pipeline
+from ..export.fingerprint import digest
+from ..export.pipeline import Pipeline, surroundings
 from ..export.recipe import Recipe, load_recipe
 from ..export.release import cache_folder, session, without_pruning
 from ..export.stages import Source, load
@@ -123,12 +123,11 @@ class _Run:
         key = digest(
             {
                 "model": source.fingerprint,
-                "recipe": recipe.model_dump(mode="json", exclude={"path", "name", "limits", "target_limits"}),
+                "recipe": recipe.model_dump(mode="json", exclude={"path", "sha256", "name", "limits", "target_limits"}),
                 "budget": asdict(options.budget),
                 "job": self.job.name,
                 "trial": [options.pairs, options.recover_steps],
-                "code": [product_sources(folder) for folder in ("search", "pruning", "targets", "calibration")],
-                "libraries": library_versions(),
+                **surroundings("search"),
             }
         )
         self.search = Search(self.space, options.budget, whole, parameters, pipeline.store.root / "search" / f"{key[:24]}.log")

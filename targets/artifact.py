@@ -2,11 +2,13 @@
 
 import os
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from ..export.fingerprint import file_sha256
 from ..model.errors import ArtifactError
+from ..model.strict_json import parse
 from .base import Artifact, ArtifactFile
 
 MANIFEST = "artifact.json"
@@ -15,7 +17,12 @@ _ADAPTER = TypeAdapter(Artifact)
 
 def describe_files(folder: Path) -> tuple[ArtifactFile, ...]:
     """Path, size and SHA-256 of every file below ``folder`` in the order of their paths, without the manifest."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+    return tuple(file for file in describe_all(folder) if file.path != MANIFEST)
+
+
+def describe_all(folder: Path) -> tuple[ArtifactFile, ...]:
+    """The same with the manifest."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
     return tuple(ArtifactFile(path.relative_to(folder).as_posix(), path.stat().st_size, file_sha256(path)) for path in files)
 
 
@@ -37,19 +44,34 @@ def read_manifest(folder: Path) -> Artifact:
     """
     path = folder / MANIFEST
     try:
-        artifact = _ADAPTER.validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise ArtifactError(f"{path} is missing; build the artifact again") from None
+        text = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path} is missing or cannot be read ({error.strerror}); build the artifact again") from None
+    content = parse(text, f"{path} is not an artifact's manifest")
+    try:
+        artifact = _ADAPTER.validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ArtifactError(f"{path} is not an artifact's manifest: {where}: {first['msg']}; build the artifact again") from None
+    unknown = _unknown(content, _ADAPTER.dump_python(artifact, mode="json"))
+    if unknown:
+        raise ArtifactError(f"{path} is not an artifact's manifest: unknown key '{unknown}'; build the artifact again")
     for graph in artifact.graphs:
         if not files_of(artifact, graph.file):
             raise ArtifactError(
                 f"{path}: graph '{graph.name}' names the file '{graph.file}', which is not listed; build the artifact again"
             )
     return artifact
+
+
+def _unknown(found: Any, known: Any) -> str:
+    """The first key that is nothing in a manifest; empty if there is none."""
+    if isinstance(found, dict):
+        return next(filter(None, (key if key not in known else _unknown(value, known[key]) for key, value in found.items())), "")
+    if isinstance(found, list):
+        return next(filter(None, map(_unknown, found, known)), "")
+    return ""
 
 
 def files_of(artifact: Artifact, name: str) -> tuple[ArtifactFile, ...]:

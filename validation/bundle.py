@@ -1,9 +1,10 @@
 """``dist/bundle.json``: what was built, what it was measured at and what it was held to. Its schema is docs/bundle.schema.json."""
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,14 +14,16 @@ from ..export.disk import atomic_write
 from ..export.program import FloatIsland
 from ..model.errors import ArtifactError, InstantStyleError
 from ..model.graph import Size
+from ..model.strict_json import parse
 from ..pruning.prune import Pruned
 from ..targets.base import ArtifactFile, Precision
-from .codec import STRICT, decode, encode, schema
+from .codec import STRICT, decode_parsed, encode, schema
+from .evidence import SampleSet, Sha256
 from .limits import Failure, Limits
-from .measurements import Machine, Measurements, Status
+from .measurements import Count, Machine, Measurements, Share, Status
 
 FILE_NAME = "bundle.json"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class ModelSource:
     """
 
     name: str
-    checkpoint_sha256: str | None
+    checkpoint_sha256: Sha256 | None
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class RecipeSource:
     """
 
     name: str
-    sha256: str
+    sha256: Sha256
 
 
 @dataclass(frozen=True)
@@ -100,10 +103,10 @@ class PrunedGroup:
 
     name: str
     kind: str
-    asked: float
-    reached: float
-    width: int
-    kept: int
+    asked: Share
+    reached: Share
+    width: Count
+    kept: Count
     obstacle: str
 
     @classmethod
@@ -138,7 +141,7 @@ class BundleArtifact:
     size: Size
     folder: str
     files: tuple[ArtifactFile, ...]
-    shipped_bytes: int
+    shipped_bytes: Count
     status: Status
     reason: str
     failures: tuple[Failure, ...]
@@ -164,6 +167,19 @@ class Choice:
     reason: str
 
 
+@dataclass(frozen=True)
+class PartDigest:
+    """What proves that a part of this file is as it was written.
+
+    Attributes:
+        part: a key, or a key of one of ``artifacts``, e.g. ``artifacts[0].status``.
+        sha256: of its canonical JSON: sorted keys, no spaces, as ASCII.
+    """
+
+    part: str
+    sha256: Sha256
+
+
 @with_config(STRICT)
 @dataclass(frozen=True)
 class Bundle:
@@ -186,6 +202,13 @@ class Bundle:
         pruning: what was removed from the model before everything else.
         graph_parity_suffices: what of ``required`` need not be executed: graph parity is enough.
         choices: of precisions, by measurement.
+        reference_sha256: of the weights of the float PyTorch model that everything is compared with.
+        samples: what everything is judged on.
+        files: every file of the bundle but this one, with paths relative to it.
+        digests: of every part of this file but this one.
+        built_only: the target that was built alone; empty for all of the recipe.
+        judged_only: the target that was judged alone; empty for all that were built.
+        executed_only: whether graph parity suffices for nothing, whatever the recipe says.
     """
 
     format: int
@@ -198,10 +221,17 @@ class Bundle:
     float_islands: tuple[Island, ...]
     libraries: tuple[Library, ...]
     machine: Machine
-    pipeline_peak_memory_bytes: int
+    pipeline_peak_memory_bytes: Count
+    reference_sha256: Sha256
+    samples: SampleSet
     pruning: tuple[PrunedGroup, ...] = ()
     graph_parity_suffices: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = ()
+    built_only: str = ""
+    judged_only: str = ""
+    executed_only: bool = False
+    files: tuple[ArtifactFile, ...] = ()
+    digests: tuple[PartDigest, ...] = ()
 
 
 def libraries(versions: Mapping[str, str]) -> tuple[Library, ...]:
@@ -224,28 +254,42 @@ def creation_time() -> datetime:
         raise InstantStyleError(f"SOURCE_DATE_EPOCH has to be seconds since 1970, found {epoch!r}") from error
 
 
+def digests(bundle: Bundle) -> tuple[PartDigest, ...]:
+    """Of every part of ``bundle.json``."""
+    parts = json.loads(encode(bundle))
+    del parts["digests"]
+    for index, artifact in enumerate(parts.pop("artifacts")):
+        parts |= {f"artifacts[{index}].{key}": value for key, value in artifact.items()}
+    return tuple(PartDigest(part, _canonical_sha256(value)) for part, value in parts.items())
+
+
+def _canonical_sha256(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
 def write_bundle(bundle: Bundle, folder: Path) -> Path:
-    """Writes ``bundle.json`` into ``folder``, all of it or nothing."""
+    """Writes ``bundle.json`` with its digests into ``folder``, all of it or nothing."""
     path = folder / FILE_NAME
-    atomic_write(path, encode(bundle))
+    atomic_write(path, encode(replace(bundle, digests=digests(bundle))))
     return path
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """Reads ``bundle.json``.
+    """Reads ``bundle.json``. What it says is not checked; ``integrity.verify`` does that.
 
     Raises:
         ArtifactError: it is missing, of another format, or not what its schema says.
     """
     path = folder / FILE_NAME
     try:
-        content = path.read_bytes()
+        text = path.read_bytes()
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror}); `instantstyle release` makes it") from error
-    bundle = decode(Bundle, content, str(path))
-    if bundle.format != FORMAT:
-        raise ArtifactError(f"{path}: format {bundle.format}; this version reads format {FORMAT}")
-    return bundle
+    content = parse(text, str(path))
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT and isinstance(found, int):
+        raise ArtifactError(f"{path}: format {found}; this version reads format {FORMAT}. `instantstyle release` makes it again")
+    return decode_parsed(Bundle, content, str(path))
 
 
 def schema_text() -> str:

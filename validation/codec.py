@@ -4,8 +4,8 @@ JSON has no NaN or infinity: they are written as the strings ``"NaN"``, ``"Infin
 """
 
 import inspect
-import json
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, TypeVar
 
@@ -15,11 +15,14 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from ..model.errors import ArtifactError
+from ..model.strict_json import parse
 
 # For the dataclass at the root; those inside of it follow it.
 STRICT = ConfigDict(ser_json_inf_nan="strings", extra="forbid")
 NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+# Keys by which the entries of lists are known.
+NAMING = ("name", "sample", "graph", "path", "unit")
 T = TypeVar("T")
 
 
@@ -37,18 +40,33 @@ def decode(kind: type[T], text: str | bytes, where: str) -> T:
     Raises:
         ArtifactError: not JSON, or not of this schema; names the place.
     """
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise ArtifactError(f"{where}: not valid JSON: {error}") from error
+    return decode_parsed(kind, parse(text, where), where)
+
+
+def decode_parsed(kind: type[T], content: Any, where: str) -> T:
+    """The same of JSON that was parsed already."""
     problem = best_match(_validator(kind).iter_errors(content))
     if problem is not None:
-        raise ArtifactError(f"{where}: {problem.json_path}: {problem.message[:300]}")
+        raise ArtifactError(f"{where}: {problem.json_path}: {problem.message[:300]}{_within(content, problem.absolute_path)}")
     try:
         return _adapter(kind).validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ArtifactError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        place, found = ".".join(map(str, first["loc"])), repr(first["input"])[:80]
+        raise ArtifactError(f"{where}: {place}: found {found}: {first['msg']}{_within(content, first['loc'])}") from error
+
+
+def _within(content: Any, path: Iterable[str | int]) -> str:
+    """The names of what lies on the way to a place, e.g. `` (in 'android-int8-512x512', 'flat black')``."""
+    names: list[str] = []
+    for step in path:
+        try:
+            content = content[step]
+        except (LookupError, TypeError):  # pydantic's own names of alternatives are part of its paths
+            continue
+        if isinstance(content, dict) and isinstance(step, int):
+            names += [repr(content[key]) for key in NAMING if isinstance(content.get(key), str)][:1]
+    return f" (in {', '.join(names)})" if names else ""
 
 
 @cache

@@ -24,6 +24,9 @@ from .statistics import Estimate, can_carry, geometric_mean, median, ratio_of_me
 TIMED_PASSES = 3
 # How far the ratio of one process may be from that of many, beside what its own rounds show; see benchmarks/processes.py.
 BETWEEN_PROCESSES = 0.05
+# Graphs that run once a style rather than once a photo are timed with this share of the runs, but with LEAST_RUNS.
+SIDE_GRAPH_SHARE = 3
+LEAST_RUNS = 9
 Pass = Callable[[], object]
 Clock = Callable[[], float]  # seconds
 
@@ -35,6 +38,11 @@ class Contestants:
     artifact: Pass
     ort_float: Pass
     pytorch: Pass
+
+
+def runs_of(hot: bool, runs: int) -> int:
+    """How many passes of a graph are timed at least, given the recipe's ``runs``."""
+    return runs if hot else max(LEAST_RUNS, runs // SIDE_GRAPH_SHARE)
 
 
 @dataclass(frozen=True)

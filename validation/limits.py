@@ -50,6 +50,11 @@ class Limits(BaseModel):
     max_half_share: Positive | None = 0.5
 
 
+# What an artifact is held to where nothing limits its picture; bytes and speed are not limited then.
+DEFAULT = Limits(min_ssim_mean=0.95, min_ssim_worst=0.90)
+OF_THE_PICTURE = ("min_ssim_mean", "min_ssim_worst", "max_abs")
+
+
 @dataclass(frozen=True)
 class Failure:
     """One limit that an artifact missed.
@@ -83,11 +88,17 @@ def merge(default: Limits, override: Limits) -> Limits:
     return default.model_copy(update={name: getattr(override, name) for name in override.model_fields_set})
 
 
+def completed(limits: Limits) -> Limits:
+    """``limits`` with DEFAULT where none of them is of the picture: without limits, anything would pass."""
+    return merge(DEFAULT, limits) if all(getattr(limits, name) is None for name in OF_THE_PICTURE) else limits
+
+
 @dataclass(frozen=True)
 class LimitTable:
     """The table ``[limits]`` of a file: limits for all, and by name those of ``[limits.<name>]``, which replace them one by one.
 
-    A name is a target (``android``) or a target in one precision (``android-int8``), which wins.
+    A name is a target (``android``) or a target in one precision (``android-int8``), which wins. Where none of them is of the picture,
+    DEFAULT applies.
     """
 
     default: Limits
@@ -101,10 +112,13 @@ class LimitTable:
             where: the file, for messages.
 
         Raises:
-            InstantStyleError: an unknown key or a wrong value.
+            InstantStyleError: an unknown key, a wrong value, or a table without any limit.
         """
         if not isinstance(table, Mapping):
             raise InstantStyleError(f"{where}: [limits] has to be a table, found {table!r}")
+        empty = next((name for name, value in (("limits", table), *((f"limits.{key}", table[key]) for key in table)) if value == {}), None)
+        if empty is not None:
+            raise InstantStyleError(f"{where}: [{empty}] has no limit in it; known are {', '.join(Limits.model_fields)}")
         own = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
         overrides = {str(key): _parse(value, f"{where}: [limits.{key}]") for key, value in table.items() if isinstance(value, Mapping)}
         return cls(_parse(own, f"{where}: [limits]"), overrides)
@@ -113,7 +127,7 @@ class LimitTable:
         """The limits of an artifact."""
         empty = Limits()
         for_target = merge(self.default, self.overrides.get(target, empty))
-        return merge(for_target, self.overrides.get(f"{target}-{precision}", empty))
+        return completed(merge(for_target, self.overrides.get(f"{target}-{precision}", empty)))
 
 
 def _parse(table: Mapping[str, object], where: str) -> Limits:

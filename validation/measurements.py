@@ -3,14 +3,22 @@
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
 
 import numpy as np
-from pydantic import with_config
+from pydantic import Field, with_config
 
 from ..targets.base import Precision
 from .codec import STRICT
+from .evidence import Evidence
 from .half_range import HalfRange
 from .statistics import can_carry
+
+# Times, ratios and loads are numbers; scores may be NaN, which is a verdict about the picture.
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 DISTURBING_SHARE = 0.1
 
@@ -115,11 +123,11 @@ class Timing:
     """
 
     name: str
-    runs: int
-    p50_ms: float
-    p50_low_ms: float
-    p50_high_ms: float
-    p90_ms: float | None
+    runs: Count
+    p50_ms: Positive
+    p50_low_ms: Positive
+    p50_high_ms: Positive
+    p90_ms: Positive | None
 
     @property
     def frames_per_second(self) -> float:
@@ -147,13 +155,13 @@ class Latency:
     artifact: Timing
     ort_float: Timing
     pytorch: Timing
-    over_ort_float: float
-    over_pytorch: float
-    over_ort_float_low: float
-    over_ort_float_high: float
-    over_pytorch_low: float
-    over_pytorch_high: float
-    processes: int = 1
+    over_ort_float: Positive
+    over_pytorch: Positive
+    over_ort_float_low: Positive
+    over_ort_float_high: Positive
+    over_pytorch_low: Positive
+    over_pytorch_high: Positive
+    processes: Annotated[int, Field(ge=1)] = 1
 
 
 @dataclass(frozen=True)
@@ -171,12 +179,12 @@ class Machine:
     """
 
     cpu: str
-    cores: int
-    threads: int
-    load_before: float
-    load_after: float
+    cores: Annotated[int, Field(ge=1)]
+    threads: Annotated[int, Field(ge=1)]
+    load_before: NotNegative
+    load_after: NotNegative
     system: str
-    busy_elsewhere: float | None = None
+    busy_elsewhere: Share | None = None
 
     @property
     def is_disturbed(self) -> bool:
@@ -199,9 +207,9 @@ class GraphExecution:
 
     graph: str
     provider: str
-    convolutions: int
-    int8_convolutions: int
-    int8_convolutions_asked: int
+    convolutions: Count
+    int8_convolutions: Count
+    int8_convolutions_asked: Count
     overflow: str = ""
 
 
@@ -240,6 +248,7 @@ class Measurements:
         peak_memory_bytes: resident memory over the baseline of a process that only imported the runtime.
         shipped_bytes: what an app must carry.
         machine: where and under what load latency was measured.
+        evidence: what was measured, and on what, by content.
         evaluator: what computed the outputs in the place of the artifact's runtime, and what it was not executed on; empty where the
             artifact itself ran. There are no latencies and no memory then.
         unit: the compute unit that all this is of, where there are several.
@@ -254,9 +263,10 @@ class Measurements:
     graphs: tuple[tuple[str, Quality], ...]
     latency: tuple[Latency, ...]
     executions: tuple[GraphExecution, ...]
-    peak_memory_bytes: int
-    shipped_bytes: int
+    peak_memory_bytes: Count
+    shipped_bytes: Count
     machine: Machine
+    evidence: Evidence
     evaluator: str = ""
     unit: str = ""
     other_units: tuple[UnitMeasurements, ...] = ()

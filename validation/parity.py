@@ -14,11 +14,13 @@ from ..export.progress import Report
 from ..model.errors import ExecutionError
 from ..model.foreign import foreign_errors
 from ..model.graph import Arrays, Model, Run, Size
-from ..targets.base import Artifact, Runner
+from ..targets.artifact import describe_all
+from ..targets.base import Artifact, ArtifactFile, Runner
 from .built import Built
 from .cached_run import CachedRun
+from .evidence import Evidence, GraphCalls, SampleSet
 from .half_range import HalfRange
-from .latency import Contestants, LoadMeter, describe_machine, load_average, take_times
+from .latency import Contestants, LoadMeter, describe_machine, load_average, runs_of, take_times
 from .limits import Limits
 from .measurements import GraphExecution, Latency, Machine, Measurements, UnitMeasurements
 from .memory import Request, peak_over_baseline
@@ -31,10 +33,6 @@ from .timed_runs import FreshRuns, Timed, time_until_decided
 if TYPE_CHECKING:
     from ..export.recipe import LatencySettings
 
-# Graphs that run once a style rather than once a photo are timed with this share of the runs, but with LEAST_RUNS.
-SIDE_GRAPH_SHARE = 3
-LEAST_RUNS = 9
-
 
 @dataclass(frozen=True)
 class Task:
@@ -44,6 +42,8 @@ class Task:
         size: height and width; also that of ``reference`` and both artifacts.
         samples: the ordinary ones; at least one. Latency and memory take the first.
         ort_float: the same model in float for ONNX Runtime, the baseline of the latencies; without it nothing is timed.
+        sample_set: what the samples are made of.
+        reference_sha256: of the weights of ``model``.
         half_range: of the artifact, if it computes in float16.
         limits: that a speed is measured for until it is decided, within the settings' budgets.
         load_model: ``model`` for another process; can be pickled. Without it this process alone measures.
@@ -57,10 +57,24 @@ class Task:
     reference: Reference
     ort_float: Built | None
     settings: "LatencySettings"
+    sample_set: SampleSet
+    reference_sha256: str
     half_range: HalfRange | None = None
     limits: Limits = field(default_factory=Limits)
     load_model: Callable[[], Model] | None = None
     patience: Patience = field(default_factory=lambda: Patience(0))
+
+    def evidence(self, files: tuple[ArtifactFile, ...], baseline: tuple[ArtifactFile, ...]) -> Evidence:
+        """Of measurements of these files."""
+        calls = tuple(
+            GraphCalls(graph.name, self._calls(graph.name, self.samples), self._calls(graph.name, self.hard_samples))
+            for graph in self.model.graphs
+        )
+        hard = tuple(sample.name for sample in self.hard_samples)
+        return Evidence(files, baseline, self.reference_sha256, self.sample_set, hard, calls)
+
+    def _calls(self, graph: str, samples: Sequence[Sample]) -> int:
+        return sum(call.graph == graph for sample in samples for call in self.reference.of(sample).calls)
 
 
 def measure(task: Task, built: Built, report: Report) -> Measurements:
@@ -73,8 +87,10 @@ def measure(task: Task, built: Built, report: Report) -> Measurements:
 
     Raises:
         TargetUnavailableError: the artifact cannot run on this machine.
-        ExecutionError: it ran something else than was asked for, crashed, or returned other outputs than declared.
+        ExecutionError: it ran something else than was asked for, crashed, or returned other outputs than declared; or its files changed
+            meanwhile.
     """
+    before = _opened_files(task, built)
     artifact, settings = built.artifact, task.settings
     _check_graphs(task.model, artifact)
     units = built.target.units()
@@ -92,6 +108,8 @@ def measure(task: Task, built: Built, report: Report) -> Measurements:
         peak_memory_bytes = memory.result()
         tick("memory")
     first = measured[0].unit
+    if before != _opened_files(task, built):
+        raise ExecutionError(f"{artifact.name}: its files, or the baseline's, were changed while they were measured; measure again")
     return Measurements(
         artifact=artifact.name,
         precision=artifact.precision,
@@ -103,11 +121,17 @@ def measure(task: Task, built: Built, report: Report) -> Measurements:
         peak_memory_bytes=peak_memory_bytes,
         shipped_bytes=artifact.shipped_bytes,
         machine=measured[0].machine,
+        evidence=task.evidence(*before),
         evaluator=measured[0].evaluator,
         unit=first.unit,
         other_units=tuple(found.unit for found in measured[1:]),
         half_range=task.half_range,
     )
+
+
+def _opened_files(task: Task, built: Built) -> tuple[tuple[ArtifactFile, ...], tuple[ArtifactFile, ...]]:
+    """The artifact's files and the baseline's, as they are now."""
+    return describe_all(built.folder), describe_all(task.ort_float.folder) if task.ort_float else ()
 
 
 @dataclass(frozen=True)
@@ -159,9 +183,8 @@ def _time_all(
     """Every graph that has inputs, against its baselines, and the machine meanwhile."""
     settings, hot = task.settings, task.model.hot_graph
     pytorch = runs_from_modules(task.model)
-    side_runs = max(LEAST_RUNS, settings.runs // SIDE_GRAPH_SHARE)
     for graph, given in inputs.items():
-        count = settings.runs if graph == hot else side_runs
+        count = runs_of(graph == hot, settings.runs)
         with ort_float.open(graph, settings.threads) as baseline, torch_threads(settings.threads):
             passes = Contestants(*(partial(run, given) for run in (runs[graph], baseline.run, pytorch[graph])))
             first = partial(_time_here, passes, settings.threads, settings.warmup, count)

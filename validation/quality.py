@@ -1,5 +1,6 @@
 """How close an artifact's outputs are to the reference's: end to end through the scenario, and each graph alone."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -8,7 +9,7 @@ import numpy as np
 
 from ..calibration.samples import Sample
 from ..model.errors import ExecutionError, InstantStyleError, TargetUnavailableError
-from ..model.graph import Arrays, Graph, Model, Run, Size, TensorKind, TensorSpec
+from ..model.graph import Arrays, Graph, Model, Run, Size, TensorSpec, main_output
 from .measurements import Quality, Score
 from .metrics import score
 from .reference import Reference
@@ -85,14 +86,17 @@ def _comparisons(model: Model, sample: Sample, runs: Mapping[str, Run], referenc
         problem = f"{type(error).__name__}: {error}"
         raise ExecutionError(f"the model's scenario fails with this artifact's outputs: {problem} (sample '{sample.name}')") from error
     yield Comparison(END_TO_END, sample.name, scenario_output(model), expected.output, output)
+    called: Counter[str] = Counter()
     for call in expected.calls:
+        called[call.graph] += 1
+        again = f", call {called[call.graph]}" if called[call.graph] > 1 else ""
         try:
             outputs = runs[call.graph](call.inputs)
         except InstantStyleError as error:
             raise type(error)(f"{error} (sample '{sample.name}', graph '{call.graph}' alone)") from error
         specs = model.graph(call.graph).outputs
         for spec in specs:
-            label = sample.name if len(specs) == 1 else f"{sample.name}, {spec.name}"
+            label = f"{sample.name}{again}" if len(specs) == 1 else f"{sample.name}{again}, {spec.name}"
             yield Comparison(call.graph, label, spec, call.outputs[spec.name], outputs[spec.name])
 
 
@@ -102,8 +106,7 @@ def _score(item: Comparison) -> Score:
 
 def scenario_output(model: Model) -> TensorSpec:
     """What the scenario returns: the first image of the hot graph, or its first output if it has no image."""
-    outputs = model.graph(model.hot_graph).outputs
-    return next((spec for spec in outputs if spec.kind is TensorKind.IMAGE), outputs[0])
+    return main_output(model.graph(model.hot_graph).outputs)
 
 
 def checked_run(run: Run, graph: Graph, size: Size, artifact: str) -> Run:

@@ -8,10 +8,10 @@ from pathlib import Path
 from rich.console import Console
 
 from ..model.errors import InstantStyleError
-from ..targets.artifact import verify_file
 from .bundle import Bundle, BundleArtifact, read_bundle
 from .entries import status_of
 from .gate import exit_code
+from .integrity import verify
 from .limits import Limits, LimitTable, judge
 from .report import print_verdict
 
@@ -25,7 +25,7 @@ def rejudge(dist: Path, limits_file: Path | None, console: Console | None = None
         console: where to print.
 
     Raises:
-        ArtifactError: a file of the bundle is missing or altered; names it.
+        ArtifactError: the bundle is not what was built (see ``integrity.verify``).
         InstantStyleError: the limits cannot be read.
     """
     bundle = read_bundle(dist)
@@ -34,17 +34,6 @@ def rejudge(dist: Path, limits_file: Path | None, console: Console | None = None
         bundle = with_limits(bundle, read_limits(limits_file, (artifact.target for artifact in bundle.artifacts)))
     print_verdict(bundle, console or Console())
     return exit_code(bundle)
-
-
-def verify(bundle: Bundle, dist: Path) -> None:
-    """Checks size and hash of every file that the bundle lists.
-
-    Raises:
-        ArtifactError: one is missing, altered or outside of the bundle.
-    """
-    for artifact in bundle.artifacts:
-        for file in artifact.files:
-            verify_file(replace(file, path=f"{artifact.folder}/{file.path}"), dist)
 
 
 def read_limits(path: Path, built: Iterable[str]) -> LimitTable:

@@ -10,6 +10,7 @@ from rich.table import Table
 from ..export.disk import atomic_write
 from .bundle import Bundle, BundleArtifact
 from .checks import unjudged
+from .evidence import ENOUGH_SAMPLES
 from .gate import gate, shortcomings, undecided
 from .half_range import COLUMNS, half_rows
 from .junit import junit_xml
@@ -45,7 +46,7 @@ def write_reports(bundle: Bundle, folder: Path) -> None:
 def markdown(bundle: Bundle) -> str:
     """The whole report."""
     parts = [f"# {_cell(bundle.model.name)}: {verdict(bundle)}", ""]
-    parts += _list(gate(bundle))
+    parts += _list([*gate(bundle), *_few(bundle)])
     parts += markdown_table(ARTIFACT_COLUMNS, (vars(artifact_row(artifact)).values() for artifact in bundle.artifacts))
     parts += ["Times are medians of the graph that runs once per image, with 95% intervals.", ""]
     refused = gate(bundle)
@@ -87,6 +88,8 @@ def print_verdict(bundle: Bundle, console: Console) -> None:
     for sentence in gate(bundle):
         word = "[yellow]open[/]  " if sentence in open_questions else "[bold red]failed[/]"
         console.print(f"{word} {escape(sentence)}", highlight=False, soft_wrap=True)
+    for sentence in _few(bundle):
+        console.print(f"[yellow]few[/]    {escape(sentence)}", highlight=False, soft_wrap=True)
     for sentence in _evaluated(bundle):
         console.print(f"[cyan]graph[/]  {escape(sentence)}", highlight=False, soft_wrap=True)
     for sentence in _chosen(bundle):
@@ -108,6 +111,12 @@ def terminal_table(bundle: Bundle) -> Table:
         times = (cell.partition(" (")[0] for cell in (row.p50_ms, row.over_ort_float, row.over_pytorch))
         table.add_row(escape(row.artifact), status, row.ssim_mean, row.ssim_worst, *times, row.size_bytes, row.int8_convolutions)
     return table
+
+
+def _few(bundle: Bundle) -> list[str]:
+    """What is judged on less than the usual number of samples."""
+    different = bundle.samples.different()
+    return [f"judged on {different} different samples; fewer than {ENOUGH_SAMPLES} say little"] if different < ENOUGH_SAMPLES else []
 
 
 def _evaluated(bundle: Bundle) -> list[str]:

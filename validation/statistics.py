@@ -87,4 +87,5 @@ def _resampled(rounds: np.ndarray, draws: np.ndarray) -> np.ndarray:
 def _estimate(value: float, resampled: np.ndarray) -> Estimate:
     tail = (100 - CONFIDENCE_PERCENT) / 2
     low, high = np.percentile(resampled, (tail, 100 - tail))
-    return Estimate(float(value), float(low), float(high))
+    # Of a few lopsided rounds, the value itself may lie outside of what was drawn.
+    return Estimate(float(value), min(float(low), float(value)), max(float(high), float(value)))

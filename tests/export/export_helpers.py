@@ -22,6 +22,7 @@ sizes = [64]
 [images]
 calibration.photos = "calibration"
 validation.photos = "validation"
+validation.minimum = 2
 
 [quantize]
 method = "{method}"

@@ -140,7 +140,7 @@ def test_a_full_disk_while_the_bundle_is_written(released: Path, monkeypatch: py
     def fill(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("instantstyle.export.bundling.write_reports", fill)
+    monkeypatch.setattr("instantstyle.validation.integrity.write_reports", fill)
     with pytest.raises(InstantStyleError, match=r"the disk is full: could not write .* bytes free"):
         release(released)
     assert content_of(released / "dist") == before

@@ -1,16 +1,28 @@
 """Factories: how they are found and called, and what each kind of failure says."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from instantstyle.export import fingerprint
 from instantstyle.export.factory import call_factory, import_factory
-from instantstyle.export.fingerprint import digest, library_versions, model_fingerprint, product_sources, user_sources
+from instantstyle.export.fingerprint import (
+    digest,
+    library_versions,
+    model_fingerprint,
+    product_files,
+    product_sources,
+    user_packages,
+    user_sources,
+    weights_sha256,
+)
 from instantstyle.export.probe import as_model
-from instantstyle.model.errors import CheckpointError, RecipeError
+from instantstyle.model.errors import CheckpointError, InstantStyleError, RecipeError
 
 MODELS = Path(__file__).parent.parent / "models"
 
@@ -180,8 +192,53 @@ def test_the_fingerprint_follows_weights_and_code(folder: Path) -> None:
     assert model_fingerprint(model, module) not in (first, second)
 
 
+class Hidden(nn.Module):
+    """A net with all that a state dict does not have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+        self.register_buffer("grid", torch.zeros(2), persistent=False)
+        self.table, self.strength, self.steps = torch.zeros(3), 0.5, (1, 2)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.conv(image) * self.strength
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda net: net.grid.add_(1e-6),
+        lambda net: net.table.add_(1e-6),
+        lambda net: setattr(net, "strength", 0.25),
+        lambda net: setattr(net, "steps", (1, 3)),
+    ],
+)
+def test_the_fingerprint_follows_what_no_state_dict_has(folder: Path, change: Callable[[Any], object]) -> None:
+    _, module = import_factory("net.py:make", folder)
+    net = Hidden().eval()
+    model = as_model(net, "mine", ((64, 64),))
+    before, weights = model_fingerprint(model, module), weights_sha256(model)
+    net.train()
+    assert model_fingerprint(model, module) == before and weights_sha256(model) == weights
+    change(net)
+    assert model_fingerprint(model, module) != before
+
+
+def test_the_fingerprint_follows_the_packages_that_a_net_imports(folder: Path) -> None:
+    (folder / "net.py").write_text("def make():\n    import PIL.Image\n    from torch import nn\n    return nn.Identity()\n")
+    _, module = import_factory("net.py:make", folder)
+    assert {"pillow", "torch"} == {name.lower() for name in user_packages(module)}
+
+
+def test_a_folder_without_sources_is_no_dependency(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(fingerprint, "PRODUCT", tmp_path)
+    with pytest.raises(InstantStyleError, match="calibration: no Python source there"):
+        product_files(("calibration",))
+
+
 def test_digests_do_not_depend_on_order_and_sources_are_read() -> None:
     assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1}) != digest({"a": 1, "b": [3]})
-    assert product_sources("targets") != product_sources("calibration")
-    assert product_sources("export", frozenset({"cli.py"})) != product_sources("export")
+    assert product_sources(("targets",)) != product_sources(("calibration",))
+    assert product_sources(("export",), frozenset({"export/cli.py"})) != product_sources(("export",))
     assert library_versions()["torch"] == torch.__version__.partition("+")[0] or library_versions()["torch"] == torch.__version__

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from instantstyle.export.cli import app
 from instantstyle.export.factory import import_factory
 from instantstyle.export.fingerprint import digest
-from instantstyle.export.pipeline import Make, Pipeline
+from instantstyle.export.pipeline import Doubt, Make, Pipeline
 from instantstyle.export.progress import PlainDisplay
 from instantstyle.export.recipe import load_recipe
 from instantstyle.export.stages import calibrate, capture, load
@@ -168,10 +168,12 @@ class Recorder(Pipeline):
         super().__init__(store, PlainDisplay(io.StringIO()))
         self.keys: list[tuple[str, str]] = []
 
-    def run(self, stage: str, subject: str, inputs: Mapping[str, object], make: Make) -> Entry:
+    def run(self, stage: str, subject: str, inputs: Mapping[str, object], make: Make, doubt: Doubt = lambda entry: "") -> Entry:
         if stage == "probe":
             return super().run(stage, subject, inputs, make)
         self.keys.append((stage, digest({"stage": stage, **inputs})))
+        if stage == "images":
+            return super().run(stage, subject, inputs, make, doubt)
         return Entry(stage, self.keys[-1][1], Path("nowhere"))
 
 

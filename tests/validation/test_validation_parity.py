@@ -60,7 +60,7 @@ def run_with(
 
     with Reference(model, fakes.SIZE) as reference:
         hard = hard_samples(model, fakes.SIZE, samples[0])
-        return measure(Task(model, fakes.SIZE, samples, hard, reference, ort_float, SETTINGS), built, report)
+        return measure(Task(model, fakes.SIZE, samples, hard, reference, ort_float, SETTINGS, fakes.SAMPLES, "a" * 64), built, report)
 
 
 def expected_image(inputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -231,4 +231,6 @@ def test_an_artifact_with_other_graphs_is_refused() -> None:
     built = Built(artifact, Path(), fakes.FakeTarget())
     refused = pytest.raises(ExecutionError, match="fake-int8-32x48 has the graphs painter; the model has encoder, painter")
     with Reference(model, fakes.SIZE) as reference, refused:
-        measure(Task(model, fakes.SIZE, sample, [], reference, built, SETTINGS), built, lambda done, total, note: None)
+        measure(
+            Task(model, fakes.SIZE, sample, [], reference, built, SETTINGS, fakes.SAMPLES, "a" * 64), built, lambda done, total, note: None
+        )

@@ -6,7 +6,7 @@ import validation_fakes as fakes
 from rich.console import Console
 
 from instantstyle.model.errors import ArtifactError, InstantStyleError
-from instantstyle.validation.bundle import write_bundle
+from instantstyle.validation.integrity import seal
 from instantstyle.validation.limits import Limits
 from instantstyle.validation.rejudge import rejudge
 
@@ -25,7 +25,7 @@ min_ssim_mean = {mean}
 def dist(tmp_path: Path) -> Path:
     """A bundle that passed, its SSIM mean 0.9804 under a limit of 0.98."""
     folder = tmp_path / "dist"
-    write_bundle(fakes.bundle_in(folder, Limits(min_ssim_mean=0.98)), folder)
+    seal(fakes.bundle_in(folder, Limits(min_ssim_mean=0.98)), folder)
     return folder
 
 
@@ -54,7 +54,7 @@ def test_other_limits_change_the_verdict_and_nothing_on_disk(dist: Path, tmp_pat
 
 def test_weaker_limits_pass_what_had_failed(tmp_path: Path) -> None:
     folder = tmp_path / "dist"
-    write_bundle(fakes.bundle_in(folder, Limits(min_ssim_mean=0.999)), folder)
+    seal(fakes.bundle_in(folder, Limits(min_ssim_mean=0.999)), folder)
     assert judged(folder)[0] == 1
     assert judged(folder, limits(tmp_path, "[limits]\nmin_ssim_mean = 0.9\n"))[0] == 0
 
@@ -87,17 +87,17 @@ def test_limits_that_would_limit_nothing_are_refused(dist: Path, tmp_path: Path,
 
 @pytest.mark.parametrize("name", ["painter.ort", "sub/encoder.ort"])
 def test_an_altered_byte_is_refused_by_name(dist: Path, name: str) -> None:
-    path = dist / "android-int8-512x512" / name
+    path = dist / "android/int8-512x512" / name
     content = bytearray(path.read_bytes())
     content[3] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ArtifactError, match=f"android-int8-512x512/{name} was altered"):
+    with pytest.raises(ArtifactError, match=f"android/int8-512x512/{name} was altered"):
         judged(dist)
 
 
 @pytest.mark.parametrize("name", ["painter.ort", "sub/encoder.ort"])
 def test_a_missing_and_a_longer_file_are_refused_by_name(dist: Path, name: str) -> None:
-    path = dist / "android-int8-512x512" / name
+    path = dist / "android/int8-512x512" / name
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(ArtifactError, match=f"{name} was altered"):
         judged(dist)
@@ -107,6 +107,6 @@ def test_a_missing_and_a_longer_file_are_refused_by_name(dist: Path, name: str) 
 
 
 def test_hashes_are_checked_before_anything_else(dist: Path, tmp_path: Path) -> None:
-    (dist / "android-int8-512x512" / "painter.ort").unlink()
+    (dist / "android/int8-512x512" / "painter.ort").unlink()
     with pytest.raises(ArtifactError, match="painter.ort is missing"):
         judged(dist, limits(tmp_path, "[limits\n"))

@@ -10,12 +10,14 @@ import torch
 from torch import nn
 
 from instantstyle.calibration.samples import Sample
+from instantstyle.export.fingerprint import file_sha256
 from instantstyle.export.program import Program
 from instantstyle.model.graph import Arrays, Graph, Model, Run, Size, TensorKind, TensorSpec
-from instantstyle.targets.artifact import describe_files
+from instantstyle.targets.artifact import describe_all, describe_files, write_manifest
 from instantstyle.targets.base import Artifact, Availability, Execution, GraphArtifact, Precision, Runner, Target
-from instantstyle.validation.bundle import Bundle, Island, Library, ModelSource, RecipeSource
+from instantstyle.validation.bundle import FORMAT, Bundle, Island, Library, ModelSource, RecipeSource
 from instantstyle.validation.entries import judged
+from instantstyle.validation.evidence import Evidence, GraphCalls, SampleImage, SampleSet
 from instantstyle.validation.limits import Limits
 from instantstyle.validation.measurements import GraphExecution, Latency, Machine, Measurements, Quality, Score, Timing
 
@@ -154,6 +156,11 @@ SCORES = (Score("a", 0.9900, 40.0, 0.10), Score("b", 0.9712, 35.0, 0.30), Score(
 HARD = (Score("flat black", 0.95, 30.0, 0.5), Score("noise", 0.90, 28.0, 0.7))
 
 
+SAMPLES = SampleSet((tuple(SampleImage(score.sample, f"{index}" * 64) for index, score in enumerate(SCORES)),), "all")
+CALLS = (GraphCalls("encoder", len(SCORES), 0), GraphCalls("painter", len(SCORES), len(HARD)))
+EVIDENCE = Evidence((), (), "a" * 64, SAMPLES, tuple(score.sample for score in HARD), CALLS)
+
+
 def measurements(**changes) -> Measurements:
     """Of ``android-int8-512x512``, which passes without limits: SSIM mean 0.9804, worst 0.9712 (b), hard 0.90 (noise)."""
     vectors = tuple(Score(score.sample, None, 50.0, 0.01) for score in SCORES)
@@ -168,24 +175,44 @@ def measurements(**changes) -> Measurements:
         peak_memory_bytes=90_000_000,
         shipped_bytes=3_000_000,
         machine=MACHINE,
+        evidence=EVIDENCE,
     )
     return replace(good, **changes)
 
 
+RECIPE = """\
+name = "mobile"
+model = {{ factory = "a:b", sizes = [512] }}
+images = {{ calibration = {{ photos = "a" }}, validation = {{ photos = "b", minimum = 3 }} }}
+targets = {{ build = {{ android = ["int8"] }}, required = [{required}] }}
+[limits]
+{limits}
+"""
+
+
 def bundle_in(folder: Path, limits: Limits | None = None, required: tuple[str, ...] = ("android",), **changes) -> Bundle:
-    """A bundle of one artifact whose two files are written into ``folder``."""
-    home = folder / "android-int8-512x512"
-    home.mkdir(parents=True)
-    (home / "painter.ort").write_bytes(b"weights of the painter")
-    (home / "sub").mkdir()
-    (home / "sub" / "encoder.ort").write_bytes(b"weights of the encoder")
-    built = Artifact("android", Precision.INT8, (512, 512), (), describe_files(home), 3_000_000, ("a note",))
-    entry = judged(built, home.name, measurements(**changes), limits or Limits())
+    """A bundle of one artifact whose files are written into ``folder``; ``integrity.seal`` completes it."""
+    home = folder / "android" / "int8-512x512"
+    (home / "sub").mkdir(parents=True)
+    (home / "painter.ort").write_bytes(b"weights of the painter".ljust(2_000_000))
+    (home / "sub" / "encoder.ort").write_bytes(b"weights of the encoder".ljust(1_000_000))
+    graphs = (
+        GraphArtifact("encoder", "sub/encoder.ort", (STYLE,), (CODE,), 5, 5),
+        GraphArtifact("painter", "painter.ort", (PHOTO, CODE, ALPHA), (IMAGE,), 8, 7),
+    )
+    built = Artifact("android", Precision.INT8, (512, 512), graphs, describe_files(home), 3_000_000, ("a note",))
+    write_manifest(built, home)
+    named = ", ".join(f'"{name}"' for name in required)
+    kept = "\n".join(f"{name} = {value}" for name, value in (limits or Limits()).model_dump(exclude_none=True).items())
+    recipe = folder / "recipe.toml"
+    recipe.write_text(RECIPE.format(required=named, limits=kept))
+    found = measurements(evidence=replace(EVIDENCE, files=describe_all(home), baseline=describe_all(home)))
+    entry = judged(built, "android/int8-512x512", replace(found, **changes), limits or Limits())
     return Bundle(
-        format=1,
+        format=FORMAT,
         created=datetime(2026, 11, 22, 10, 30, tzinfo=UTC),
         model=ModelSource("tiny", "c" * 64),
-        recipe=RecipeSource("mobile", "e" * 64),
+        recipe=RecipeSource("mobile", file_sha256(recipe)),
         sizes=((512, 512),),
         required=required,
         artifacts=(entry,),
@@ -193,4 +220,6 @@ def bundle_in(folder: Path, limits: Limits | None = None, required: tuple[str, .
         libraries=(Library("torch", "2.13.0"),),
         machine=MACHINE,
         pipeline_peak_memory_bytes=2_500_000_000,
+        reference_sha256=EVIDENCE.reference_sha256,
+        samples=SAMPLES,
     )

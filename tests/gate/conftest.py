@@ -1,0 +1,41 @@
+"""A release of a small model, made once."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gate_helpers import release, write_recipe
+
+from instantstyle.validation import parity
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_memory() -> Iterator[None]:
+    """Memory has tests of its own; here it costs no process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parity, "peak_over_baseline", lambda request: 5_000_000)
+        yield
+
+
+@pytest.fixture(scope="session")
+def honest(tmp_path_factory: pytest.TempPathFactory, quick_memory: None) -> Path:
+    """A folder with recipe, pictures, cache and a bundle that passed. Not to be changed."""
+    folder = tmp_path_factory.mktemp("gate") / "work"
+    folder.mkdir()
+    write_recipe(folder)
+    code, output = release(folder)
+    assert code == 0, output
+    return folder
+
+
+@pytest.fixture
+def work(honest: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(honest, tmp_path / "work"))
+
+
+@pytest.fixture
+def dist(honest: Path, tmp_path: Path) -> Path:
+    """A copy of its bundle."""
+    return Path(shutil.copytree(honest / "dist", tmp_path / "dist"))
