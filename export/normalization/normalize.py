@@ -10,6 +10,7 @@ from .constant_weights import fold_constant_weights
 from .drop_dropout import drop_dropout
 from .fold_batch_norm import fold_batch_norm
 from .functionalize import functionalize
+from .initialize_memory import initialize_memory
 from .instance_statistics import place_statistics
 from .merge_equal_calls import merge_equal_calls
 from .nodes import set_origin
@@ -18,7 +19,8 @@ from .nodes import set_origin
 def normalize(captured: GraphModule, inputs: Sequence[Tensor]) -> GraphModule:
     """A graph that computes what ``captured`` does, which stays as it is, tensors included.
 
-    It has no dropout, no batch norm, no instance norm with running statistics, no change in place and no repeated call; weights
+    It has no dropout, no batch norm, no instance norm with running statistics, no change in place, no memory
+    without a value and no repeated call; weights
     of convolutions and linear layers are parameters wherever no input has a part in them. Every node that has the
     value of one in ``captured`` knows its name (``nodes.origin``).
 
@@ -30,6 +32,7 @@ def normalize(captured: GraphModule, inputs: Sequence[Tensor]) -> GraphModule:
     """
     module = _copy(captured)
     drop_dropout(module)
+    initialize_memory(module)
     place_statistics(module)
     fold_constant_weights(module)
     fold_batch_norm(module)
