@@ -18,7 +18,8 @@ ZEROS: dict[Any, Any] = {
 def initialize_memory(module: GraphModule) -> None:
     """Replaces ``empty`` and its like. Their own values were anything, so that the zeros have no origin."""
     for node in calls(module, ZEROS):
-        node.target = ZEROS[node.target]
-        accepted = {argument.name for argument in node.target._schema.arguments}
+        zeros = ZEROS[node.target]
+        accepted = {argument.name for argument in zeros._schema.arguments}
+        node.target = zeros
         node.kwargs = {key: value for key, value in node.kwargs.items() if key in accepted}
         set_origin(node, None)
