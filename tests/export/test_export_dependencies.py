@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,12 @@ NOT_COMPUTING = {"instantstyle", "jsonschema", "matplotlib", "psutil", "pydantic
 # Packages are loaded once; every stage is then imported in a child of its own, in which nothing of the product is loaded yet.
 IMPORT_STAGES = """
 import importlib, json, os, pkgutil, sys
-import torch, torchao, numpy, PIL.Image, pydantic, jsonschema, rich.console, safetensors.torch, onnx, onnxruntime
+import torch, torchao, numpy, PIL.Image, pydantic, jsonschema, rich.console, safetensors.torch, onnx, onnxruntime, onnxscript, onnx_ir
+import torchao.quantization.pt2e.quantize_pt2e, torch.onnx, torch.export
+try:
+    import coremltools
+except ImportError:
+    pass
 def load(name):
     module = importlib.import_module(name)
     if hasattr(module, "__path__"):
@@ -74,7 +80,7 @@ def test_what_is_idle_exists() -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_package_that_a_stage_may_import_is_declared(loaded: dict[str, set[str]], stage: str) -> None:
     """Also inside of functions, where heavy packages are imported."""
-    distributions = importlib.metadata.packages_distributions()
+    distributions = packages_distributions()
     declared = {name.replace("_", "-").lower() for name in (*STAGES[stage].libraries, *NOT_COMPUTING)}
     for file in loaded[stage] - IDLE:
         for head in heads(PRODUCT / file):
@@ -83,6 +89,10 @@ def test_every_package_that_a_stage_may_import_is_declared(loaded: dict[str, set
                 assert name.replace("_", "-").lower() in declared or name.startswith("tensorrt"), f"{file} imports {head}"
 
 
+packages_distributions = cache(importlib.metadata.packages_distributions)
+
+
+@cache
 def heads(file: Path) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(file.read_bytes())):

@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from rich.console import Console
 from instantstyle.model.errors import ArtifactError, InstantStyleError
 from instantstyle.validation.integrity import seal
 from instantstyle.validation.limits import Limits
+from instantstyle.validation.measurements import Quality
 from instantstyle.validation.rejudge import rejudge
 
 RECIPE = """
@@ -43,6 +45,7 @@ def judged(dist: Path, limits_file: Path | None = None) -> tuple[int, str]:
 def test_the_stored_limits_are_used_by_default(dist: Path) -> None:
     code, text = judged(dist)
     assert code == 0 and text.rstrip().endswith("passed, android")
+    assert "judged on 3 different samples; fewer than 8 say little" in text
 
 
 def test_other_limits_change_the_verdict_and_nothing_on_disk(dist: Path, tmp_path: Path) -> None:
@@ -64,6 +67,17 @@ def test_a_recipe_is_a_file_of_limits_too(dist: Path, tmp_path: Path) -> None:
     assert judged(dist, limits(tmp_path, RECIPE.format(mean=0.99)))[0] == 1
 
 
+def test_limits_of_bytes_alone_leave_the_picture_under_the_default_ones(dist: Path, tmp_path: Path) -> None:
+    assert judged(dist, limits(tmp_path, "[limits]\nmax_bytes = 3_000_000\n"))[0] == 0
+    folder = tmp_path / "worse"
+    scores = tuple(replace(score, ssim=score.ssim - 0.08) for score in fakes.SCORES if score.ssim is not None)
+    loose = Limits(min_ssim_mean=0.5)
+    seal(fakes.bundle_in(folder, loose, end_to_end=Quality(scores, fakes.HARD)), folder)
+    assert judged(folder)[0] == 0
+    code, text = judged(folder, limits(tmp_path, "[limits]\nmax_bytes = 3_000_000\n"))
+    assert code == 1 and "SSIM mean 0.9004 is below 0.9500" in text and "worst sample 'b' 0.8912 is below 0.9000" in text
+
+
 def test_limits_of_a_target_that_exists_and_was_not_built(dist: Path, tmp_path: Path) -> None:
     assert judged(dist, limits(tmp_path, "[limits.onnx]\nmin_ssim_mean = 1.0\n[limits.android-int8]\nmin_ssim_mean = 0.9\n"))[0] == 0
 
@@ -75,6 +89,8 @@ def test_limits_of_a_target_that_exists_and_was_not_built(dist: Path, tmp_path: 
         ("[limits]\nmin_sim = 1\n", r"\[limits\]: unknown key 'min_sim'"),
         ("[limit]\nmax_bytes = 1\n", r"there is no table \[limits\] in it, only limit"),
         ("", r"there is no table \[limits\] in it, nothing"),
+        ("[limits]\n", r"\[limits\] has no limit in it; known are min_ssim_mean"),
+        ("[limits]\nmax_bytes = 1\n[limits.android]\n", r"\[limits.android\] has no limit in it"),
         ("[limits\n", "not valid TOML"),
     ],
 )

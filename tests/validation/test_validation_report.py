@@ -27,7 +27,7 @@ def cells(text: str, start: str) -> list[list[str]]:
 
 def test_markdown_has_every_number(tmp_path: Path) -> None:
     text = markdown(fakes.bundle_in(tmp_path))
-    assert text.startswith("# tiny: passed, android\n")
+    assert text.startswith("# tiny: passed, android\n\n- judged on 3 different samples; fewer than 8 say little\n")
     artifact, encoder, painter, flat, noise = cells(text, NAME)
     assert artifact == [
         *(NAME, "passed", "0.9804", "-", "0.9712", "b", "37.7", "10.0 (9.0 to 11.0)", "12.0", "100.0"),
