@@ -1,6 +1,6 @@
 """Samples: the named inputs of a model, filled from image sets."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -45,23 +45,38 @@ def make_samples(model: Model, size: Size, image_sets: Sequence[ImageSet], pairi
         RecipeError: at once, if an IMAGE input has no image set or is no picture.
         ImageError: while iterating, for an image that cannot be read.
     """
+    counts = [len(images) for images in image_sets[: len(image_inputs(model, image_sets))]]
+    return _samples(model, size, image_sets, _pairs(counts, pairing))
+
+
+def uncovered_samples(model: Model, size: Size, image_sets: Sequence[ImageSet], pairing: Pairing) -> Iterator[Sample]:
+    """The first photo with each style that ``pairing`` leaves out; nothing for a model with one image input."""
+    counts = [len(images) for images in image_sets[: len(image_inputs(model, image_sets))]]
+    used = {indices[1] for indices in _pairs(counts, pairing)} if len(counts) > 1 else set()
+    return _samples(model, size, image_sets, [(0, style) for style in range(counts[1]) if style not in used] if len(counts) > 1 else [])
+
+
+def _samples(model: Model, size: Size, image_sets: Sequence[ImageSet], pairs: Iterable[tuple[int, ...]]) -> Iterator[Sample]:
     specs = image_inputs(model, image_sets)
     sets = image_sets[: len(specs)]
-    names = sample_names([labels(images.files) for images in sets], pairing)
+    named = [labels(images.files) for images in sets]
 
-    def sample(name: str, indices: tuple[int, ...]) -> Sample:
+    def sample(indices: tuple[int, ...]) -> Sample:
         inputs = {spec.name: np.full(spec.shape(size), spec.maximum, np.float32) for spec in model.sample_inputs if spec not in specs}
         for spec, images, index in zip(specs, sets, indices, strict=True):
             inputs[spec.name] = _load(spec, size, images, index)
-        return Sample(name, inputs)
+        return Sample(_name(named, indices), inputs)
 
-    return map(sample, names, _pairs([len(images) for images in sets], pairing))
+    return map(sample, pairs)
 
 
 def sample_names(sets: Sequence[Sequence[str]], pairing: Pairing) -> tuple[str, ...]:
     """Names of the samples that ``make_samples`` makes of image sets whose ``labels`` are given, in its order."""
-    pairs = _pairs([*map(len, sets)], pairing)
-    return tuple(" x ".join(names[index] for names, index in zip(sets, indices, strict=True)) for indices in pairs)
+    return tuple(_name(sets, indices) for indices in _pairs([*map(len, sets)], pairing))
+
+
+def _name(sets: Sequence[Sequence[str]], indices: tuple[int, ...]) -> str:
+    return " x ".join(names[index] for names, index in zip(sets, indices, strict=True))
 
 
 def count_samples(model: Model, image_sets: Sequence[ImageSet], pairing: Pairing) -> int:

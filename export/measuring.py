@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
-from ..calibration.samples import Sample, make_samples
+from ..calibration.samples import Sample, make_samples, uncovered_samples
 from ..model.errors import ArtifactError, ExecutionError, TargetUnavailableError
 from ..model.graph import Model, Size
 from ..targets.artifact import describe_all
@@ -36,6 +36,16 @@ from .store import Entry, Workspace
 FILE = "measurements.json"
 
 
+@dataclass(frozen=True)
+class AtSize:
+    """Ordinary samples, hard samples, the reference, and the float network that is converted: the reference itself without pruning."""
+
+    samples: tuple[Sample, ...]
+    hard: tuple[Sample, ...]
+    reference: Reference
+    own: Reference
+
+
 class Bench:
     """Validation samples and the float reference at each size, made when the first artifact needs them. A context manager."""
 
@@ -43,15 +53,19 @@ class Bench:
         self.source = source
         self.patience = Patience(source.recipe.latency.patience_s)
         self._open = ExitStack()
-        self._sizes: dict[Size, tuple[tuple[Sample, ...], tuple[Sample, ...], Reference]] = {}
+        self._sizes: dict[Size, AtSize] = {}
 
-    def at(self, size: Size) -> tuple[tuple[Sample, ...], tuple[Sample, ...], Reference]:
-        """Ordinary samples, hard samples and the reference."""
+    def at(self, size: Size) -> "AtSize":
+        """What artifacts of a size are measured on and against."""
         if size not in self._sizes:
             images = self.source.validation
             samples = _sharing_arrays(make_samples(self.source.model, size, images.sets, images.settings.pairing))
-            hard = hard_samples(self.source.model, size, samples[0])
-            self._sizes[size] = samples, hard, self._open.enter_context(Reference(self.source.reference, size))
+            left_out = uncovered_samples(self.source.model, size, images.sets, images.settings.pairing)
+            hard = (*hard_samples(self.source.model, size, samples[0]), *_sharing_arrays(left_out))
+            reference = own = self._open.enter_context(Reference(self.source.reference, size))
+            if self.source.model is not self.source.reference:
+                own = self._open.enter_context(Reference(self.source.model, size))
+            self._sizes[size] = AtSize(samples, hard, reference, own)
         return self._sizes[size]
 
     def __enter__(self) -> Self:
@@ -77,18 +91,18 @@ def measure_artifact(
         return Status.NOT_EXECUTED, f"emitted, not executed here: {why_not(available)}"
 
     size = emitted.job.size
-    needed = half_range(pipeline, source, size, lambda: bench.at(size)[0], target, emitted.job.precision)
+    needed = half_range(pipeline, source, size, lambda: bench.at(size).samples, target, emitted.job.precision)
 
     def make(workspace: Workspace, report: Report) -> None:
-        samples, hard, reference = bench.at(size)
+        at = bench.at(size)
         built = Built(emitted.artifact, emitted.folder, target)
         ort_float = None
         if isinstance(baseline, Emitted):
             ort_float = Built(baseline.artifact, baseline.folder, configured(source.recipe, baseline.job.target))
         limits = source.recipe.limits_for(emitted.job.target, emitted.job.precision)
         latency, sample_set, load = source.recipe.latency, source.validation.sample_set, partial(load_float, source.recipe)
-        given = (source.reference, size, samples, hard, reference, ort_float, latency, sample_set, source.reference_sha256)
-        task = Task(*given, needed, limits, load, bench.patience)
+        given = (source.reference, size, at.samples, at.hard, at.reference, ort_float, latency, sample_set, source.reference_sha256)
+        task = Task(*given, at.own, needed, limits, load, bench.patience)
         found = measure(task, built, report)
         atomic_write(workspace.output / FILE, encode(found))
 

@@ -35,6 +35,11 @@ def to_levels(spec: TensorSpec, values: np.ndarray) -> NDArray[np.float64]:
     return ((values * scale + offset) - spec.minimum) * (LEVELS / (spec.maximum - spec.minimum))
 
 
+def visible(spec: TensorSpec, values: np.ndarray) -> NDArray[np.float64]:
+    """What can be seen of an image: its levels within 0 to 255, not rounded, in the network's own order; NaN stays NaN."""
+    return np.clip(to_levels(spec, values), 0, LEVELS)
+
+
 def from_levels(spec: TensorSpec, levels: np.ndarray) -> np.ndarray:
     """The inverse of ``to_levels``, float32."""
     scale, offset = affine(spec)

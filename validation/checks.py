@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..targets.base import Precision
 from .comparison import AMPLITUDE, BYTES, SIMILARITY, Check, Quantity, at_least, at_most
+from .departure import departure_checks
 from .half_range import half_checks
 from .measurements import Measurements, Quality, Score, Spread, UnitMeasurements
 from .speed import speed_checks
@@ -28,11 +29,11 @@ def check(measurements: Measurements, limits: "Limits") -> tuple[Check, ...]:
     results += [
         *at_least("min_ssim_mean", name, _ssim("mean", end_to_end.ssim()), limits.min_ssim_mean),
         *at_least("min_ssim_worst", name, _ssim("worst", end_to_end.ssim()), limits.min_ssim_worst),
-        *at_least("min_ssim_hard", name, _ssim("hard", end_to_end.hard_ssim()), limits.min_ssim_hard),
         *at_most("max_abs", name, _max_abs(end_to_end.scores), limits.max_abs),
         *at_most("max_abs_hard", name, _max_abs(end_to_end.hard_scores), limits.max_abs_hard),
         *at_most("max_bytes", name, Quantity("size", measurements.shipped_bytes or None, BYTES), limits.max_bytes),
     ]
+    results += departure_checks(measurements, limits)
     results += half_checks(measurements, limits.max_half_share)
     for unit in measurements.other_units:
         results += _unit_checks(f"{name} on {unit.unit}", unit, limits)
@@ -57,7 +58,6 @@ def _unit_checks(name: str, unit: UnitMeasurements, limits: "Limits") -> Iterato
     for limit, which, spread, wanted in (
         ("min_ssim_mean", "mean", found.ssim(), limits.min_ssim_mean),
         ("min_ssim_worst", "worst", found.ssim(), limits.min_ssim_worst),
-        ("min_ssim_hard", "hard", found.hard_ssim(), limits.min_ssim_hard),
     ):
         yield from at_least(f"{limit}:{unit.unit}", name, _ssim(which, spread), wanted)
 

@@ -36,7 +36,7 @@ class Unit:
         return f"{value:,.{self.digits if digits is None else digits}f}{self.suffix}"
 
 
-SIMILARITY, AMPLITUDE = Unit(4), Unit(4)
+SIMILARITY, AMPLITUDE, SHARE = Unit(4), Unit(4), Unit(4)
 RATIO, MILLISECONDS, BYTES = Unit(2, "x"), Unit(2, " ms"), Unit(0, " bytes")
 MOST_DIGITS = 12
 

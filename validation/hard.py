@@ -1,4 +1,4 @@
-"""Inputs that photographs do not have: flat, noisy, high in contrast, saturated, and every strength of a scalar input."""
+"""Inputs that validation photos do not have: flat, noisy, high in contrast, saturated, badly exposed, and every strength of a scalar."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,13 +6,14 @@ import numpy as np
 
 from ..calibration.samples import Sample
 from ..model.graph import Model, Size, TensorKind, TensorSpec
-from ..model.pixels import LEVELS, encode
+from ..model.pixels import LEVELS, encode, from_levels, visible
 
 CHECKER_PIXELS = 8
 
 
 def hard_samples(model: Model, size: Size, ordinary: Sample, seed: int = 0) -> tuple[Sample, ...]:
-    """Hard samples for ``model``: a hard first image with the other inputs of ``ordinary``, then ``ordinary`` with other scalars.
+    """Hard samples for ``model``: a hard first image, then badly exposed ones of ``ordinary``, each with its other inputs; then
+    ``ordinary`` with other scalars.
 
     Args:
         size: height and width of the first image input, as in the recipe.
@@ -21,10 +22,9 @@ def hard_samples(model: Model, size: Size, ordinary: Sample, seed: int = 0) -> t
     """
     images = [spec for spec in model.sample_inputs if spec.kind is TensorKind.IMAGE][:1]
     scalars = [spec for spec in model.sample_inputs if spec.kind is TensorKind.SCALAR]
-    return tuple(
-        [Sample(name, {**ordinary.inputs, spec.name: image}) for spec in images for name, image in _images(spec, size, seed)]
-        + [Sample(name, {**ordinary.inputs, spec.name: value}) for spec in scalars for name, value in _sweep(spec, size)]
-    )
+    changed = [(spec.name, *each) for spec in images for each in (*_images(spec, size, seed), *_exposed(spec, ordinary.inputs[spec.name]))]
+    changed += [(spec.name, *each) for spec in scalars for each in _sweep(spec, size)]
+    return tuple(Sample(name, {**ordinary.inputs, changed_input: value}) for changed_input, name, value in changed)
 
 
 def _images(spec: TensorSpec, size: Size, seed: int) -> Iterator[tuple[str, np.ndarray]]:
@@ -41,6 +41,18 @@ def _images(spec: TensorSpec, size: Size, seed: int) -> Iterator[tuple[str, np.n
         yield name, encode(spec, np.rint(pattern(shape) * LEVELS) / (LEVELS / 2) - 1)
 
 
+def _exposed(spec: TensorSpec, image: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """The photo as a camera gets it wrong, again in 8 bits; its alpha channel, if it has one, too."""
+    levels = visible(spec, image)
+    for name, changed in (
+        ("dim", 0.12 * levels),
+        ("bright", LEVELS - 0.3 * (LEVELS - levels)),
+        ("low contrast", LEVELS / 2 + 0.1 * (levels - LEVELS / 2)),
+        ("over-exposed", np.minimum(2.5 * levels, LEVELS)),
+    ):
+        yield name, from_levels(spec, np.rint(changed))
+
+
 def _checkerboard(shape: tuple[int, ...]) -> np.ndarray:
     rows, columns = (np.arange(length) // CHECKER_PIXELS for length in shape[2:])
     return np.broadcast_to((rows[:, None] + columns) % 2, shape)
@@ -55,5 +67,5 @@ def _primaries(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _sweep(spec: TensorSpec, size: Size) -> Iterator[tuple[str, np.ndarray]]:
-    for value in (spec.minimum, (spec.minimum + spec.maximum) / 2, spec.maximum):
+    for value in np.linspace(spec.minimum, spec.maximum, 5):
         yield f"{spec.name} {value:g}", np.full(spec.shape(size), value, np.float32)

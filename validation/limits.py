@@ -24,7 +24,10 @@ class Limits(BaseModel):
     Attributes:
         min_ssim_mean: least mean SSIM, end to end, over the validation samples.
         min_ssim_worst: least SSIM of every single validation sample.
-        min_ssim_hard: least SSIM of every hard sample.
+        min_ssim_hard: least SSIM of every hard sample to the network's own float self, which is what was converted.
+        min_ssim_tile: the same of every 64x64 tile of any sample.
+        max_block: largest mean difference to it in any 8x8 block of any sample, as a share of the range.
+        max_colour: largest mean CIEDE2000 to it of any sample.
         max_abs: largest absolute difference in any validation sample, in units of the output.
         max_abs_hard: the same in any hard sample.
         max_bytes: what an app must carry, all graphs together.
@@ -39,7 +42,10 @@ class Limits(BaseModel):
 
     min_ssim_mean: Similarity | None = None
     min_ssim_worst: Similarity | None = None
-    min_ssim_hard: Similarity | None = None
+    min_ssim_hard: Similarity | None = 0.6
+    min_ssim_tile: Similarity | None = 0.3
+    max_block: Positive | None = 0.25
+    max_colour: Positive | None = 5.0
     max_abs: Positive | None = None
     max_abs_hard: Positive | None = None
     max_bytes: Count | None = None

@@ -1,7 +1,7 @@
 """Measurements and verdicts as data. Measurements are stored apart from limits, so that a stored run can be judged again."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated
 
@@ -10,6 +10,7 @@ from pydantic import Field, with_config
 
 from ..targets.base import Precision
 from .codec import STRICT
+from .departure import Departures
 from .evidence import Evidence
 from .half_range import HalfRange
 from .statistics import can_carry
@@ -254,6 +255,7 @@ class Measurements:
         unit: the compute unit that all this is of, where there are several.
         other_units: the others.
         half_range: how much of float16's range it needs; null if it computes nothing in float16.
+        departures: end to end, beside the float network that the artifact was made of.
     """
 
     artifact: str
@@ -271,6 +273,7 @@ class Measurements:
     unit: str = ""
     other_units: tuple[UnitMeasurements, ...] = ()
     half_range: HalfRange | None = None
+    departures: Departures = field(default_factory=Departures)
 
     def latency_of(self, graph: str) -> Latency | None:
         """Of that graph; None if it was not measured."""

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ..model.graph import TensorKind, TensorSpec
-from ..model.pixels import LEVELS, to_levels
+from ..model.pixels import LEVELS, visible
 from .measurements import Score
 from .ssim import ssim
 
@@ -35,11 +35,6 @@ def score(sample: str, spec: TensorSpec, reference: np.ndarray, output: np.ndarr
     difference = _difference(*shown)
     structure = ssim(shown[0][0], shown[1][0], 0, LEVELS)
     return Score(sample, structure, _psnr_db(difference, LEVELS), _max_abs(difference) * (spec.maximum - spec.minimum) / LEVELS)
-
-
-def visible(spec: TensorSpec, image: np.ndarray) -> np.ndarray:
-    """What can be seen of an image: levels from 0 to 255, not rounded; NaN stays NaN."""
-    return np.clip(to_levels(spec, image), 0, LEVELS)
 
 
 def similarity(spec: TensorSpec, reference: np.ndarray, output: np.ndarray) -> float:

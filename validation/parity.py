@@ -18,6 +18,7 @@ from ..targets.artifact import describe_all
 from ..targets.base import Artifact, ArtifactFile, Runner
 from .built import Built
 from .cached_run import CachedRun
+from .departure import Departures
 from .evidence import Evidence, GraphCalls, SampleSet
 from .half_range import HalfRange
 from .latency import Contestants, LoadMeter, describe_machine, load_average, runs_of, take_times
@@ -44,6 +45,7 @@ class Task:
         ort_float: the same model in float for ONNX Runtime, the baseline of the latencies; without it nothing is timed.
         sample_set: what the samples are made of.
         reference_sha256: of the weights of ``model``.
+        own: the float network that the artifacts were made of, ``reference`` itself without pruning.
         half_range: of the artifact, if it computes in float16.
         limits: that a speed is measured for until it is decided, within the settings' budgets.
         load_model: ``model`` for another process; can be pickled. Without it this process alone measures.
@@ -59,6 +61,7 @@ class Task:
     settings: "LatencySettings"
     sample_set: SampleSet
     reference_sha256: str
+    own: Reference
     half_range: HalfRange | None = None
     limits: Limits = field(default_factory=Limits)
     load_model: Callable[[], Model] | None = None
@@ -126,6 +129,7 @@ def measure(task: Task, built: Built, report: Report) -> Measurements:
         unit=first.unit,
         other_units=tuple(found.unit for found in measured[1:]),
         half_range=task.half_range,
+        departures=measured[0].departures,
     )
 
 
@@ -136,11 +140,12 @@ def _opened_files(task: Task, built: Built) -> tuple[tuple[ArtifactFile, ...], t
 
 @dataclass(frozen=True)
 class _Measured:
-    """One compute unit's measurements, what stood in for the runtime, and the machine around the timed runs."""
+    """One compute unit's measurements, what stood in for the runtime, the machine around the timed runs, and the departures."""
 
     unit: UnitMeasurements
     evaluator: str
     machine: Machine
+    departures: Departures
 
 
 def _measure_unit(
@@ -152,7 +157,7 @@ def _measure_unit(
         evaluator = next((runner.execution.evaluator for runner in runners.values() if runner.execution.evaluator), "")
         runs = {graph.name: checked_run(runners[graph.name].run, graph, task.size, artifact.name) for graph in model.graphs}
         cached = {name: CachedRun(run) for name, run in runs.items()}
-        qualities = compare_all(model, cached, task.reference, task.samples, task.hard_samples, tick, built.target.shown)
+        qualities = compare_all(model, cached, (task.reference, task.own), task.samples, task.hard_samples, tick, built.target.shown)
         memory.result()  # nothing else may run while latency is measured
         load_before = load_average()
         timed = () if evaluator or task.ort_float is None else tuple(_time_all(task, built, task.ort_float, inputs, runs, tick))
@@ -161,7 +166,7 @@ def _measure_unit(
     busy = max((at.busy_elsewhere or 0.0 for _, at in timed), default=None)
     machine = replace(describe_machine(threads, load_before), busy_elsewhere=busy)
     found = UnitMeasurements(unit, qualities.end_to_end, qualities.graphs, latency, executions)
-    return _Measured(found, evaluator, machine)
+    return _Measured(found, evaluator, machine, qualities.departures)
 
 
 def _peak_memory(built: Built, inputs: Mapping[str, Arrays], threads: int) -> int:

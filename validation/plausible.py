@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from ..model.graph import TensorKind, TensorSpec, main_output
 from ..targets.artifact import files_of
 from ..targets.base import Artifact
+from .departure import has_departures
 from .latency import runs_of
 from .measurements import GraphExecution, Latency, Measurements, Quality, Score, Timing, UnitMeasurements
 from .statistics import can_carry
@@ -44,6 +45,7 @@ def _problems(measured: Measurements, built: Artifact, runs: int, threads: int) 
         yield f"evaluator is '{measured.evaluator}', so that there can be no latency and no memory, and there is"
     own = UnitMeasurements(measured.unit, measured.end_to_end, measured.graphs, measured.latency, measured.executions)
     yield from _unit("", measured, own, built, runs)
+    yield from _departures(measured, main_output(built.graph(measured.hot_graph).outputs))
     for index, unit in enumerate(measured.other_units):
         yield from _unit(f"other_units[{index}].", measured, unit, built, runs)
     units = [measured.unit, *(unit.unit for unit in measured.other_units)]
@@ -85,6 +87,21 @@ def _unit(at: str, measured: Measurements, unit: UnitMeasurements, built: Artifa
         yield from _graph(f"{at}graphs['{name}']", quality, (call.ordinary, call.hard), (samples, evidence.hard), built.graph(name).outputs)
     yield from _latencies(at, measured, unit.latency, runs)
     yield from _executions(at, unit.executions, built)
+
+
+def _departures(measured: Measurements, shown: TensorSpec) -> Iterator[str]:
+    if not has_departures(shown):
+        return
+    samples, hard = measured.evidence.samples.names(), measured.evidence.hard
+    for kind, rows, names in (("ordinary", measured.departures.ordinary, samples), ("hard", measured.departures.hard, hard)):
+        yield from _complete(f"departures.{kind}", [row.sample for row in rows], names)
+        for row in rows:
+            for field, low, high in (("ssim", -1, 1), ("tile_ssim", -1, 1), ("block", 0, 1), ("colour", 0, math.inf)):
+                value = getattr(row, field)
+                if not math.isnan(value) and not low - ROUNDING <= value <= high + ROUNDING:
+                    yield f"departures.{kind}['{row.sample}'].{field} is {value}, outside of {low} to {high}"
+            if row.tile_ssim > row.ssim + ROUNDING:
+                yield f"departures.{kind}['{row.sample}'].tile_ssim is {row.tile_ssim}, above the mean, {row.ssim}"
 
 
 def _graph(
@@ -138,7 +155,7 @@ def _score(at: str, score: Score, spec: TensorSpec) -> Iterator[str]:
 
 
 def _latencies(at: str, measured: Measurements, latencies: Sequence[Latency], runs: int) -> Iterator[str]:
-    if measured.evaluator:
+    if measured.evaluator or not (measured.evidence.baseline or latencies):
         return
     found, everywhere = [latency.graph for latency in latencies], len(measured.evidence.samples.names())
     if len(set(found)) != len(found):

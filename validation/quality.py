@@ -10,6 +10,7 @@ import numpy as np
 from ..calibration.samples import Sample
 from ..model.errors import ExecutionError, InstantStyleError, TargetUnavailableError
 from ..model.graph import Arrays, Graph, Model, Run, Size, TensorSpec, main_output
+from .departure import Departure, Departures, has_departures
 from .measurements import Quality, Score
 from .metrics import score
 from .reference import Reference
@@ -36,12 +37,13 @@ class Qualities:
 
     end_to_end: Quality
     graphs: tuple[tuple[str, Quality], ...]
+    departures: Departures
 
 
 def compare_all(
     model: Model,
     runs: Mapping[str, Run],
-    reference: Reference,
+    references: tuple[Reference, Reference],
     samples: Sequence[Sample],
     hard_samples: Sequence[Sample],
     tick: Callable[[str], None],
@@ -51,13 +53,17 @@ def compare_all(
 
     Args:
         runs: of the artifact's graphs, by name.
+        references: the reference, and the float network that the artifact was made of.
         tick: is told each sample's name when it has run.
         shown: the reference's output as the artifact's format carries it.
 
     Raises:
         ExecutionError: a graph crashed or returned other outputs than declared, or the scenario failed with them; names the sample.
     """
+    reference, own = references
+    spec = scenario_output(model)
     found: list[tuple[bool, str, Score]] = []
+    departures: list[tuple[bool, Future[Departure]]] = []
     with ThreadPoolExecutor(SCORING_THREADS) as pool:
         waiting: list[tuple[bool, str, Future[Score]]] = []
         for hard, sample in [(False, sample) for sample in samples] + [(True, sample) for sample in hard_samples]:
@@ -66,6 +72,10 @@ def compare_all(
             ]
             found += [(was_hard, where, future.result()) for was_hard, where, future in waiting]
             waiting = [(hard, item.where, pool.submit(_score, item)) for item in comparisons]
+            if has_departures(spec):
+                output = comparisons[0].output
+                wanted = shown(spec, own.of(sample).output)
+                departures.append((hard, pool.submit(Departure.of, sample.name, spec, wanted, output)))
             tick(sample.name)
         found += [(was_hard, where, future.result()) for was_hard, where, future in waiting]
 
@@ -73,7 +83,8 @@ def compare_all(
         ordinary, extreme = (tuple(entry for hard, where, entry in found if hard is kind and where == name) for kind in (False, True))
         return Quality(ordinary, extreme)
 
-    return Qualities(quality(END_TO_END), tuple((graph.name, quality(graph.name)) for graph in model.graphs))
+    apart = Departures(*(tuple(future.result() for hard, future in departures if hard is kind) for kind in (False, True)))
+    return Qualities(quality(END_TO_END), tuple((graph.name, quality(graph.name)) for graph in model.graphs), apart)
 
 
 def _comparisons(model: Model, sample: Sample, runs: Mapping[str, Run], reference: Reference) -> Iterator[Comparison]:

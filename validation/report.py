@@ -10,6 +10,8 @@ from rich.table import Table
 from ..export.disk import atomic_write
 from .bundle import Bundle, BundleArtifact
 from .checks import unjudged
+from .departure import COLUMNS as DEPARTURE_COLUMNS
+from .departure import departure_rows
 from .evidence import ENOUGH_SAMPLES
 from .gate import gate, shortcomings, undecided
 from .half_range import COLUMNS, half_rows
@@ -57,6 +59,13 @@ def markdown(bundle: Bundle) -> str:
     parts += _section(
         "Graphs", markdown_table(GRAPH_COLUMNS, (vars(row).values() for artifact in bundle.artifacts for row in graph_rows(artifact)))
     )
+    apart = (
+        row
+        for artifact in bundle.artifacts
+        if artifact.measurements is not None
+        for row in departure_rows(artifact.measurements, artifact.limits)
+    )
+    parts += _section("Beside its own float network", markdown_table(DEPARTURE_COLUMNS, apart))
     parts += _section("Headroom in float16", markdown_table(COLUMNS, half_rows(bundle.artifacts)))
     parts += _section("Compute units", markdown_table(UNIT_COLUMNS, (row for artifact in bundle.artifacts for row in unit_rows(artifact))))
     parts += _section("Hard samples", markdown_table(("Artifact", "Sample", "SSIM", "PSNR dB", "max abs"), _hard_rows(bundle.artifacts)))

@@ -12,7 +12,8 @@ def by_name() -> dict[str, dict[str, np.ndarray]]:
 def test_images_and_strengths_are_all_there() -> None:
     assert list(by_name()) == [
         *("flat black", "flat white", "noise", "checkerboard", "saturated primaries"),
-        *("alpha 0", "alpha 0.5", "alpha 1"),
+        *("dim", "bright", "low contrast", "over-exposed"),
+        *("alpha 0", "alpha 0.25", "alpha 0.5", "alpha 0.75", "alpha 1"),
     ]
 
 
@@ -28,7 +29,7 @@ def test_the_photo_is_hard_and_everything_else_ordinary() -> None:
     for name in ("flat black", "checkerboard"):
         np.testing.assert_array_equal(found[name]["style"], ordinary["style"])
         assert found[name]["alpha"].item() == 1
-    for name, value in (("alpha 0", 0), ("alpha 0.5", 0.5), ("alpha 1", 1)):
+    for name, value in (("alpha 0", 0), ("alpha 0.25", 0.25), ("alpha 0.5", 0.5), ("alpha 0.75", 0.75), ("alpha 1", 1)):
         np.testing.assert_array_equal(found[name]["photo"], ordinary["photo"])
         assert found[name]["alpha"].item() == value
 
@@ -45,6 +46,21 @@ def test_the_patterns() -> None:
     assert abs(noise.mean()) < 0.05 and abs(noise.std() - 2 / 12**0.5) < 0.02
 
 
+def test_the_photo_badly_exposed() -> None:
+    """In levels of 8 bits, as NumPy computes them from the photo's own."""
+    levels = (fakes.samples(1)[0].inputs["photo"].astype(np.float64) + 1) * 127.5
+    wanted = {
+        "dim": 0.12 * levels,
+        "bright": 255 - 0.3 * (255 - levels),
+        "low contrast": 127.5 + 0.1 * (levels - 127.5),
+        "over-exposed": np.minimum(2.5 * levels, 255),
+    }
+    for name, expected in wanted.items():
+        found = (by_name()[name]["photo"].astype(np.float64) + 1) * 127.5
+        assert np.abs(found - expected).max() <= 0.5 + 1e-4 and np.abs(found - np.rint(found)).max() < 1e-4
+    assert (by_name()["dim"]["photo"].max() + 1) * 127.5 < 32
+
+
 def test_noise_depends_on_the_seed_alone() -> None:
     ordinary = fakes.samples(1)[0]
     first, again, other = (hard_samples(fakes.model(), fakes.SIZE, ordinary, seed)[2].inputs["photo"] for seed in (0, 0, 1))
@@ -58,7 +74,7 @@ def test_a_model_without_scalars_gets_the_images_in_its_own_range() -> None:
     model = type(model)(model.name, model.graphs, model.scenario, (spec,), model.hot_graph)
     ordinary = type(fakes.samples(1)[0])("x", {"image": np.zeros((1, 1, 16, 16), np.float32)})
     found = {sample.name: sample.inputs["image"] for sample in hard_samples(model, (16, 16), ordinary)}
-    assert list(found) == ["flat black", "flat white", "noise", "checkerboard", "saturated primaries"]
+    assert list(found)[:5] == ["flat black", "flat white", "noise", "checkerboard", "saturated primaries"] and len(found) == 9
     assert found["flat white"].max() == 255 and found["flat black"].max() == 0 and found["checkerboard"].shape == (1, 1, 16, 16)
 
 

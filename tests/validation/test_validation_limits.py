@@ -3,11 +3,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from validation_fakes import HARD, SCORES, latency, measurements
+from validation_fakes import DEPARTURES, HARD, SCORES, latency, measurements
 
 from instantstyle.model.errors import InstantStyleError
 from instantstyle.targets.base import Precision
 from instantstyle.validation.checks import check
+from instantstyle.validation.departure import Departure, Departures
 from instantstyle.validation.limits import Limits, LimitTable, judge, merge
 from instantstyle.validation.measurements import GraphExecution, Measurements, Quality, Score
 
@@ -16,6 +17,9 @@ EVERY_LIMIT: dict[str, Any] = {
     "min_ssim_mean": 0.98,
     "min_ssim_worst": 0.97,
     "min_ssim_hard": 0.9,
+    "min_ssim_tile": 0.85,
+    "max_block": 0.05,
+    "max_colour": 1.5,
     "max_abs": 0.3,
     "max_abs_hard": 0.7,
     "max_bytes": 3_000_000,
@@ -23,6 +27,7 @@ EVERY_LIMIT: dict[str, Any] = {
     "min_over_ort_float": 2.4,
     "min_over_pytorch": 3.9,
     "max_p50_ms": 11.01,
+    "max_half_share": 0.5,
 }
 
 
@@ -43,6 +48,9 @@ TIGHTER = {
     "min_ssim_mean": 0.9805,
     "min_ssim_worst": 0.9713,
     "min_ssim_hard": 0.9001,
+    "min_ssim_tile": 0.8501,
+    "max_block": 0.0499,
+    "max_colour": 1.499,
     "max_abs": 0.2999,
     "max_abs_hard": 0.6999,
     "max_bytes": 2_999_999,
@@ -134,10 +142,16 @@ def test_nan_latency_never_meets_a_limit(limit: str) -> None:
 
 def test_what_was_not_measured_fails_where_a_limit_needs_it() -> None:
     empty = measurements(
-        precision=Precision.FLOAT32, end_to_end=Quality((), ()), graphs=(), latency=(), shipped_bytes=0, peak_memory_bytes=0
+        precision=Precision.FLOAT32,
+        end_to_end=Quality((), ()),
+        graphs=(),
+        latency=(),
+        shipped_bytes=0,
+        peak_memory_bytes=0,
+        departures=Departures(),
     )
     failures = judge(empty, Limits(**EVERY_LIMIT))
-    assert [failure.limit for failure in failures] == ["measured", *EVERY_LIMIT]
+    assert {failure.limit for failure in failures} == {"measured", *EVERY_LIMIT} - {"max_half_share"}
     assert all("was not measured" in failure.sentence and failure.measured is None for failure in failures)
 
 
@@ -150,7 +164,22 @@ def test_no_scores_fail_without_any_limit() -> None:
 def test_hard_samples_have_limits_of_their_own() -> None:
     assert failed(measurements(), min_ssim_worst=0.97, max_abs=0.3) == []
     failure, = judge(measurements(), Limits(min_ssim_hard=0.93))  # fmt: skip
-    assert failure.sentence == "android-int8-512x512: SSIM of the hard sample 'noise' 0.9000 is below 0.9300 by 0.0300"
+    assert failure.sentence == (
+        "android-int8-512x512: SSIM of a hard sample to its own float network in sample 'noise' 0.9000 is below 0.9300 by 0.0300"
+    )
+
+
+def test_hard_samples_are_compared_with_the_networks_own_float_self_and_not_with_the_reference() -> None:
+    """A pruned network may be far from the reference on noise, and its artifact is still faithful."""
+    assert failed(measurements(end_to_end=Quality(SCORES, (Score("noise", 0.2, 10.0, 1.9),)))) == []
+
+
+@pytest.mark.parametrize("limit", ["min_ssim_hard", "min_ssim_tile", "max_block", "max_colour"])
+def test_departures_that_are_missing_or_nan_never_pass(limit: str) -> None:
+    value = -1.0 if limit.startswith("min") else 1e9
+    assert limit in failed(measurements(departures=Departures()), **{limit: value})
+    broken = Departures(DEPARTURES.ordinary, (*DEPARTURES.hard, Departure("dim", NAN, NAN, NAN, NAN)))
+    assert limit in failed(measurements(departures=broken), **{limit: value})
 
 
 def test_int8_that_is_slower_than_float_fails_on_any_graph_without_a_limit() -> None:

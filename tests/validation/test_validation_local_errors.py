@@ -66,9 +66,9 @@ def test_a_picture_smaller_than_a_block_is_one_block() -> None:
 
 
 def test_colour_difference_is_scikit_images() -> None:
-    """Constant on blocks of 2x2, so that their mean changes nothing; two pairs of Sharma's table check scikit-image itself."""
+    """Constant on blocks of 4x4, so that their mean changes nothing; two pairs of Sharma's table check scikit-image itself."""
     generator = np.random.default_rng(2)
-    one, other = (np.kron(generator.random((3, 20, 30)), np.ones((1, 2, 2))) for _ in range(2))
+    one, other = (np.kron(generator.random((3, 20, 30)), np.ones((1, 4, 4))) for _ in range(2))
     expected = deltaE_ciede2000(rgb2lab(np.moveaxis(one, 0, -1)), rgb2lab(np.moveaxis(other, 0, -1))).mean()
     assert colour_difference(one * 255, other * 255, 0, 255) == pytest.approx(expected)
     assert deltaE_ciede2000(np.array([50.0, 2.6772, -79.7751]), np.array([50.0, 0.0, -82.7485])) == pytest.approx(2.0425, abs=1e-4)

@@ -60,7 +60,9 @@ def run_with(
 
     with Reference(model, fakes.SIZE) as reference:
         hard = hard_samples(model, fakes.SIZE, samples[0])
-        return measure(Task(model, fakes.SIZE, samples, hard, reference, ort_float, SETTINGS, fakes.SAMPLES, "a" * 64), built, report)
+        return measure(
+            Task(model, fakes.SIZE, samples, hard, reference, ort_float, SETTINGS, fakes.SAMPLES, "a" * 64, reference), built, report
+        )
 
 
 def expected_image(inputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -86,7 +88,7 @@ def test_quality_is_that_of_the_noise_that_was_added() -> None:
 def test_hard_samples_are_apart_and_named() -> None:
     found = run("noise")
     names = [score.sample for score in found.end_to_end.hard_scores]
-    assert names[:2] == ["flat black", "flat white"] and names[-3:] == ["alpha 0", "alpha 0.5", "alpha 1"] and len(names) == 8
+    assert names[:2] == ["flat black", "flat white"] and names[-2:] == ["alpha 0.75", "alpha 1"] and len(names) == 14
     assert [score.sample for score in dict(found.graphs)["painter"].hard_scores] == names
 
 
@@ -174,8 +176,8 @@ def test_pytorch_is_timed_with_the_same_threads_and_gets_its_own_back(monkeypatc
 def test_progress_reaches_its_total() -> None:
     notes: list[tuple[int, int, str]] = []
     run("", notes=notes)
-    assert [done for done, _, _ in notes] == list(range(1, 4 + 8 + 1 + 2 + 1))
-    assert {total for _, total, _ in notes} == {15}
+    assert [done for done, _, _ in notes] == list(range(1, 4 + 14 + 1 + 2 + 1))
+    assert {total for _, total, _ in notes} == {21}
     assert notes[0][2] == "p0 x s0" and notes[-2][2] == "latency of painter"
 
 
@@ -184,8 +186,8 @@ def test_nan_is_measured_and_judged_as_a_failure() -> None:
     assert not any(score.is_finite for score in found.end_to_end.scores + found.end_to_end.hard_scores)
     failures = {failure.limit: failure.sentence for failure in judge(found, Limits(min_ssim_mean=-1))}
     assert "min_ssim_mean" in failures
-    # 4 + 8 end to end, 4 + 8 of the painter alone
-    assert failures["finite"] == "fake-int8-32x48: NaN or Inf in 24 outputs, first end to end, sample 'p0 x s0'"
+    # 4 + 14 end to end, 4 + 14 of the painter alone
+    assert failures["finite"] == "fake-int8-32x48: NaN or Inf in 36 outputs, first end to end, sample 'p0 x s0'"
 
 
 @pytest.mark.parametrize(
@@ -232,5 +234,7 @@ def test_an_artifact_with_other_graphs_is_refused() -> None:
     refused = pytest.raises(ExecutionError, match="fake-int8-32x48 has the graphs painter; the model has encoder, painter")
     with Reference(model, fakes.SIZE) as reference, refused:
         measure(
-            Task(model, fakes.SIZE, sample, [], reference, built, SETTINGS, fakes.SAMPLES, "a" * 64), built, lambda done, total, note: None
+            Task(model, fakes.SIZE, sample, [], reference, built, SETTINGS, fakes.SAMPLES, "a" * 64, reference),
+            built,
+            lambda done, total, note: None,
         )

@@ -28,7 +28,7 @@ def cells(text: str, start: str) -> list[list[str]]:
 def test_markdown_has_every_number(tmp_path: Path) -> None:
     text = markdown(fakes.bundle_in(tmp_path))
     assert text.startswith("# tiny: passed, android\n\n- judged on 3 different samples; fewer than 8 say little\n")
-    artifact, encoder, painter, flat, noise = cells(text, NAME)
+    artifact, encoder, painter, *apart, flat, noise = cells(text, NAME)
     assert artifact == [
         *(NAME, "passed", "0.9804", "-", "0.9712", "b", "37.7", "10.0 (9.0 to 11.0)", "12.0", "100.0"),
         *("2.50x (2.40 to 2.60)", "4.00x (3.90 to 4.10)", "90", "3,000,000", "12/13"),
@@ -36,6 +36,12 @@ def test_markdown_has_every_number(tmp_path: Path) -> None:
     assert encoder[1:4] == ["encoder", "SNR 50.0 / 50.0 dB", "10.0 (9.0 to 11.0)"] and encoder[-1] == "5 of 5 on CPU"
     assert painter[1:3] == ["painter", "SSIM 0.9804 / 0.9712"] and painter[4:] == [
         *("25.0", "40.0", "2.50x (2.40 to 2.60)", "4.00x (3.90 to 4.10)", "30", "7 of 8 on CPU"),
+    ]
+    assert apart == [
+        [NAME, "SSIM of a hard sample", "0.9000", "0.6000", "noise"],
+        [NAME, "SSIM of a 64x64 tile", "0.8500", "0.3000", "b"],
+        [NAME, "mean difference of an 8x8 block", "0.0500", "0.2500", "b"],
+        [NAME, "mean colour difference", "1.50 CIEDE2000", "5.00 CIEDE2000", "b"],
     ]
     assert flat[1:] == ["flat black", "0.9500", "30.0", "0.5000"] and noise[1:] == ["noise", "0.9000", "28.0", "0.7000"]
     assert "- `painter.decoder.adain`: mean, sqrt (AdaIN statistics)" in text
@@ -88,8 +94,9 @@ def test_junit_has_a_case_for_each_limit(tmp_path: Path) -> None:
         **dict.fromkeys(("measured", "finite", "int8_executed"), "passed"),
         **dict.fromkeys(("int8_faster_than_float:encoder", "int8_faster_than_float:painter"), "passed"),
         **{"min_ssim_mean": "failure", "max_bytes": "passed"},
+        **dict.fromkeys(("min_ssim_hard", "min_ssim_tile", "max_block", "max_colour"), "passed"),
     }
-    assert suites[NAME].attrib == {"name": NAME, "tests": "7", "failures": "1", "skipped": "0"}
+    assert suites[NAME].attrib == {"name": NAME, "tests": "11", "failures": "1", "skipped": "0"}
     failure = suites[NAME].find("testcase[@name='min_ssim_mean']/failure")
     assert failure is not None and failure.attrib["message"] == f"{NAME}: SSIM mean 0.9804 is below 0.9900 by 0.0096"
     assert outcome(suites["gate"]) == {"android is required": "failure"}

@@ -16,6 +16,7 @@ from instantstyle.model.graph import Arrays, Graph, Model, Run, Size, TensorKind
 from instantstyle.targets.artifact import describe_all, describe_files, write_manifest
 from instantstyle.targets.base import Artifact, Availability, Execution, GraphArtifact, Precision, Runner, Target
 from instantstyle.validation.bundle import FORMAT, Bundle, Island, Library, ModelSource, RecipeSource
+from instantstyle.validation.departure import Departure, Departures
 from instantstyle.validation.entries import judged
 from instantstyle.validation.evidence import Evidence, GraphCalls, SampleImage, SampleSet
 from instantstyle.validation.limits import Limits
@@ -161,6 +162,12 @@ CALLS = (GraphCalls("encoder", len(SCORES), 0), GraphCalls("painter", len(SCORES
 EVIDENCE = Evidence((), (), "a" * 64, SAMPLES, tuple(score.sample for score in HARD), CALLS)
 
 
+DEPARTURES = Departures(
+    (Departure("a", 0.99, 0.95, 0.02, 0.5), Departure("b", 0.98, 0.85, 0.05, 1.5), Departure("c", 0.985, 0.9, 0.03, 1.0)),
+    (Departure("flat black", 0.95, 0.93, 0.01, 0.6), Departure("noise", 0.90, 0.87, 0.04, 0.9)),
+)
+
+
 def measurements(**changes) -> Measurements:
     """Of ``android-int8-512x512``, which passes without limits: SSIM mean 0.9804, worst 0.9712 (b), hard 0.90 (noise)."""
     vectors = tuple(Score(score.sample, None, 50.0, 0.01) for score in SCORES)
@@ -176,6 +183,7 @@ def measurements(**changes) -> Measurements:
         shipped_bytes=3_000_000,
         machine=MACHINE,
         evidence=EVIDENCE,
+        departures=DEPARTURES,
     )
     return replace(good, **changes)
 
