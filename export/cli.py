@@ -340,12 +340,15 @@ def evaluate(
     artworks: Annotated[list[str] | None, typer.Option("--artworks", help="The same for artworks.")] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads. Default: all.")] = None,
     sweep_every: Annotated[int, typer.Option("--sweep-every", min=1, help="Paint every n-th pair at every alpha, others at 1.")] = 1,
+    beside: Annotated[Path | None, typer.Option("--beside", help="Another checkpoint: how alike the two paint at 512x512.")] = None,
+    page: Annotated[Path | None, typer.Option("--page", help="A folder for an HTML page and a grid of pictures.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure how well a checkpoint stylises, beside its teacher; by default on samples/validation."""
-    from ..training.report import EvaluateOptions, report
+    from ..training.evaluation.report import EvaluateOptions, report
 
-    report(EvaluateOptions(checkpoint, recipe, tuple(photos or ()), tuple(artworks or ()), threads, sweep_every, as_json))
+    images = (tuple(photos or ()), tuple(artworks or ()))
+    report(EvaluateOptions(checkpoint, recipe, *images, threads, sweep_every, as_json, beside, page))
 
 
 @calibration_app.command("export")

@@ -7,7 +7,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..calibration.draws import SampleDraws
-from ..calibration.holdout import names_below, split
+from ..calibration.holdout import contents_listed, names_below, split
 from ..calibration.imageset import ImageSet
 from ..calibration.samples import Sample, make_samples
 from ..model.checkpoint import read_tensors
@@ -132,10 +132,11 @@ def _lessons(source: Source) -> tuple[ImageSet, ...]:
 def _held_in(source: Source, images: ImageSetSettings) -> tuple[ImageSet, ...]:
     """The images that recovery may see."""
     settings, base = source.recipe.prune.recover, source.recipe.base
-    held_out, names = settings.held_out, names_below(settings.held_out.names_of)
+    held_out = settings.held_out
+    names, contents = names_below(held_out.names_of), contents_listed(held_out.contents)
     sets = []
     for patterns, every in zip(images.patterns(), (held_out.photo_every, held_out.artwork_every), strict=False):
-        files = split(patterns, base, every, names)
+        files = split(patterns, base, every, names, contents)
         if not files.training:
             raise ImageError(
                 f"{source.recipe.path}: prune.recover.images: of {', '.join(patterns)} {len(files.held_out)} are held out and "

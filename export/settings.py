@@ -132,11 +132,13 @@ class HeldOutSettings(Section):
     Attributes:
         photo_every, artwork_every: every n-th by the files' names, whatever folders they are in; 0 for none.
         names_of: those that share a name with a file below this folder.
+        contents: those whose SHA-256 sum this file lists, whatever they are called and wherever they are.
     """
 
     photo_every: Annotated[int, Field(ge=0)] = 10
     artwork_every: Annotated[int, Field(ge=0)] = 7
     names_of: RecipePath | None = None
+    contents: RecipePath | None = None
 
 
 Steps = Annotated[int, Field(ge=0)]

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .content_encoder import EXPANSION, ContentEncoder
-from .decoder import Decoder, DecoderWidths
+from .content_encoder import EXPANSION, ContentEncoder, Padding
+from .decoder import Decoder, DecoderDepths, DecoderWidths
 from .style_encoder import HeadCounts, StyleEncoder
 
 SIZE_MULTIPLE = 8
@@ -15,7 +15,15 @@ STYLE_SIZE = 512
 
 
 class NetworkConfig(NamedTuple):
-    """Every width of the network. The defaults are the 12 M parameter reference."""
+    """Every width and depth of the network.
+
+    A default is what a checkpoint means that does not name the field: it never changes. ``CONFIGS`` has the networks by name.
+
+    Attributes:
+        content_depths: blocks of the content encoder's two layers; (3, 4) in ResNet-50.
+        decoder_depths: styled blocks and more, see ``DecoderDepths``.
+        padding_mode: of the stylizer's convolutions: "zeros" or "replicate".
+    """
 
     style_dim: int = 256
     style_stem: tuple[int, int, int, int] = (32, 64, 128, 256)
@@ -24,6 +32,22 @@ class NetworkConfig(NamedTuple):
     content_stem: int = 64
     content_widths: tuple[int, int] = (64, 128)
     decoder_widths: DecoderWidths = DecoderWidths(eighth=256, quarter=128, half=48)
+    content_depths: tuple[int, int] = (3, 4)
+    decoder_depths: DecoderDepths = DecoderDepths()
+    padding_mode: Padding = "zeros"
+
+
+# Both have 12 M parameters and at most 20 GMACs at 512x512. The second has fewer blocks that see no style and more that do, and paints
+# on the photo rather than from nothing.
+CONFIGS = {
+    "reference": NetworkConfig(),
+    "painting": NetworkConfig(
+        decoder_widths=DecoderWidths(eighth=160, quarter=80, half=48),
+        content_depths=(2, 2),
+        decoder_depths=DecoderDepths(eighth=2, quarter=3, mapping=1024, gated=True, epsilon=0.01),
+        padding_mode="replicate",
+    ),
+}
 
 
 class Stylizer(nn.Module):
@@ -32,8 +56,9 @@ class Stylizer(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         quarter, eighth = (width * EXPANSION for width in config.content_widths)
-        self.content_encoder = ContentEncoder(config.content_stem, config.content_widths)
-        self.decoder = Decoder((config.content_stem, quarter, eighth), config.decoder_widths, config.style_dim)
+        self.content_encoder = ContentEncoder(config.content_stem, config.content_widths, config.content_depths, config.padding_mode)
+        content = (config.content_stem, quarter, eighth)
+        self.decoder = Decoder(content, config.decoder_widths, config.style_dim, config.decoder_depths, config.padding_mode)
 
     def forward(self, photo: Tensor, code: Tensor, alpha: Tensor) -> Tensor:
         """(N, 3, H, W) in [-1, 1] with H and W multiples of 8, (N, style_dim), (N, 1) in [0, 1] -> (N, 3, H, W) in [-1, 1]."""
@@ -45,7 +70,7 @@ class InstantStyle(nn.Module):
 
     def __init__(self, config: NetworkConfig | None = None) -> None:
         super().__init__()
-        self.config = config or NetworkConfig()
+        self.config = config or CONFIGS["reference"]
         self.style_encoder = StyleEncoder(self.config.style_stem, self.config.style_heads, self.config.head_dim, self.config.style_dim)
         self.stylizer = Stylizer(self.config)
 

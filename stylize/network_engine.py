@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..calibration.images import to_array
 from ..export.fingerprint import file_sha256
-from ..model.adain import EPSILON, STATISTICS_STRIDE, AdaIN
+from ..model.adain import STATISTICS_STRIDE, AdaIN
 from ..model.checkpoint import load_checkpoint
 from ..model.network import SIZE_MULTIPLE, STYLE_SIZE, InstantStyle
 from .engine import Engine, Say, pad
@@ -55,7 +55,7 @@ class WholePhotoAdaIN(nn.Module):
     def finish(self) -> None:
         """All tiles were seen: sums become mean and deviation, each (1, C, 1, 1)."""
         mean = self.sum / self.count
-        deviation = (self.squares / self.count - mean.square() + EPSILON).sqrt()
+        deviation = (self.squares / self.count - mean.square() + self.adain.epsilon).sqrt()
         self.statistics = (mean.float(), deviation.float())
 
     def forward(self, features: Tensor, code: Tensor, alpha: Tensor) -> Tensor:

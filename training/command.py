@@ -10,9 +10,9 @@ from ..calibration.holdout import Split
 from ..export.disk import check_output
 from ..export.progress import Display, make_display
 from ..export.recipe_errors import suggestion
-from ..model.checkpoint import load_checkpoint, save_checkpoint
+from ..model.checkpoint import load_checkpoint, load_tensors, save_checkpoint
 from ..model.errors import RecipeError
-from ..model.network import InstantStyle
+from ..model.network import CONFIGS, InstantStyle
 from ..model.pretrained import load_content_weights
 from .images import split_data
 from .journal import Journal, picture_grid
@@ -89,9 +89,28 @@ def _with_options(recipe: TrainingRecipe, options: TrainOptions) -> TrainingReci
 
 
 def _network(recipe: TrainingRecipe) -> InstantStyle:
-    network = load_checkpoint(recipe.start) if recipe.start else InstantStyle()
+    network = start_network(recipe)
     if recipe.content_weights:
         load_content_weights(network.stylizer.content_encoder, recipe.content_weights)
+    return network
+
+
+def start_network(recipe: TrainingRecipe) -> InstantStyle:
+    """The network with the weights that the recipe starts from.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be used, or has not what its modules are to give.
+    """
+    if recipe.start is None:
+        return InstantStyle(CONFIGS[recipe.network])
+    source = load_checkpoint(recipe.start)
+    if not recipe.start_modules:
+        return source
+    network = InstantStyle(CONFIGS[recipe.network])
+    for path in recipe.start_modules:
+        module, found = network.get_submodule(path), source.get_submodule(path).state_dict()
+        # A module of fewer blocks takes those that it has.
+        load_tensors(module, {name: found[name] for name in module.state_dict() if name in found}, recipe.start)
     return network
 
 
@@ -124,7 +143,9 @@ def _run(recipe: TrainingRecipe, display: Display) -> InstantStyle:
                 report(trainer.done_steps, trainer.total_steps, f"{trainer.stage.name}: {told}, {row['samples_per_s']:.1f} samples/s")
 
         def after_save() -> None:
-            journal.picture(trainer.done_steps, picture_grid(trainer.averaged(), photos.held_out, artworks.held_out), folder)
+            save_checkpoint(trainer.averaged(), folder / f"{recipe.name}.safetensors", half=True)
+            if trainer.done_steps // recipe.run.checkpoint_every % recipe.run.pictures_every == 0 or trainer.finished:
+                journal.picture(trainer.done_steps, picture_grid(trainer.averaged(), photos.held_out, artworks.held_out), folder)
 
         trainer.run(after_step, after_save)
     journal.close()

@@ -7,7 +7,7 @@ import torch
 from PIL import Image, ImageEnhance
 from torch import Tensor
 
-from ..calibration.holdout import Split, names_below, split
+from ..calibration.holdout import Split, contents_listed, names_below, split
 from ..calibration.images import load_image
 from ..model.errors import ImageError
 from .recipe import DataSettings
@@ -19,9 +19,9 @@ def split_data(data: DataSettings, base: Path) -> tuple[Split, Split]:
     Raises:
         ImageError: a pattern matches nothing, or fewer than two of either are left to train with.
     """
-    names = names_below(data.held_out.names_of)
-    photos = split(data.photos, base, data.held_out.photo_every, names)
-    artworks = split(data.artworks, base, data.held_out.artwork_every, names)
+    names, contents = names_below(data.held_out.names_of), contents_listed(data.held_out.contents)
+    photos = split(data.photos, base, data.held_out.photo_every, names, contents)
+    artworks = split(data.artworks, base, data.held_out.artwork_every, names, contents)
     for what, images in (("photos", photos), ("artworks", artworks)):
         if len(images.training) < 2:
             raise ImageError(

@@ -4,8 +4,10 @@ import itertools
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,12 +18,18 @@ from ..export.fingerprint import file_sha256
 from ..model.files import write_atomically
 from .images import load_square, recolour, to_tensor
 from .recipe import DataSettings
+from .rows import FLUSH_EVERY, Rows
 from .sizes import CONTENT_SIZE, STYLE_SIZE
+from .sky import sky
+
+if TYPE_CHECKING:
+    from .teacher import Teacher
 
 SEED = 0
 VECTOR = 100
-FLUSH_EVERY = 100
 PLAN = {"crops_per_photo", "variants_per_artwork", "photo_styles", "pairs_per_style", "painted_styles"}
+# In the fingerprint only where it is used: older caches were made without.
+LATER_PLAN = {"skies"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class PairCache:
     contents: np.ndarray  # (C, 384, 384, 3) uint8
     styles: np.ndarray  # (S, 512, 512, 3) uint8
     vectors: np.ndarray  # (S + K, 100) float32, the teacher's style vectors
-    targets: np.ndarray  # (P, 384, 384, 3) uint8
+    targets: Rows  # (P, 384, 384, 3) uint8
     content_of: np.ndarray  # (P,) int64
     style_of: np.ndarray  # (P,) int64
     painted: np.ndarray  # (K,) int64
@@ -55,13 +63,6 @@ class PairCache:
             return to_tensor(self.styles[index : index + 1])
         picture = to_tensor(self.targets[self.painted[index - len(self.styles)]][None])
         return functional.interpolate(picture, (STYLE_SIZE, STYLE_SIZE), mode="bicubic", antialias=True).clamp(-1, 1)
-
-    @classmethod
-    def load(cls, folder: Path, painted_every: int) -> "PairCache":
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("contents", "styles", "targets", "vectors")}
-        content_of, style_of = np.load(folder / "pairs.npy").T
-        painted = np.arange(0, len(style_of), painted_every) if painted_every else np.arange(0)
-        return cls(folder, **arrays, content_of=content_of, style_of=style_of, painted=painted)
 
 
 Say = Callable[[str, int, int], None]
@@ -90,27 +91,34 @@ def fill(
 def fingerprint(photos: Iterable[Path], artworks: Iterable[Path], data: DataSettings) -> str:
     """Twelve hexadecimal digits that change with the files, their order and the settings of the pairs."""
     files = [file_sha256(path) for path in itertools.chain(photos, artworks)]
-    return sha256(json.dumps([files, data.model_dump(include=PLAN)]).encode()).hexdigest()[:12]
+    plan = data.model_dump(include=PLAN) | {name: value for name, value in data.model_dump(include=LATER_PLAN).items() if value}
+    return sha256(json.dumps([files, plan]).encode()).hexdigest()[:12]
 
 
 def build_pairs(photos: list[Path], artworks: list[Path], folder: Path, data: DataSettings, say: Say) -> PairCache:
     """Runs the teacher over photo x style pairs and caches them in ``folder``.
 
-    A killed run continues where it stopped; a complete cache of the same files and settings is used as it is.
+    A killed run continues where it stopped; a complete cache of the same files and settings is used as it is, without the teacher.
     """
     folder = folder / fingerprint(photos, artworks, data)
-    if (folder / "pairs.npy").exists():
-        return PairCache.load(folder, data.painted_styles)
-    from .teacher import Teacher  # the training extra
-
     folder.mkdir(parents=True, exist_ok=True)
-    teacher = Teacher()
+
+    @cache
+    def teacher() -> "Teacher":
+        from .teacher import Teacher  # the training extra
+
+        return Teacher(torch.get_num_threads())
 
     def random(*key: int) -> np.random.Generator:
         return np.random.default_rng((SEED, *key))
 
+    crops = len(photos) * data.crops_per_photo
+
     def content(index: int) -> np.ndarray:
-        return load_square(photos[index // data.crops_per_photo], CONTENT_SIZE, random(0, index))
+        generator = random(0, index)
+        if index < crops:
+            return load_square(photos[index // data.crops_per_photo], CONTENT_SIZE, generator)
+        return sky(load_square(photos[generator.integers(len(photos))], CONTENT_SIZE, generator), generator)
 
     photo_styles = photos[:: data.photo_styles] if data.photo_styles else []
     variants = [(path, variant) for path in artworks for variant in range(data.variants_per_artwork)]
@@ -124,26 +132,24 @@ def build_pairs(photos: list[Path], artworks: list[Path], folder: Path, data: Da
         pixels = load_square(path, STYLE_SIZE, generator, smallest=0.5)
         return recolour(pixels, generator) if generator.random() < 0.8 else pixels
 
-    contents = fill(folder / "contents.npy", (len(photos) * data.crops_per_photo, CONTENT_SIZE, CONTENT_SIZE, 3), np.uint8, content, say)
+    contents = fill(folder / "contents.npy", (crops + data.skies, CONTENT_SIZE, CONTENT_SIZE, 3), np.uint8, content, say)
     styles = fill(folder / "styles.npy", (len(variants), STYLE_SIZE, STYLE_SIZE, 3), np.uint8, style, say)
-    own = fill(folder / "style_vectors.npy", (len(styles), VECTOR), np.float32, lambda index: teacher.style_vector(styles[index])[0], say)
+    own = fill(folder / "style_vectors.npy", (len(styles), VECTOR), np.float32, lambda index: teacher().style_vector(styles[index])[0], say)
     style_of = np.repeat(np.arange(len(variants)), data.pairs_per_style)
     content_of = random(2).integers(len(contents), size=len(style_of))
 
     def target(index: int) -> np.ndarray:
-        return teacher.stylize(contents[content_of[index]], own[style_of[index]][None])
+        return teacher().stylize(contents[content_of[index]], own[style_of[index]][None])
 
-    targets = fill(folder / "targets.npy", (len(style_of), CONTENT_SIZE, CONTENT_SIZE, 3), np.uint8, target, say)
-    painted = range(0, len(targets), data.painted_styles) if data.painted_styles else range(0)
+    targets = Rows(folder / "targets.npy", (len(style_of), CONTENT_SIZE, CONTENT_SIZE, 3), np.uint8, target)
+    if not data.lazy:
+        targets.make_all(lambda done, total: say("targets", done, total))
+    painted = np.arange(0, len(targets), data.painted_styles) if data.painted_styles else np.arange(0)
     of_painted = fill(
         folder / "painted_vectors.npy",
         (len(painted), VECTOR),
         np.float32,
-        lambda index: teacher.style_vector(targets[painted[index]])[0],
+        lambda index: teacher().style_vector(targets[painted[index]])[0],
         say,
     )
-    np.save(folder / "vectors.npy", np.concatenate((own, of_painted)))
-    temporary = folder / "pairs.tmp.npy"
-    np.save(temporary, np.stack((content_of, style_of), axis=1))
-    temporary.replace(folder / "pairs.npy")
-    return PairCache.load(folder, data.painted_styles)
+    return PairCache(folder, contents, styles, np.concatenate((own, of_painted)), targets, content_of, style_of, painted)

@@ -26,6 +26,9 @@ class DataSettings(Section):
         photo_styles: every n-th photo serves as a style as well; 0 for none.
         pairs_per_style: photos that the teacher paints in each style.
         painted_styles: every n-th picture of the teacher is a style image for the style encoder to learn from; 0 for none.
+        skies: contents besides the photos' crops: smooth gradients over the lower part of a photo, which no compression has touched.
+        lazy: the teacher paints a pair when it is first drawn rather than all of them before the first step.
+        margin: pixels at the border of the teacher's pictures that are not learnt from: there it sees beyond the photo.
     """
 
     photos: Patterns
@@ -36,14 +39,30 @@ class DataSettings(Section):
     photo_styles: Annotated[int, Field(ge=0)] = 1
     pairs_per_style: Annotated[int, Field(ge=1)] = 4
     painted_styles: Annotated[int, Field(ge=0)] = 4
+    skies: Annotated[int, Field(ge=0)] = 0
+    lazy: bool = False
+    margin: Annotated[int, Field(ge=0, le=CONTENT_SIZE // 4)] = 0
 
 
 class LossWeights(Section):
-    """Factors on the losses: ``l1`` and ``perceptual`` compare with the teacher's picture, ``style`` with the artwork's VGG statistics,
-    ``rise`` the style distances at successive alphas, and ``code`` the style encoder's code with the target code of the artwork."""
+    """Factors on the losses.
+
+    Attributes:
+        l1, perceptual: distance to the teacher's picture, of pixels and of VGG features.
+        gram, octaves: distance to its texture, see ``training/texture.py``.
+        consistency: of a photo and its damaged twin. Every second photo of a batch is then the damaged one before, in the same style.
+        adversarial: of a critic that learns to tell the pictures from the teacher's, see ``training/critic.py``.
+        style: distance to the artwork's VGG statistics.
+        rise: of style distances at successive alphas.
+        code: distance of the style encoder's code to the target code of the artwork.
+    """
 
     l1: Annotated[float, Field(ge=0)] = 1.0
     perceptual: Annotated[float, Field(ge=0)] = 0.0
+    gram: Annotated[float, Field(ge=0)] = 0.0
+    octaves: Annotated[float, Field(ge=0)] = 0.0
+    consistency: Annotated[float, Field(ge=0)] = 0.0
+    adversarial: Annotated[float, Field(ge=0)] = 0.0
     style: Annotated[float, Field(ge=0)] = 0.0
     rise: Annotated[float, Field(ge=0)] = 0.0
     code: Annotated[float, Field(ge=0)] = 0.0
@@ -60,8 +79,10 @@ class Stage(Section):
         learning_rate: peak of Adam's.
         warmup: share of the stage over which the rate rises from 0.
         schedule: after that: ``constant``, or ``cosine`` down to 2%.
+        critic_rate: learning rate of the critic, of the first stage that has one.
         clip: largest norm of the gradient; 0 for no limit.
         perceptual_share: share of a batch that the VGG losses look at.
+        damage: share of a batch whose photos are damaged (see ``training/damage.py``), while the target stays that of the clean photo.
         partial_alpha: share of a batch that is trained with an alpha below 1, towards that mixture of photo and target.
         sweep: paint every photo at alpha 0, 0.25, 0.5, 0.75 and 1 instead. The first should give the photo and the last the target; the
             ``rise`` loss holds those between, since mixtures of photo and target do not come closer to the artwork step by step.
@@ -79,9 +100,11 @@ class Stage(Section):
     learning_rate: Positive = 1e-4
     warmup: Share = 0.05
     schedule: Literal["constant", "cosine"] = "constant"
+    critic_rate: Positive = 2e-4
     clip: Annotated[float, Field(ge=0)] = 0.0
     losses: LossWeights = LossWeights()
     perceptual_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    damage: Share = 0.0
     partial_alpha: Share = 0.3
     sweep: bool = False
     codes: Literal["encoder", "target"] = "encoder"
@@ -94,6 +117,8 @@ class Stage(Section):
             raise ValueError("a stage needs either epochs or steps")
         if self.batch % self.photos_per_style:
             raise ValueError(f"batch {self.batch} is no multiple of photos_per_style {self.photos_per_style}")
+        if self.losses.consistency and (self.photos_per_style % 2 or self.sweep):
+            raise ValueError("the loss 'consistency' compares twins of one style: it needs an even photos_per_style, and no sweep")
         return self
 
     @model_validator(mode="after")
@@ -105,12 +130,18 @@ class Stage(Section):
     @property
     def needs_vgg(self) -> bool:
         """Whether a loss looks at VGG features or statistics."""
-        return max(self.losses.perceptual, self.losses.style, self.losses.rise, self.losses.code) > 0
+        return max(self.losses.perceptual, self.losses.gram) > 0 or self.needs_statistics
+
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether a loss wants the VGG statistics of the artworks."""
+        return max(self.losses.style, self.losses.rise, self.losses.code) > 0 or self.codes == "target"
 
     @property
     def draws(self) -> bool:
         """Whether the stylizer runs at all; without it only the style encoder learns."""
-        return max(self.losses.l1, self.losses.perceptual, self.losses.style, self.losses.rise) > 0
+        losses = self.losses
+        return max(losses.l1, losses.perceptual, losses.gram, losses.octaves, losses.adversarial, losses.style, losses.rise) > 0
 
 
 class RunSettings(Section):
@@ -119,6 +150,7 @@ class RunSettings(Section):
     Attributes:
         folder: state, metrics and pictures of the run, and the teacher's pairs.
         checkpoint_every: steps between two checkpoints; a killed run loses at most these.
+        pictures_every: checkpoints between two grids of pictures.
         ema: decay of the moving average of the weights, which is what is shipped.
         precision: ``bfloat16`` computes under autocast, weights stay float32; ``auto`` does so where the device is fast at it.
         device: ``auto`` takes a GPU if there is one.
@@ -127,6 +159,7 @@ class RunSettings(Section):
 
     folder: RecipePath
     checkpoint_every: Annotated[int, Field(ge=1)] = 200
+    pictures_every: Annotated[int, Field(ge=1)] = 1
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.998
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -138,17 +171,28 @@ class TrainingRecipe(Section):
     """A whole training recipe.
 
     Attributes:
+        network: which one is trained, of ``CONFIGS`` in ``model/network.py``, unless a whole checkpoint says so itself.
         start: checkpoint to start from; without it the weights are random.
+        start_modules: the modules that are taken from there, so that it may be of another network; without any it is taken whole.
         content_weights: torchvision's ResNet-50 weights for the content encoder.
     """
 
     path: Path
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    network: Literal["reference", "painting"] = "reference"
     start: RecipePath | None = None
+    start_modules: tuple[str, ...] = ()
     content_weights: RecipePath | None = None
     data: DataSettings
     run: RunSettings
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _crops(self) -> Self:
+        for stage in self.stages:
+            if stage.crop > CONTENT_SIZE - 2 * self.data.margin:
+                raise ValueError(f"stage '{stage.name}': crop {stage.crop} is more than margin {self.data.margin} leaves of {CONTENT_SIZE}")
+        return self
 
 
 def load_training_recipe(path: Path, photos: tuple[str, ...] = (), artworks: tuple[str, ...] = ()) -> TrainingRecipe:

@@ -13,6 +13,7 @@ from ..model.finite import not_finite
 from .recipe import TrainingRecipe
 
 STATE = "state.pt"
+LENGTH = ("epochs", "steps", "warmup")
 
 
 def save_state(folder: Path, recipe: TrainingRecipe, state: dict[str, Any]) -> None:
@@ -54,5 +55,10 @@ def _settings(recipe: TrainingRecipe, stage: int) -> dict[str, Any]:
     """What must not change under a run: seed, precision and the stages up to the one at hand. Later stages may."""
     flat: dict[str, Any] = {"run.seed": recipe.run.seed, "run.precision": recipe.run.precision, "run.ema": recipe.run.ema}
     for index, settings in enumerate(recipe.stages[: stage + 1]):
-        flat |= {f"stages[{index}].{name}": value for name, value in settings.model_dump(mode="json").items()}
+        # Without what is left at its default, so that a setting which a later version adds does not end the run.
+        dumped = settings.model_dump(mode="json", exclude_defaults=True)
+        if index == stage and settings.schedule == "constant":
+            # Nothing that was done depends on when it is to end, so that a stage can be made longer, or shorter and followed by the next.
+            dumped = {name: value for name, value in dumped.items() if name not in LENGTH}
+        flat |= {f"stages[{index}].{name}": value for name, value in dumped.items()}
     return flat

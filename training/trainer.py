@@ -3,7 +3,6 @@
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,14 @@ from ..model.finite import FiniteSteps, require_finite
 from ..model.network import InstantStyle
 from ..model.precision import working_dtype
 from .codes import target_codes
+from .critic import Critic
+from .damage import damage
 from .images import to_tensor
-from .losses import relative_distance, relative_distances, rise
-from .pairs import PairCache, Say, fill
+from .pairs import PairCache, Say
 from .perceptual import STATISTICS, PerceptualNetwork, style_statistics
+from .picture_losses import Batch, PictureLosses
 from .recipe import Stage, TrainingRecipe
+from .rows import Rows
 from .sizes import ALPHAS, CONTENT_SIZE
 from .state import load_state, save_state
 
@@ -41,24 +43,6 @@ def rate_at(progress: float, stage: Stage) -> float:
 def steps_of(stage: Stage, pairs: int) -> int:
     """Optimiser steps of a stage."""
     return stage.steps or max(1, round((stage.epochs or 0) * pairs / stage.batch))
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One step's data.
-
-    Attributes:
-        photo, target: (N, 3, crop, crop) in [-1, 1]; empty where the stage draws nothing.
-        alpha: (N, A) in [0, 1]: every photo is painted at A alphas.
-        styles: (N / photos_per_style,) rows of the cache's styles.
-        flip: whether photos and style images are mirrored.
-    """
-
-    photo: Tensor
-    target: Tensor
-    alpha: Tensor
-    styles: np.ndarray
-    flip: bool
 
 
 class Trainer:
@@ -82,15 +66,14 @@ class Trainer:
         self.average = {name: value.detach().clone() for name, value in network.state_dict().items()}
         self.perceptual = PerceptualNetwork(self.device) if any(stage.needs_vgg for stage in recipe.stages) else None
         self.statistics = self._statistics_of_styles()
-        self.target_codes: Tensor | None = None
-        if self._needs_target_codes:
-            assert self.statistics is not None
-            self.target_codes = target_codes(cache.vectors, self.statistics.numpy(), network.config.style_dim).to(self.device)
+        self.target_codes = self._target_codes()
+        self.critic = self._new_critic()
+        self.picture_losses = PictureLosses(self.perceptual, self.statistics, self.critic)
         self.pairs_of_style = [np.flatnonzero(cache.style_of == index) for index in range(len(cache.styles))]
         self.stage_index, self.step = 0, 0
         self.optimizer: torch.optim.Adam | None = None
         self.guard = FiniteSteps(f"{recipe.path}", 'lower learning_rate of the stage, give it a clip, or set run.precision = "float32"')
-        self.codes: Tensor | None = None
+        self.codes: Rows | None = None
         self._enter_stage()
         self._resume()
 
@@ -98,10 +81,6 @@ class Trainer:
     def stage(self) -> Stage:
         """The stage at hand."""
         return self.recipe.stages[self.stage_index]
-
-    @property
-    def _needs_target_codes(self) -> bool:
-        return any(stage.losses.code or stage.codes == "target" for stage in self.recipe.stages)
 
     @property
     def stage_steps(self) -> int:
@@ -132,39 +111,44 @@ class Trainer:
 
     # Preparation
 
-    @torch.no_grad()
-    def _statistics_of_styles(self) -> Tensor | None:
-        """VGG means and deviations (S + K, STATISTICS) of every style image, at the photos' size: a texture's statistics depend on it.
+    def _new_critic(self) -> Critic | None:
+        rates = [stage.critic_rate for stage in self.recipe.stages if stage.losses.adversarial]
+        return Critic(self.network.config.style_dim, rates[0], self.device) if rates else None
 
-        Those of the K painted ones, which only target codes need, are left out where no stage does.
-        """
-        if self.perceptual is None:
+    def _statistics_of_styles(self) -> Rows | None:
+        """VGG means and deviations (S + K, STATISTICS) of every style image, at the photos' size: a texture's statistics depend on it."""
+        perceptual = self.perceptual
+        if perceptual is None or not any(stage.needs_statistics for stage in self.recipe.stages):
             return None
-        perceptual, count = self.perceptual, self.cache.style_count if self._needs_target_codes else len(self.cache.styles)
 
+        @torch.no_grad()
         def row(index: int) -> np.ndarray:
             image = self.cache.style_images(np.array([index])).to(self.device)
             image = functional.interpolate(image, (CONTENT_SIZE, CONTENT_SIZE), mode="bilinear", antialias=True)
             return torch.cat(style_statistics(perceptual(image)), dim=1)[0].cpu().numpy()
 
-        path = self.cache.folder / "statistics.npy"
-        return torch.from_numpy(np.array(fill(path, (self.cache.style_count, STATISTICS), np.float32, row, self.say, count)))
+        return Rows(self.cache.folder / "statistics.npy", (self.cache.style_count, STATISTICS), np.float32, row)
 
-    @torch.no_grad()
-    def _codes_of_styles(self) -> Tensor:
-        """Codes (S, style_dim) of every style image, for a stage that does not train the style encoder."""
+    def _target_codes(self) -> Tensor | None:
+        """Target codes of all style images, where a stage wants them."""
+        if self.statistics is None or not any(stage.losses.code or stage.codes == "target" for stage in self.recipe.stages):
+            return None
+        self.statistics.make_all(lambda done, total: self.say("statistics", done, total))
+        return target_codes(self.cache.vectors, self.statistics.array, self.network.config.style_dim).to(self.device)
 
+    def _codes_of_styles(self) -> Rows:
+        """Codes (S, style_dim) of the style images, for a stage that does not train the style encoder."""
+
+        @torch.no_grad()
         def row(index: int) -> np.ndarray:
             image = self.cache.style_images(np.array([index])).to(self.device)
             return self.network.style_encoder(image)[0].float().cpu().numpy()
 
-        self.network.eval()
         # By what they are made of: a run that starts again may start from another encoder.
         encoder = b"".join(value.cpu().numpy().tobytes() for value in self.network.style_encoder.state_dict().values())
         made_of = hashlib.sha256(encoder + self.cache.folder.name.encode()).hexdigest()[:12]
         path = self.folder / f"codes-{self.stage_index}-{made_of}.npy"
-        codes = fill(path, (len(self.cache.styles), self.network.config.style_dim), np.float32, row, self.say)
-        return torch.from_numpy(np.array(codes)).to(self.device)
+        return Rows(path, (len(self.cache.styles), self.network.config.style_dim), np.float32, row)
 
     def _enter_stage(self) -> None:
         """Starts from the moving average of what was before, with a new optimiser."""
@@ -177,15 +161,16 @@ class Trainer:
         self.optimizer = torch.optim.Adam(self.parameters, lr=stage.learning_rate, betas=(0.9, 0.99))
         self.codes = None
 
-    def _fixed_codes(self) -> Tensor | None:
-        """The stage's codes where they do not change, computed at first use; None if the style encoder learns or is to be asked."""
+    def _fixed_codes(self, styles: np.ndarray) -> Tensor | None:
+        """Codes (N, style_dim) of the styles where they do not change, computed at first use; None if the style encoder is to be asked."""
         if self.stage.codes == "target":
-            return self.target_codes
+            assert self.target_codes is not None
+            return self.target_codes[styles]
         if "style_encoder" not in self.stage.freeze:
             return None
         if self.codes is None:
             self.codes = self._codes_of_styles()
-        return self.codes
+        return torch.from_numpy(np.stack([self.codes[index] for index in styles])).to(self.device)
 
     # State
 
@@ -201,9 +186,15 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
+        # A run that began before a later stage asked for a critic has none to restore.
+        if self.critic is not None and "critic" in state:
+            self.critic.restore(state["critic"])
 
     def save(self) -> None:
         """Writes the state of the run, atomically. TrainingError if a weight is NaN or infinite."""
+        for rows in (self.cache.targets, self.codes, self.statistics):
+            if rows is not None:
+                rows.save()
         assert self.optimizer is not None
         for weights in (self.network.state_dict(), self.average):
             require_finite(weights, f"{self.folder}, step {self.done_steps}", self.guard.remedy)
@@ -214,6 +205,8 @@ class Trainer:
             "stage": self.stage_index,
             "step": self.step,
         }
+        if self.critic is not None:
+            state["critic"] = self.critic.state()
         save_state(self.folder, self.recipe, state)
 
     # Steps
@@ -225,7 +218,8 @@ class Trainer:
         # Pictures of the teacher serve as styles only where nothing is painted in them.
         choice = len(cache.styles) if stage.draws else cache.style_count
         styles = random.choice(choice, min(stage.batch // stage.photos_per_style, choice), replace=False)
-        top, left = random.integers(0, CONTENT_SIZE - stage.crop + 1, size=2)
+        margin = self.recipe.data.margin
+        top, left = random.integers(margin, CONTENT_SIZE - margin - stage.crop + 1, size=2)
         window = (slice(top, top + stage.crop), slice(left, left + stage.crop))
         flip = bool(random.random() < 0.5)
         if not stage.draws:
@@ -235,20 +229,29 @@ class Trainer:
         pairs = np.concatenate(
             [random.choice(self.pairs_of_style[s], repeat, replace=repeat > len(self.pairs_of_style[s])) for s in styles]
         )
+        twins = bool(stage.losses.consistency)
+        if twins:
+            pairs = np.repeat(pairs[::2], 2)
         alpha = np.where(random.random(len(pairs)) < stage.partial_alpha, random.choice(PARTIAL_ALPHAS, len(pairs)), 1.0)
         alphas = np.tile(ALPHAS, (len(pairs), 1)) if stage.sweep else alpha[:, None]
-        photo, target = (
-            to_tensor(np.stack([images[index][window] for index in rows])).to(self.device)
+        photos, targets = (
+            [images[index][window] for index in rows]
             for images, rows in ((cache.contents, cache.content_of[pairs]), (cache.targets, pairs))
         )
+        if twins:
+            alphas[1::2] = alphas[::2]
+            photos = [damage(pixels, random) if index % 2 else pixels for index, pixels in enumerate(photos)]
+        elif stage.damage:
+            photos = [damage(pixels, random) if random.random() < stage.damage else pixels for pixels in photos]
+        photo, target = (to_tensor(np.stack(images)).to(self.device) for images in (photos, targets))
         if flip:
             photo, target = photo.flip(3), target.flip(3)
         return Batch(photo, target, torch.from_numpy(alphas).float().to(self.device), styles, flip)
 
     def _encode(self, batch: Batch) -> Tensor:
-        fixed = self._fixed_codes()
-        if fixed is not None and not self.stage.losses.code:
-            return fixed[batch.styles]
+        fixed = None if self.stage.losses.code else self._fixed_codes(batch.styles)
+        if fixed is not None:
+            return fixed
         images = self.cache.style_images(batch.styles).to(self.device)
         return self.network.style_encoder(images.flip(3) if batch.flip else images).float()
 
@@ -268,40 +271,12 @@ class Trainer:
 
     def _picture_losses(self, batch: Batch, codes: Tensor) -> dict[str, Tensor]:
         """Losses of the painted pictures; ``codes`` is (N, style_dim)."""
-        weights, repeat = self.stage.losses, batch.alpha.shape[1]
-        alpha = batch.alpha.reshape(-1, 1)
+        repeat, alpha = batch.alpha.shape[1], batch.alpha.reshape(-1, 1)
         content = ContentFeatures(
             *(feature.repeat_interleave(repeat, dim=0) for feature in self.network.stylizer.content_encoder(batch.photo))
         )
-        output = self.network.stylizer.decoder(content, codes.repeat_interleave(repeat, dim=0), alpha).float()
-        # Of a sweep only the ends have a picture to be compared with.
-        judged = torch.arange(len(output), device=self.device)
-        if self.stage.sweep:
-            judged = judged[((alpha == 0) | (alpha == 1))[:, 0]]
-        photo, target = (images[judged // repeat] for images in (batch.photo, batch.target))
-        wanted = photo + alpha[judged, :, None, None] * (target - photo)
-        # Half, because the losses speak of images in [0, 1].
-        losses = {"l1": functional.l1_loss(output[judged], wanted) / 2}
-        if self.perceptual is None or not max(weights.perceptual, weights.style, weights.rise):
-            return losses
-        looked_at = repeat * max(1, round(self.stage.perceptual_share * len(batch.photo)))
-        features = self.perceptual(output[:looked_at])
-        if weights.perceptual:
-            seen = judged[judged < looked_at]
-            with torch.no_grad():
-                wanted_features = self.perceptual(wanted[: len(seen)])
-            losses["perceptual"] = relative_distance([layer[seen] for layer in features], wanted_features)
-        if weights.style or weights.rise:
-            assert self.statistics is not None
-            statistics = style_statistics(features)
-            rows = np.repeat(batch.styles, self.stage.photos_per_style * repeat)[:looked_at]
-            of_style = list(self.statistics[rows].to(self.device).split([layer.shape[1] for layer in statistics], dim=1))
-            full = (alpha[:looked_at, 0] == 1).nonzero()[:, 0]
-            if weights.style and len(full):
-                losses["style"] = relative_distance([layer[full] for layer in statistics], [layer[full] for layer in of_style])
-            if weights.rise:
-                losses["rise"] = rise(relative_distances(statistics, of_style).view(-1, repeat))
-        return losses
+        output = self.network.stylizer.decoder.paint(content, codes.repeat_interleave(repeat, dim=0), alpha).float()
+        return self.picture_losses(self.stage, batch, codes, output)
 
     def train_step(self) -> dict[str, float]:
         """One optimiser step; the losses, unweighted, and the norm of the gradient. A step where they are not finite is skipped."""
@@ -331,6 +306,8 @@ class Trainer:
                 buffer.copy_(value)
             return told
         self.optimizer.step()
+        if "adversarial" in losses and self.critic is not None:
+            told["critic"] = self.critic.learn()
         decay = min(self.recipe.run.ema, (1 + self.step) / (10 + self.step))
         for name, value in self.network.state_dict().items():
             if value.dtype.is_floating_point:

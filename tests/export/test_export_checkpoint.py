@@ -1,5 +1,6 @@
 """Checkpoints: they rebuild their network, and every way in which one can be wrong has its sentence."""
 
+import json
 import pickle
 from pathlib import Path
 
@@ -9,14 +10,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from instantstyle.model.checkpoint import load_checkpoint, load_tensors, read_tensors, save_checkpoint
-from instantstyle.model.decoder import DecoderWidths
+from instantstyle.model.checkpoint import load_checkpoint, load_tensors, read_metadata, read_tensors, save_checkpoint
+from instantstyle.model.decoder import DecoderDepths, DecoderWidths
 from instantstyle.model.errors import CheckpointError
 from instantstyle.model.graph import Arrays, Run, TensorKind
 from instantstyle.model.network import InstantStyle, NetworkConfig
 from instantstyle.model.reference import make, scenario, to_model
 from instantstyle.model.style_encoder import HeadCounts
 
+ROOT = Path(__file__).parents[2]
 TINY = NetworkConfig(
     style_dim=12,
     style_stem=(4, 4, 8, 16),
@@ -85,6 +87,35 @@ def test_a_configuration_of_another_version_is_named(network: InstantStyle, tmp_
     save_file(network.state_dict(), path, {"format": "instantstyle", "config": '{"depth": 3}'})
     with pytest.raises(CheckpointError, match="unknown field 'depth'"):
         load_checkpoint(path)
+
+
+def test_a_file_from_before_a_field_means_what_it_meant(network: InstantStyle, tmp_path: Path) -> None:
+    """The shipped checkpoints were written before the network had other depths, paddings and gates."""
+    later = {"content_depths", "decoder_depths", "padding_mode"}
+    for name in ("instantstyle-12m", "instantstyle-mobile"):
+        stored = json.loads(read_metadata(ROOT / f"checkpoints/{name}.safetensors")["config"])
+        assert not later & set(stored)
+        config = load_checkpoint(ROOT / f"checkpoints/{name}.safetensors").config
+        assert config.content_depths == (3, 4) and config.padding_mode == "zeros"
+        assert config.decoder_depths == DecoderDepths(eighth=1, quarter=0, mapping=0, gated=False, epsilon=1e-5)
+
+
+def test_another_network_comes_back_as_it_was(tmp_path: Path) -> None:
+    config = NetworkConfig(
+        style_stem=(4, 4, 8, 8),
+        style_heads=HeadCounts((1,), (1,), (1,)),
+        content_depths=(1, 2),
+        decoder_widths=DecoderWidths(16, 8, 8),
+        decoder_depths=DecoderDepths(2, 3, 24, gated=True, epsilon=0.02),
+        padding_mode="replicate",
+    )
+    network = InstantStyle(config).eval()
+    save_checkpoint(network, tmp_path / "net.safetensors")
+    again = load_checkpoint(tmp_path / "net.safetensors")
+    assert again.config == config
+    inputs = torch.rand(1, 3, 32, 40), torch.randn(1, 256), torch.ones(1, 1)
+    with torch.no_grad():
+        assert torch.equal(again.stylizer(*inputs), network.stylizer(*inputs))
 
 
 def test_every_kind_of_misfit_is_named_with_shapes(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from stylize_files import CHECKPOINT, STYLE
 
 from instantstyle.calibration.images import load_image
 from instantstyle.model.checkpoint import load_checkpoint
+from instantstyle.model.network import CONFIGS, InstantStyle
 from instantstyle.stylize.artifact_engine import ArtifactEngine
 from instantstyle.stylize.network_engine import MARGIN, NetworkEngine
 from instantstyle.stylize.tone import toned
@@ -50,6 +51,17 @@ def test_tiles_of_the_network_give_the_picture_of_one_piece(
     assert np.abs(wanted - photo).max() > 0.3
     # Four rows and five columns, once for each of three AdaIN sites and once to paint.
     assert parts == [(done, 80) for done in range(1, 81)]
+
+
+def test_tiles_of_a_painting_network_give_the_picture_of_one_piece(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deeper, with a gate and other padding: random weights see further than trained ones."""
+    torch.manual_seed(0)
+    engine = NetworkEngine(InstantStyle(CONFIGS["painting"]).eval(), "", "", core=128)
+    monkeypatch.setattr("instantstyle.stylize.network_engine.WHOLE_PIXELS", 0)
+    code = torch.randn(1, 256).numpy()
+    wanted = whole(engine, photo, code, 0.7)
+    assert np.abs(engine.paint(photo, code, 0.7, ignore) - wanted).max() < 1e-4
+    assert np.abs(wanted - photo).max() > 0.1
 
 
 def test_margin_is_wide_enough_and_not_wasted(

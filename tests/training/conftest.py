@@ -51,6 +51,9 @@ class FakeTeacher:
 
     calls = 0
 
+    def __init__(self, threads: int = 2) -> None:
+        pass
+
     def style_vector(self, style: np.ndarray) -> np.ndarray:
         pixels = style.reshape(-1, 3) / 255.0
         vector = np.zeros((1, 100), np.float32)

@@ -1,10 +1,12 @@
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from instantstyle.export.settings import HeldOutSettings
 from instantstyle.model.errors import ImageError
-from instantstyle.training import pairs as pairs_module
+from instantstyle.training import rows as rows_module
 from instantstyle.training.images import load_square, recolour, split_data
 from instantstyle.training.pairs import PairCache, build_pairs
 from instantstyle.training.recipe import TrainingRecipe
@@ -71,7 +73,7 @@ def test_recolour_permutes_and_keeps_structure() -> None:
 def test_pairs_are_what_the_teacher_paints(recipe: TrainingRecipe, teacher: type) -> None:
     cache = build(recipe)
     assert cache.contents.shape == (6, 384, 384, 3) and cache.styles.shape == (4, 512, 512, 3)
-    assert cache.targets.shape == (12, 384, 384, 3) and cache.vectors.shape == (4 + 3, 100)
+    assert cache.targets.array.shape == (12, 384, 384, 3) and cache.vectors.shape == (4 + 3, 100)
     assert list(cache.painted) == [0, 4, 8]
     for pair in (0, 5, 11):
         style, content = cache.styles[cache.style_of[pair]], cache.contents[cache.content_of[pair]]
@@ -96,7 +98,7 @@ def test_killed_pairs_go_on_and_end_the_same(
     recipe: TrainingRecipe, teacher: type, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     whole = build(recipe.model_copy(update={"run": recipe.run.model_copy(update={"folder": tmp_path / "whole"})}))
-    monkeypatch.setattr(pairs_module, "FLUSH_EVERY", 2)
+    monkeypatch.setattr(rows_module, "FLUSH_EVERY", 2)
     paint = teacher.stylize
 
     def dies(self: object, photo: np.ndarray, vector: np.ndarray) -> np.ndarray:
@@ -110,8 +112,46 @@ def test_killed_pairs_go_on_and_end_the_same(
     monkeypatch.setattr(teacher, "stylize", paint)
     again = build(recipe)
     assert teacher.calls == 12 + 7 + 6  # six were on disk
-    for name in ("contents", "styles", "vectors", "targets", "content_of", "style_of"):
+    assert np.array_equal(whole.targets.array, again.targets.array)
+    for name in ("contents", "styles", "vectors", "content_of", "style_of"):
         assert np.array_equal(getattr(whole, name), getattr(again, name)), name
+
+
+def test_lazy_pairs_are_painted_when_they_are_drawn_and_are_the_same(recipe: TrainingRecipe, teacher: type, tmp_path: Path) -> None:
+    whole = build(recipe)
+    painted = teacher.calls
+    data = recipe.data.model_copy(update={"lazy": True, "painted_styles": 0})
+    run = recipe.run.model_copy(update={"folder": tmp_path / "lazy"})
+    lazy = recipe.model_copy(update={"data": data, "run": run})
+    cache = build(lazy)
+    assert teacher.calls == painted
+    assert np.array_equal(cache.targets[7], whole.targets[7]) and np.array_equal(cache.targets[7], whole.targets[7])
+    assert teacher.calls == painted + 1
+    cache.targets.save()
+    assert not np.array_equal(cache.targets[3], cache.targets[7])  # painted, but a kill comes before it is saved
+    again = build(lazy)
+    assert again.targets.made.nonzero()[0].tolist() == [7]
+    assert np.array_equal(again.targets[7], whole.targets[7]) and teacher.calls == painted + 2
+
+
+def test_clear_skies_are_contents_too(recipe: TrainingRecipe, teacher: type) -> None:
+    data = recipe.data.model_copy(update={"skies": 3})
+    plain, cache = build(recipe), build(recipe.model_copy(update={"data": data}))
+    assert np.array_equal(cache.contents[:6], plain.contents) and len(cache.contents) == 9
+    assert cache.folder != plain.folder
+
+
+def test_contents_that_a_list_names_are_held_out_under_any_name(recipe: TrainingRecipe, tmp_path: Path) -> None:
+    moved = tmp_path / "photos" / "zebra.png"
+    (tmp_path / "photos" / "photos2.png").rename(moved)
+    listed = tmp_path / "held-out.sha256"
+    listed.write_text(f"{sha256(moved.read_bytes()).hexdigest()}  elsewhere/photos2.png\n")
+    held_out = HeldOutSettings(photo_every=0, artwork_every=0, contents=listed)
+    photos, _ = split_data(recipe.data.model_copy(update={"held_out": held_out}), tmp_path)
+    assert photos.held_out == [moved] and len(photos.training) == 4
+    listed.write_text("photos2.png\n")
+    with pytest.raises(ImageError, match=r"held-out.sha256: entry 1 does not start with a SHA-256 sum \('photos2.png'\)"):
+        split_data(recipe.data.model_copy(update={"held_out": held_out}), tmp_path)
 
 
 def test_other_files_make_another_cache(recipe: TrainingRecipe, teacher: type, tmp_path: Path) -> None:

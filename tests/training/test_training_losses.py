@@ -97,8 +97,9 @@ def test_evaluation_against_its_definition() -> None:
     from pathlib import Path
 
     from instantstyle.model.checkpoint import load_checkpoint
-    from instantstyle.training.evaluate import ALPHAS, evaluate
+    from instantstyle.training.evaluation.pairs import evaluate
     from instantstyle.training.images import load_square, to_tensor
+    from instantstyle.training.sizes import ALPHAS
     from instantstyle.training.teacher import Teacher
 
     root = Path(__file__).parents[2]

@@ -16,7 +16,8 @@ from instantstyle.model.network import InstantStyle
 from instantstyle.training.images import split_data
 from instantstyle.training.journal import Journal, read_metrics
 from instantstyle.training.pairs import PairCache, build_pairs
-from instantstyle.training.recipe import Stage, TrainingRecipe
+from instantstyle.training.perceptual import PerceptualNetwork, style_statistics
+from instantstyle.training.recipe import LossWeights, Stage, TrainingRecipe
 from instantstyle.training.state import STATE, save_state
 from instantstyle.training.trainer import Trainer, rate_at, steps_of
 
@@ -69,6 +70,64 @@ def test_killed_and_resumed_run_ends_with_the_same_weights(
         assert torch.equal(whole.average[name], again.average[name]), name
 
 
+def test_killed_run_with_a_critic_ends_with_the_same_weights(recipe: TrainingRecipe, cache: PairCache, tmp_path: Path) -> None:
+    losses = LossWeights(l1=1.0, octaves=0.5, consistency=0.5, adversarial=0.2)
+    stage = recipe.stages[1].model_copy(update={"losses": losses, "partial_alpha": 0.2, "steps": 6})
+    recipe = recipe.model_copy(update={"stages": (recipe.stages[0], stage)})
+    torch.manual_seed(0)
+    whole = trainer_in(tmp_path / "whole", recipe, cache)
+    seen: list[dict[str, float]] = []
+    whole.run(seen.append, ignore)
+    assert set(seen[-1]) == {"l1", "octaves", "consistency", "adversarial", "norm", "critic"} and "critic" not in seen[0]
+
+    def die(losses: dict[str, float]) -> None:
+        if first.done_steps == 6:
+            raise Killed
+
+    torch.manual_seed(0)
+    first = trainer_in(tmp_path / "killed", recipe, cache)
+    with pytest.raises(Killed):
+        first.run(die, ignore)
+    again = trainer_in(tmp_path / "killed", recipe, cache)
+    assert again.done_steps == 5
+    again.run(ignore, ignore)
+    assert whole.critic is not None and again.critic is not None
+    for left, right in ((whole.network, again.network), (whole.critic.network, again.critic.network)):
+        for name, value in left.state_dict().items():
+            assert torch.equal(value, right.state_dict()[name]), name
+
+
+def test_statistics_of_artworks_are_made_at_first_use(recipe: TrainingRecipe, cache: PairCache, tmp_path: Path) -> None:
+    stage = recipe.stages[0].model_copy(update={"losses": LossWeights(l1=1.0, style=2.0), "batch": 1, "partial_alpha": 0.0})
+    trainer = trainer_in(tmp_path / "run", recipe.model_copy(update={"stages": (stage,)}), cache)
+    batch = trainer._batch()
+    losses = trainer._losses(batch)
+    assert trainer.statistics is not None and trainer.statistics.made.nonzero()[0].tolist() == batch.styles.tolist()
+    vgg = PerceptualNetwork()
+    with torch.no_grad():
+        image = functional.interpolate(cache.style_images(batch.styles), (384, 384), mode="bilinear", antialias=True)
+        wanted = style_statistics(vgg(image))
+        found = style_statistics(
+            vgg(trainer.network.stylizer(batch.photo, trainer.network.style_encoder(cache.style_images(batch.styles)), torch.ones(1, 1)))
+        )
+        distance = sum(functional.mse_loss(a, b) / (b.square().mean() + 1e-3) for a, b in zip(found, wanted, strict=True))
+    assert losses["style"].item() == pytest.approx(float(distance), rel=0.2)
+
+
+def test_twins_are_a_photo_and_its_damaged_copy(recipe: TrainingRecipe, cache: PairCache, tmp_path: Path) -> None:
+    stage = recipe.stages[1].model_copy(update={"losses": LossWeights(l1=1.0, consistency=1.0), "partial_alpha": 0.5})
+    trainer = trainer_in(tmp_path / "run", recipe.model_copy(update={"stages": (stage,)}), cache)
+    trainer.network.stylizer.decoder = Copies()  # type: ignore[assignment]
+    for step in range(4):
+        trainer.step = step
+        batch = trainer._batch()
+        assert torch.equal(batch.target[::2], batch.target[1::2]) and torch.equal(batch.alpha[::2], batch.alpha[1::2])
+        apart = (batch.photo[::2] - batch.photo[1::2]).abs()
+        assert (apart.flatten(1).mean(1) > 0).all() and apart.mean() < 0.2
+        # Where the photo is painted as it is, the twins are apart by their damage, in [0, 1].
+        assert trainer._losses(batch)["consistency"].item() == pytest.approx(apart.mean().item() / 2, rel=1e-5)
+
+
 def test_losses_and_first_step_are_those_of_plain_pytorch(recipe: TrainingRecipe, cache: PairCache, tmp_path: Path) -> None:
     """The first step again, by hand: L1 in [0, 1], Adam, linear warm-up."""
     stage = recipe.stages[1].model_copy(update={"partial_alpha": 0.0, "clip": 0.0, "warmup": 0.5, "steps": 10})
@@ -101,10 +160,17 @@ def test_batch_is_photo_and_teacher_at_the_same_place(recipe: TrainingRecipe, ca
     assert alphas == {0.0, 0.25, 0.5, 0.75}
 
 
+class Copies(nn.Module):
+    """A decoder that paints the photo."""
+
+    def paint(self, content: ContentFeatures, code: Tensor, alpha: Tensor) -> Tensor:
+        return content.photo
+
+
 class Black(nn.Module):
     """A decoder that paints black and remembers the alphas that it was asked for."""
 
-    def forward(self, content: ContentFeatures, code: Tensor, alpha: Tensor) -> Tensor:
+    def paint(self, content: ContentFeatures, code: Tensor, alpha: Tensor) -> Tensor:
         self.alpha = alpha[:, 0].tolist()
         height, width = content.half.shape[2:]
         return torch.full((len(alpha), 3, 2 * height, 2 * width), -1.0)
@@ -161,6 +227,48 @@ def test_other_settings_do_not_continue_a_run(recipe: TrainingRecipe, cache: Pai
     changed = recipe.stages[0].model_copy(update={"learning_rate": 1e-2})
     with pytest.raises(RecipeError, match=r"other settings \(stages\[0\].learning_rate\).*--restart"):
         trainer_in(tmp_path / "run", recipe.model_copy(update={"stages": (changed, recipe.stages[1])}), cache)
+
+
+def test_constant_stage_may_be_made_longer_or_shorter_as_it_goes(recipe: TrainingRecipe, cache: PairCache, tmp_path: Path) -> None:
+    """Three steps of a stage of three, of a hundred, and of a hundred that is cut to three and followed by another: the same weights."""
+    stage = recipe.stages[0].model_copy(update={"warmup": 0.0, "frozen_norm": 0.0})
+
+    def trainer(folder: str, *stages: Stage) -> Trainer:
+        return trainer_in(tmp_path / folder, recipe.model_copy(update={"stages": stages}), cache)
+
+    short = trainer("short", stage)
+    short.run(ignore, ignore)
+    long = trainer("long", stage.model_copy(update={"steps": 100}))
+    for _ in range(3):
+        long.train_step()
+    long.save()
+    cut = trainer("long", stage, recipe.stages[1])
+    for name, value in short.network.state_dict().items():
+        assert torch.equal(value, cut.network.state_dict()[name]), name
+    assert cut.done_steps == 3 and cut.total_steps == 7
+    cosine = stage.model_copy(update={"schedule": "cosine"})
+    trainer("cosine", cosine).save()
+    with pytest.raises(RecipeError, match=r"stages\[0\].steps"):
+        trainer("cosine", cosine.model_copy(update={"steps": 100}))
+
+
+def test_margin_and_damage(recipe: TrainingRecipe, cache: PairCache, tmp_path: Path) -> None:
+    """The teacher's border is never learnt from; of a damaged photo only the photo is damaged."""
+    stage = recipe.stages[1].model_copy(update={"damage": 0.5, "partial_alpha": 0.0})
+    data = recipe.data.model_copy(update={"margin": 96})
+    both = recipe.model_copy(update={"stages": (stage,), "data": data})
+    whole = both.model_copy(update={"stages": (stage.model_copy(update={"damage": 0.0}),)})
+    cache.targets.array[:, :96] = cache.targets.array[:, -96:] = 0
+    cache.targets.array[:, :, :96] = cache.targets.array[:, :, -96:] = 0
+    damaged = 0
+    trainers = trainer_in(tmp_path / "a", both, cache), trainer_in(tmp_path / "b", whole, cache)
+    for step in range(8):
+        for trainer in trainers:
+            trainer.step = step
+        hurt, clean = (trainer._batch() for trainer in trainers)
+        assert torch.equal(hurt.target, clean.target) and hurt.target.amin() > -1
+        damaged += int((hurt.photo != clean.photo).flatten(1).any(1).sum())
+    assert 8 <= damaged <= 24
 
 
 def test_longer_recipe_goes_on(recipe: TrainingRecipe, cache: PairCache, tmp_path: Path) -> None:
@@ -237,7 +345,7 @@ def test_codes_are_those_of_the_encoder_at_hand(recipe: TrainingRecipe, cache: P
     frozen = recipe.model_copy(update={"stages": recipe.stages[:1]})
     again = frozen.model_copy(update={"run": recipe.run.model_copy(update={"folder": tmp_path / "run"})})
     old, new = (Trainer(again, cache, tiny_network(seed), silent) for seed in (0, 1))
-    first, second = old._fixed_codes(), new._fixed_codes()
+    first, second = (trainer._fixed_codes(np.arange(4)) for trainer in (old, new))
     with torch.no_grad():
         wanted = new.network.style_encoder(cache.style_images(np.array([2])))[0]
     assert first is not None and second is not None

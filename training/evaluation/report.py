@@ -1,4 +1,4 @@
-"""``instantstyle evaluate``: which images, and the figures as a table or as JSON."""
+"""``instantstyle evaluate``: which images, and the figures as a table, as JSON or as a page."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -6,24 +6,17 @@ from pathlib import Path
 
 import torch
 
-from ..calibration.imageset import ImageSet
-from ..export.progress import make_display
-from ..model.checkpoint import load_checkpoint
-from .evaluate import TARGETS, Evaluation, evaluate
-from .images import split_data
-from .recipe import load_training_recipe
+from ...calibration.imageset import ImageSet
+from ...export.progress import make_display
+from ...model.checkpoint import load_checkpoint
+from ..images import split_data
+from ..recipe import load_training_recipe
+from .likeness import likeness
+from .page import paired_grid, write_page
+from .pairs import evaluate
+from .table import LIKENESS, as_text, rows_of
 
 SAMPLES = Path("samples/validation")
-TITLES = {
-    "teacher_l1": "L1 to the teacher's output",
-    "photo_l1": "  the plain photo's",
-    "style_share": "style distance, share of the plain photo's",
-    "teacher_style_share": "  the teacher's",
-    "diversity": "diversity over the teacher's",
-    "swept": "pairs at every alpha",
-    "identity_ssim": "alpha 0: SSIM of output and photo",
-    "monotonic_share": "alpha: pairs whose style distance never rises",
-}
 
 
 @dataclass(frozen=True)
@@ -37,6 +30,8 @@ class EvaluateOptions:
     threads: int | None
     sweep_every: int
     as_json: bool
+    other: Path | None = None
+    page: Path | None = None
 
 
 def report(options: EvaluateOptions) -> None:
@@ -47,15 +42,25 @@ def report(options: EvaluateOptions) -> None:
     """
     if options.threads:
         torch.set_num_threads(options.threads)
-    network = load_checkpoint(options.checkpoint)
+    network, other = load_checkpoint(options.checkpoint), load_checkpoint(options.other) if options.other else None
     photos, artworks = _images(options)
     display = make_display(options.as_json)
     try:
         with display.stage("evaluate") as say:
             result = evaluate(network, photos, artworks, lambda done, total: say(done, total, ""), options.sweep_every)
+        alike = None
+        if other is not None:
+            with display.stage("compare") as say:
+                alike = likeness(network, other, photos, artworks, lambda done, total: say(done, total, ""))
+        rows = rows_of(result, alike)
+        if options.page is not None:
+            with display.stage("page"):
+                page = write_page(options.page, options.checkpoint.stem, result, rows, paired_grid(network, photos, artworks))
+            display.notice(f"wrote {page}")
     finally:
         display.close()
-    print(json.dumps(asdict(result)) if options.as_json else as_text(result))
+    figures = asdict(result) | (dict(zip(LIKENESS, alike, strict=True)) if alike else {})
+    print(json.dumps(figures) if options.as_json else as_text(result, rows))
 
 
 def _images(options: EvaluateOptions) -> tuple[list[Path], list[Path]]:
@@ -67,14 +72,3 @@ def _images(options: EvaluateOptions) -> tuple[list[Path], list[Path]]:
     chosen = (options.photos or (str(SAMPLES / "photos"),), options.artworks or (str(SAMPLES / "styles"),))
     photos, artworks = (list(ImageSet.from_patterns(patterns, here).files) for patterns in chosen)
     return photos, artworks
-
-
-def as_text(result: Evaluation) -> str:
-    """The figures, a line each, beside what a finished checkpoint should reach."""
-    lines = [f"{result.photos} photos x {result.artworks} artworks{'measured':>32}{'limit':>9}{'aim':>7}"]
-    for name, title in TITLES.items():
-        value, target = getattr(result, name), TARGETS.get(name)
-        wanted = f"{target.limit:>9g}{target.aim:>7g}{'' if target.met(value) else '  missed'}" if target else ""
-        shown = f"{value:.4f}" if isinstance(value, float) else str(value)
-        lines.append(f"{title:<46}{shown:>9}{wanted}")
-    return "\n".join(lines)
