@@ -1,9 +1,11 @@
 """From a recipe to a checked ``Model`` in eval mode, with the checkpoint's weights."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import ModuleType
 
+import torch
 from torch import nn
 
 from ..model.checkpoint import load_weights
@@ -67,8 +69,8 @@ def _to_model(returned: object, settings: ModelSettings, took_checkpoint: bool, 
         return as_model(module, name, settings.sizes, settings.input, settings.output), notices
     if not isinstance(returned, Model):
         raise RecipeError(
-            f"model.factory: {settings.factory} returned {type(returned).__name__}; "
-            "allowed: a torch.nn.Module (one RGB image in, one image out) or an instantstyle.model.graph.Model"
+            f"model.factory: {settings.factory} returned {_described(returned)}; "
+            "allowed: a torch.nn.Module (one image in, one image out) or an instantstyle.model.graph.Model"
         )
     if (settings.input, settings.output) != (InputSettings(), OutputSettings()):
         raise RecipeError(
@@ -80,6 +82,20 @@ def _to_model(returned: object, settings: ModelSettings, took_checkpoint: bool, 
     for graph in returned.graphs:
         fold_parametrizations(graph.module)
     return returned, notices
+
+
+def _described(returned: object) -> str:
+    """What a factory returned instead of a module, and what to do if people often return it."""
+    if isinstance(returned, type):
+        return f"the class {returned.__name__} instead of a module: return {returned.__name__}(...)"
+    if isinstance(returned, Mapping) and returned and all(isinstance(value, torch.Tensor) for value in returned.values()):
+        return "weights without a module: return the module, and name the weights' file in model.checkpoint"
+    elements = returned if isinstance(returned, list | tuple) else ()
+    modules = [type(element).__name__ for element in elements if isinstance(element, nn.Module)]
+    if modules:
+        kind, names = type(returned).__name__, ", ".join(modules)
+        return f"a {kind} with the modules {names}: return the one that makes the picture, or a Model of several graphs"
+    return "None; is there a return?" if returned is None else type(returned).__name__
 
 
 def _load(module: nn.Module, settings: ModelSettings, took_checkpoint: bool) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Finds out by running it what a user's ``nn.Module`` does to an image: scale, channels, allowed sizes."""
 
+import inspect
 from dataclasses import replace
 
 import torch
@@ -104,12 +105,23 @@ def _inspect(module: nn.Module, image: TensorSpec, size: Size) -> tuple[int, int
 
 
 def _way_out(module: nn.Module, image: TensorSpec, size: Size) -> str:
-    """Another number of channels that the module takes, if there is one."""
+    """What the module takes instead, if that can be told: several inputs, or another number of channels."""
+    wanted = _required_inputs(module)
+    if len(wanted) > 1:
+        return (
+            f"\n  It wants {len(wanted)} inputs ({', '.join(wanted)}): give all but the image a default, or return a Model with its graphs"
+        )
     for channels in PICTURE_CHANNELS:
         plain = TensorSpec("image", channels=channels)
         if channels != image.channels and isinstance(_try(module, plain, size), Tensor):
             return f"\n  It takes {channels} channel{'s' * (channels > 1)}: write [model.input] channels = {channels} in the recipe"
     return ""
+
+
+def _required_inputs(module: nn.Module) -> list[str]:
+    """Parameters of its forward that have to be given."""
+    parameters = inspect.signature(module.forward).parameters.values()
+    return [one.name for one in parameters if one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
 
 
 @torch.no_grad()

@@ -16,10 +16,19 @@ HEADER = re.compile(r"^\s*\[+\s*([^\]]+?)\s*\]+")
 def describe(error: ValidationError, path: Path, text: str, root: type[BaseModel]) -> str:
     """All problems of a recipe, one line each: file, line, dotted key, what was found, what is allowed."""
     lines = []
-    for problem in error.errors():
+    problems = error.errors()
+    for problem in problems:
+        if _is_consequence(problem, problems):
+            continue
         location = _as_written(problem["loc"])
         lines.append(f"{path}{locate(text, location)}: {_sentence(problem, location, root)}")
     return "\n".join(dict.fromkeys(lines))
+
+
+def _is_consequence(problem: ErrorDetails, problems: list[ErrorDetails]) -> bool:
+    """Whether pydantic found a list too short only because it had refused something in it, which is told already."""
+    inside = (other["loc"] for other in problems if other is not problem)
+    return problem["type"] == "too_short" and any(loc[: len(problem["loc"])] == problem["loc"] for loc in inside)
 
 
 def suggestion(found: str, known: Iterable[str]) -> str:

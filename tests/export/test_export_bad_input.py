@@ -87,6 +87,26 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: factory(folder, "def make():\n    return [1]\n"),
         r"net\.py:make returned list; allowed: a torch\.nn\.Module",
     ),
+    "returns nothing": (
+        lambda folder: factory(folder, "def make():\n    pass\n"),
+        r"net\.py:make returned None; is there a return\?; allowed",
+    ),
+    "returns a class": (
+        lambda folder: factory(folder, "from torch import nn\n\ndef make():\n    return nn.Tanh\n"),
+        r"returned the class Tanh instead of a module: return Tanh\(\.\.\.\); allowed",
+    ),
+    "returns two modules": (
+        lambda folder: factory(folder, "from torch import nn\n\ndef make():\n    return nn.Tanh(), nn.ReLU(), None\n"),
+        r"returned a tuple with the modules Tanh, ReLU: return the one that makes the picture, or a Model",
+    ),
+    "returns weights": (
+        lambda folder: factory(folder, "from torch import nn\n\ndef make():\n    return nn.Conv2d(3, 3, 1).state_dict()\n"),
+        r"returned weights without a module: return the module, and name the weights' file in model\.checkpoint",
+    ),
+    "wants two inputs": (
+        lambda folder: factory(folder, "from torch import nn\n\ndef make():\n    return nn.Bilinear(3, 3, 3)\n"),
+        r"(?s)fails on an RGB image.*It wants 2 inputs \(input1, input2\): give all but the image a default, or return a Model",
+    ),
     "cannot be captured": (lambda folder: factory(folder, BRANCHING), r"net\.py.*if image\.mean\(\) > 0"),
     "too few images": (edit(("minimum_images = 4", "minimum_images = 5")), "calibration photos: 4 found, at least 5 needed"),
     "no images": (edit(('"validation"', '"nowhere"')), "image pattern 'nowhere' matches no file"),

@@ -53,8 +53,12 @@ def test_a_good_recipe(tmp_path: Path) -> None:
     assert (recipe.images.calibration.pairing, recipe.images.validation.pairing) == ("cycle", "all")
     assert recipe.base == tmp_path
     assert (recipe.latency.runs, recipe.latency.warmup) == (7, 5)
-    assert recipe.limits_for("onnx", "int8").model_dump(exclude_none=True) == {"min_ssim_mean": 0.98}
-    assert recipe.limits_for("android", "int8").model_dump(exclude_none=True) == {"min_ssim_mean": 0.9, "max_bytes": 1000}
+    assert recipe.limits_for("onnx", "int8").model_dump(exclude_none=True) == {"min_ssim_mean": 0.98, "max_half_share": 0.5}
+    assert recipe.limits_for("android", "int8").model_dump(exclude_none=True) == {
+        "min_ssim_mean": 0.9,
+        "max_bytes": 1000,
+        "max_half_share": 0.5,
+    }
 
 
 def test_paths_start_at_the_recipe(tmp_path: Path) -> None:
@@ -113,6 +117,13 @@ def test_a_bad_recipe_is_told_file_line_key_found_and_allowed(tmp_path: Path, ol
     with pytest.raises(RecipeError) as caught:
         load_recipe(path)
     assert re.search(rf"^{re.escape(str(path))}{told}", str(caught.value), re.MULTILINE), str(caught.value)
+
+
+def test_what_was_refused_in_a_list_does_not_make_it_empty(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD.replace('android = ["int8"]', 'android = ["int4"]'))
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert str(caught.value).count("\n") == 0 and "targets.build.android[0]: found 'int4'" in str(caught.value)
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
