@@ -164,18 +164,21 @@ def test_a_recovery_that_gives_nan_stops_and_keeps_nothing(tmp_path: Path) -> No
 def test_recovery_learns_from_images_of_its_own_but_the_held_out(folder: Path) -> None:
     change(
         folder / "recipe.toml",
-        ("learning_rate = 1e-3 }", 'learning_rate = 1e-3, images = { photos = "validation" }, held_out = { names_of = "names" } }'),
+        ("learning_rate = 1e-3 }", 'learning_rate = 1e-3, images = { photos = "others" }, held_out = { names_of = "names" } }'),
     )
+    (folder / "others").mkdir()
+    for seed in (20, 21):
+        picture(seed).save(folder / f"others/{seed}.png")
     (folder / "names").mkdir()
-    (folder / "names/10.jpg").touch()
-    (folder / "names/11.jpg").touch()
-    with pytest.raises(ImageError, match=r"prune\.recover\.images: of validation 2 are held out and 0 cannot be read"):
+    (folder / "names/20.jpg").touch()
+    (folder / "names/21.jpg").touch()
+    with pytest.raises(ImageError, match=r"prune\.recover\.images: of others 2 are held out and 0 cannot be read"):
         release(folder)
-    (folder / "names/11.jpg").unlink()
+    (folder / "names/21.jpg").unlink()
     _, events = release(folder)
     assert outcomes(events)["recover"] == "done"
     # Other pictures, other weights.
-    change(folder / "recipe.toml", ('"validation" }, held', '"calibration" }, held'))
+    change(folder / "recipe.toml", ('"others" }, held', '"calibration" }, held'))
     _, events = release(folder)
     assert (outcomes(events)["prune"], outcomes(events)["recover"]) == ("reused", "done")
 
