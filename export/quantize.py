@@ -53,15 +53,21 @@ class PreparedGraph:
     Attributes:
         module: trainable, in normal form: batch normalisation is folded or written out.
         activations: fake quantisers of activations by tensor name (module path and operator), in the order of execution.
-        weights: fake quantisers of weights by parameter name.
+        weights: fake quantisers of weights by parameter name: two where a convolution and a transposed one read the same weight,
+            whose output channels are different axes of it.
     """
 
     module: GraphModule
     activations: Mapping[str, nn.Module]
-    weights: Mapping[str, nn.Module]
+    weights: Mapping[str, Sequence[nn.Module]]
     convolutions: int
     int8_convolutions: int
     islands: tuple[FloatIsland, ...]
+
+    @property
+    def weight_quantizers(self) -> tuple[nn.Module, ...]:
+        """Of all weights."""
+        return tuple(itertools.chain.from_iterable(self.weights.values()))
 
 
 def prepare(graph: Graph, size: Size, settings: QuantizeSettings, batch: int = 1, samples: Sequence[Arrays] = ()) -> PreparedGraph:
@@ -87,7 +93,7 @@ def prepare(graph: Graph, size: Size, settings: QuantizeSettings, batch: int = 1
 
         module = prepare_pt2e(traced.normalized, IslandQuantizer(keep_float, keep_int8))
     activations: dict[str, nn.Module] = {}
-    weights: dict[str, nn.Module] = {}
+    weights: dict[str, list[nn.Module]] = {}
     seen: set[int] = set()
     for node in module.graph.nodes:
         if node.op != "call_module" or not isinstance(fake := module.get_submodule(str(node.target)), FakeQuantize):
@@ -97,7 +103,7 @@ def prepare(graph: Graph, size: Size, settings: QuantizeSettings, batch: int = 1
             continue
         seen.add(id(fake))
         if source.op == "get_attr":
-            weights[str(source.target)] = fake
+            weights.setdefault(str(source.target), []).append(fake)
         else:
             activations[_unique(_tensor_name(source), activations)] = fake
     if not weights:
@@ -129,18 +135,19 @@ def _unique(name: str, taken: Mapping[str, object]) -> str:
 
 def set_mode(prepared: PreparedGraph, fake_quantize: bool) -> None:
     """Switches fake quantisation of everything. No range follows by itself: ``refresh_weight_ranges`` and calibration set them."""
-    for fake in (*prepared.activations.values(), *prepared.weights.values()):
+    for fake in (*prepared.activations.values(), *prepared.weight_quantizers):
         fake.fake_quant_enabled.fill_(int(fake_quantize))  # type: ignore[operator]
         fake.observer_enabled.fill_(0)  # type: ignore[operator]
 
 
 def refresh_weight_ranges(prepared: PreparedGraph) -> None:
     """Takes the ranges of the weights as they are now; an observer alone would remember the largest it ever saw."""
-    for name, fake in prepared.weights.items():
-        observer = fake.activation_post_process
-        observer.reset_min_max_vals()  # type: ignore[operator,union-attr]
-        observer(prepared.module.get_parameter(name).detach())  # type: ignore[operator]
-        _take_scale(fake)
+    for name, fakes in prepared.weights.items():
+        for fake in fakes:
+            observer = fake.activation_post_process
+            observer.reset_min_max_vals()  # type: ignore[operator,union-attr]
+            observer(prepared.module.get_parameter(name).detach())  # type: ignore[operator]
+            _take_scale(fake)
 
 
 def _take_scale(fake: nn.Module) -> None:

@@ -147,8 +147,8 @@ class SensitivityAnalysis:
 
 def quantisers(prepared: PreparedGraph) -> dict[str, list[nn.Module]]:
     """The fake quantisers of weight and input of every quantised layer, by module path."""
-    fakes = {id(fake): fake for fake in (*prepared.activations.values(), *prepared.weights.values())}
-    weights = {id(fake) for fake in prepared.weights.values()}
+    fakes = {id(fake): fake for fake in (*prepared.activations.values(), *prepared.weight_quantizers)}
+    weights = {id(fake) for fake in prepared.weight_quantizers}
     found: dict[str, list[nn.Module]] = {}
     for node in prepared.module.graph.nodes:
         sources = [prepared.module.get_submodule(str(a.target)) for a in node.args if isinstance(a, Node) and a.op == "call_module"]

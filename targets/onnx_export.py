@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from torch.export import ExportedProgram
 
-from ..export.program import GraphProgram, Program
+from ..export.program import GraphProgram, Program, operator_name
 from ..model.errors import CaptureError
 from ..model.graph import Size, TensorKind, TensorSpec
 from .base import Precision
@@ -139,6 +139,10 @@ def _modules(program: ExportedProgram, name: str) -> str:
     nodes = [node for node in program.graph.nodes if node.name == name]
     # Where the exporter decomposed an operator, the parts' names resemble the whole's: bessel_j0 of special_bessel_j0.
     nodes = nodes or [node for node in program.graph.nodes if name.rstrip("_0123456789") in node.name]
+    # Or the whole's name resembles the parts': rrelu of rrelu_with_noise_functional. The longest such name says most.
+    parts = [node for node in program.graph.nodes if node.op == "call_function" and operator_name(node) in name]
+    longest = max((len(operator_name(node)) for node in parts), default=0)
+    nodes = nodes or [node for node in parts if len(operator_name(node)) == longest]
     stacks = (list((node.meta.get("nn_module_stack") or {}).values()) for node in nodes)
     return " or ".join(sorted({f"'{stack[-1][0] if stack else ''}'" for stack in stacks})) or "unknown"
 

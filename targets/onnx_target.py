@@ -38,10 +38,11 @@ def portable_rewrites() -> tuple["Rewrite", ...]:
     kernels and is slower with it than in float; in this form it runs all of them.
     """
     from .rewrites.fold_repeated_quantization import fold_repeated_quantization
+    from .rewrites.keep_cubic_layout import keep_cubic_layout
     from .rewrites.refine_non_negative import refine_non_negative
     from .rewrites.uint8_activations import uint8_activations
 
-    return fold_repeated_quantization, refine_non_negative, uint8_activations
+    return fold_repeated_quantization, refine_non_negative, uint8_activations, keep_cubic_layout
 
 
 def build(
@@ -55,11 +56,15 @@ def build(
     Raises:
         CaptureError: the graph has no ONNX form, or lost int8 convolutions on the way.
     """
+    from .rewrites.apply import apply, summary
+    from .rewrites.keep_cubic_layout import keep_cubic_layout
+
     model, asked = to_onnx(graph, precision, program.size), 0
     wanted = convolutions(graph, precision)
     notes = repeated_note(graph, wanted)
-    if precision is Precision.INT8:
-        from .rewrites.apply import apply, summary
+    if precision is not Precision.INT8:
+        model, _ = apply(model, (keep_cubic_layout,))
+    else:
         from .rewrites.count import int8_convolutions
 
         model, changes = apply(model, rewrites)

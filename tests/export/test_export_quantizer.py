@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from instantstyle.export.quantize import PreparedGraph, prepare
+from instantstyle.export.quantize import PreparedGraph, convert, fix_ranges, prepare
 from instantstyle.export.recipe import QuantizeSettings
 from instantstyle.model.adain import AdaIN
 from instantstyle.model.errors import CaptureError
@@ -90,3 +90,29 @@ def test_batch_norm_is_folded_exactly() -> None:
     deviation = (net.norm.running_var + net.norm.eps).sqrt()  # type: ignore[operator]
     expected = net.stem.weight * (net.norm.weight / deviation)[:, None, None, None]
     torch.testing.assert_close(graph.module.get_parameter("stem.weight"), expected, rtol=1e-5, atol=1e-6)
+
+
+class Tied(nn.Module):
+    """There by a convolution and back by a transposed one of the same weight, whose output channels are its other axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        with torch.no_grad():
+            self.conv.weight.mul_(torch.tensor([0.1, 1, 3, 9]).view(4, 1, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return functional.conv_transpose2d(torch.relu(self.conv(image)), self.conv.weight, padding=1)
+
+
+def test_a_weight_that_two_kinds_of_convolutions_read_has_the_scales_of_both() -> None:
+    net, image = Tied().eval(), torch.rand(1, 3, *SIZE)
+    graph = single_graph(net).graphs[0]
+    made = prepared(net)
+    fix_ranges(made, graph, [{"image": image.numpy()}], QuantizeSettings())
+    scales = {len(fake.scale): fake.scale for fake in made.weights["conv.weight"]}  # type: ignore[arg-type]
+    torch.testing.assert_close(scales[4], net.conv.weight.detach().abs().amax((1, 2, 3)) / 127)
+    torch.testing.assert_close(scales[3], net.conv.weight.detach().abs().amax((0, 2, 3)) / 127)
+    program = convert(made, graph, SIZE).module()
+    with torch.no_grad():
+        torch.testing.assert_close(program(image), made.module(image))

@@ -33,9 +33,9 @@ class Bessel(nn.Module):
 
 
 class Holder(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, odd_part: nn.Module) -> None:
         super().__init__()
-        self.odd_part = Bessel()
+        self.odd_part = odd_part
 
     def forward(self, image: Tensor) -> Tensor:
         return self.odd_part(image) + 1
@@ -57,7 +57,13 @@ class Names(nn.Module):
 
 def test_operator_without_onnx_form_is_named_with_its_module() -> None:
     with pytest.raises(CaptureError, match=r"graph 'net' has no ONNX form: node 'bessel_j0' in module 'odd_part': .*bessel_j0"):
-        to_onnx(float_graph(Holder()), Precision.FLOAT32, SIZE)
+        to_onnx(float_graph(Holder(Bessel())), Precision.FLOAT32, SIZE)
+
+
+def test_operator_that_the_exporter_renames_is_named_with_its_module() -> None:
+    net = nn.Sequential(nn.ReLU(), Holder(nn.RReLU()), nn.ReLU())
+    with pytest.raises(CaptureError, match=r"node 'rrelu_with_noise_functional' in module '1.odd_part': "):
+        to_onnx(float_graph(net), Precision.FLOAT32, SIZE)
 
 
 def test_names_of_specs_win_over_inner_names() -> None:
