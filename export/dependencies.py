@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..model.errors import InstantStyleError
 
 # Packages that compute; of others the version does not matter. A target's are no reason to train again.
-LIBRARIES = ("torch", "torchao", "torch-pruning", "numpy", "pillow", "safetensors", "sympy")
+LIBRARIES = ("torch", "torchao", "torch-pruning", "numpy", "pillow", "safetensors", "scikit-image", "sympy")
 TARGET_LIBRARIES = (
     ("coremltools", "flatbuffers", "ml_dtypes", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "onnxscript", "onnxsim")
     + ("protobuf", "tensorrt", "tensorrt-rtx")
@@ -60,6 +60,7 @@ STAGES: Mapping[str, Stage] = {
     "capture": Stage(("export.stages", "export.capture")),
     "preflight": Stage(("export.preflight", "targets"), *_TARGETS, on_device=True),
     "emit": Stage(("export.emission", "targets"), *_TARGETS, on_device=True),
+    "headroom": Stage(("export.headroom",)),
     "validate": Stage(("export.measuring", "targets", "validation.memory", "validation.mil"), *_TARGETS, on_device=True),
     "sensitivity": Stage(("search.stage", "search.analysis"), (*FITTING, "search")),
     "search": Stage(

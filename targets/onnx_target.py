@@ -9,7 +9,7 @@ from ..model.errors import CaptureError
 from .artifact import describe_files, graph_path
 from .base import Artifact, Availability, Precision, Runner, Target
 from .convolutions import Convolution, advice, convolutions, described, missing, repeated_note
-from .host import int8_saturates
+from .host import SATURATION_NOTE, int8_saturates
 from .onnx_export import PACKAGES, stamp, to_onnx
 from .packages import install_command, missing_packages, require
 
@@ -96,7 +96,7 @@ def host_notes(precision: Precision) -> tuple[str, ...]:
     """What to know about scores that are measured on the machine that emits."""
     if precision is not Precision.INT8 or not int8_saturates():
         return ()
-    return ("this x86 processor has no VNNI: its int8 kernels saturate at 16 bits, so int8 scores are lower here than on Arm",)
+    return (SATURATION_NOTE,)
 
 
 def save(model: "onnx.ModelProto", path: Path) -> None:

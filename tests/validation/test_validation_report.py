@@ -7,6 +7,7 @@ import validation_fakes as fakes
 from rich.console import Console
 
 from instantstyle.targets.base import Precision
+from instantstyle.targets.host import SATURATION_NOTE
 from instantstyle.validation.bundle import Bundle
 from instantstyle.validation.entries import not_emitted
 from instantstyle.validation.gate import exit_code
@@ -137,13 +138,13 @@ def test_the_terminal_shows_table_sentences_and_verdict(tmp_path: Path) -> None:
     assert text.rstrip().endswith("FAILED, 1 reason")
 
 
-def test_what_was_noted_about_an_artifact_is_shown_where_it_failed(tmp_path: Path) -> None:
+def test_a_processor_that_saturates_is_told_where_an_artifact_failed(tmp_path: Path) -> None:
     for limits, count in ((MISSED, 1), (Limits(), 0)):
         console = Console(record=True, width=140, file=(tmp_path / "screen.txt").open("w"))
         bundle = fakes.bundle_in(tmp_path / f"dist{count}", limits)
-        noted = tuple(replace(artifact, notes=("its kernels saturate", "its kernels saturate")) for artifact in bundle.artifacts)
+        noted = tuple(replace(artifact, notes=("model: uint8_activations 25", SATURATION_NOTE)) for artifact in bundle.artifacts)
         print_verdict(replace(bundle, artifacts=noted), console)
-        assert console.export_text().count("note   its kernels saturate\n") == count
+        assert console.export_text().count(f"note   {SATURATION_NOTE}\n") == count
 
 
 def test_reports_are_written(tmp_path: Path) -> None:
