@@ -46,7 +46,7 @@ def numbers(dist: Path, recipe_file: Path, threads: int, runs: int) -> list[Numb
         manifest = read_manifest(folder)
         graph = manifest.graph(model.hot_graph)
         inputs = random_inputs(graph, manifest.size)
-        with MilRunner(folder / graph.file, graph, manifest.size, threads) as runner, torch_threads(threads):
+        with MilRunner(folder / graph.file, manifest, graph.name, threads) as runner, torch_threads(threads):
             pytorch = runs_from_modules(model)[graph.name]
             own, eager = interleave([partial(runner.run, inputs), partial(pytorch, inputs)], 2, runs)
         rows.append(Number(f"{artifact.name}: {graph.name} in the evaluator", " ms", median(own).value, digits=1))

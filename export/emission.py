@@ -74,6 +74,8 @@ def emit(pipeline: Pipeline, source: Source, job: Job, program: Entry) -> Emitte
         what = f"target '{job.target}' cannot make {job.name} of this model"
         with foreign_errors(CaptureError, what), explained_disk_errors(workspace.output):
             artifact = target.emit(captured, job.precision, workspace.output)
+        # Of a target that does not know where its programs come from, too.
+        artifact = replace(artifact, model=captured.model, provenance=provenance)
         _check_emitted(job, artifact, workspace.output)
         write_manifest(artifact, workspace.output)
 

@@ -43,7 +43,7 @@ class GraphProgram:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a program comes from, for the metadata of artifacts that have room for it.
+    """Where a program comes from: it stands in every artifact's manifest and in the metadata of its model files.
 
     Attributes:
         author, license, version: of the model, as the recipe says.

@@ -67,13 +67,14 @@ class AndroidTarget(Target):
         files = describe_files(folder)
         shipped = {graph.file for graph in graphs}
         shipped_bytes = sum(file.size_bytes for file in files if file.path in shipped)
-        return Artifact(self.name, precision, program.size, tuple(graphs), files, shipped_bytes, notes)
+        source = (program.model, program.provenance)
+        return Artifact(self.name, precision, program.size, tuple(graphs), files, shipped_bytes, notes, *source)
 
     def open(self, artifact: Artifact, folder: Path, graph: str, threads: int) -> Runner:
         require(self.name, (RUNTIME,))
         from .ort_runner import OrtRunner
 
-        return OrtRunner(graph_path(artifact, folder, graph), artifact.graph(graph), artifact.size, threads)
+        return OrtRunner(graph_path(artifact, folder, graph), artifact, graph, threads)
 
 
 def mobile_usability(models: Sequence[Path]) -> str:

@@ -3,7 +3,7 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..export.program import Program
+from ..export.program import Program, Provenance
 from ..model.errors import InstantStyleError
 from ..model.graph import Arrays, Size, TensorSpec
 
@@ -100,7 +100,7 @@ class ArtifactFile:
 class GraphArtifact:
     """One graph of an artifact. ``file`` is the model file, or folder, that a runner opens; ``int8_convolutions`` is how many of its
     ``convolutions`` must execute as int8 kernels; ``modules`` are the convolutions' names in the captured program, each with the path of
-    its module."""
+    its module; ``program_sha256`` is that program's fingerprint (``identity.fingerprint``), empty if its target takes none."""
 
     name: str
     file: str
@@ -109,6 +109,7 @@ class GraphArtifact:
     convolutions: int
     int8_convolutions: int
     modules: tuple[tuple[str, str], ...] = ()
+    program_sha256: str = ""
 
     def node_of(self, node: str) -> str:
         """The captured program's name of a convolution in the file, whose own name holds it; empty if nothing tells."""
@@ -124,7 +125,10 @@ class GraphArtifact:
 class Artifact:
     """What one target emitted in one precision at one size: a folder of files.
 
-    ``shipped_bytes`` counts what an app must carry: the model files, not the reports beside them.
+    Attributes:
+        shipped_bytes: what an app must carry: the model files, not the reports beside them.
+        model: name of the model.
+        provenance: of the program; what its files' metadata has to say as well.
     """
 
     target: str
@@ -134,6 +138,8 @@ class Artifact:
     files: tuple[ArtifactFile, ...]
     shipped_bytes: int
     notes: tuple[str, ...] = ()
+    model: str = ""
+    provenance: Provenance = field(default_factory=Provenance)
 
     @property
     def name(self) -> str:
@@ -268,5 +274,6 @@ class Target(ABC):
         Raises:
             TargetUnavailableError: it cannot run on this machine.
             ExecutionError: the runtime would execute something else than was asked for (another provider, fewer int8
-                convolutions than ``GraphArtifact.int8_convolutions``).
+                convolutions than ``GraphArtifact.int8_convolutions``), or the file declares another interface than the manifest
+                (``declared.check_declared``).
         """

@@ -4,10 +4,8 @@ Runtimes and simplifiers compute equal calls once (the same layer twice on the s
 what an artifact is asked for, not the number of calls.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
-from typing import Any
 
 import torch
 from torch.export import ExportedProgram
@@ -15,6 +13,7 @@ from torch.fx import Node
 
 from ..export.program import GraphProgram, module_path
 from .base import GraphArtifact, Precision
+from .identity import fingerprint, source, values
 
 # torch.export's names of all kinds; of what PT2E makes, a quantised one reads dequantised values.
 CONVOLUTION, DEQUANTIZE = "conv", "dequantize"
@@ -37,10 +36,10 @@ class Convolution:
 
 def convolutions(graph: GraphProgram, precision: Precision) -> tuple[Convolution, ...]:
     """Of the program that artifacts of that precision are made from, in the order of execution."""
-    program = graph.int8_program if precision is Precision.INT8 else graph.float_program
+    program = source(graph, precision)
     if program is None:
         return ()
-    live, keys = _live(program), _values(program)
+    live, keys = _live(program), values(program)
     found: dict[str, list[Node]] = {}
     for node in program.graph.nodes:
         if node in live and _is_convolution(node):
@@ -52,7 +51,7 @@ def described(graph: GraphProgram, file: str, precision: Precision, asked: int) 
     """A graph in its artifact."""
     found = convolutions(graph, precision)
     modules = tuple((name, each.module_path) for each in found for name in each.names)
-    return GraphArtifact(graph.name, file, graph.inputs, graph.outputs, len(found), asked, modules)
+    return GraphArtifact(graph.name, file, graph.inputs, graph.outputs, len(found), asked, modules, fingerprint(graph, precision))
 
 
 def repeated_note(graph: GraphProgram, found: Sequence[Convolution]) -> tuple[str, ...]:
@@ -99,38 +98,3 @@ def _live(program: ExportedProgram) -> set[Node]:
             live.add(node)
             waiting += node.all_input_nodes
     return live
-
-
-def _values(program: ExportedProgram) -> Mapping[Node, str]:
-    """A key for the value of each node: equal for equal operators on equal values, and for parameters of equal content."""
-    tensors = _tensors(program)
-    keys: dict[Node, str] = {}
-    for node in program.graph.nodes:
-        if node.op != "call_function":
-            keys[node] = tensors.get(node.name, f"{node.op} {node.name}")
-            continue
-        text = repr((str(node.target), _keyed(node.args, keys), _keyed(node.kwargs, keys)))
-        keys[node] = sha256(text.encode()).hexdigest()
-    return keys
-
-
-def _keyed(value: Any, keys: Mapping[Node, str]) -> Any:
-    if isinstance(value, Node):
-        return keys[value]
-    if isinstance(value, dict):
-        return {name: _keyed(part, keys) for name, part in value.items()}
-    return [_keyed(part, keys) for part in value] if isinstance(value, (list, tuple)) else value
-
-
-def _tensors(program: ExportedProgram) -> dict[str, str]:
-    """Hashes of the content of parameters, buffers and constants, by the name of their placeholder."""
-    found: dict[str, str] = {}
-    for spec in program.graph_signature.input_specs:
-        name = spec.target
-        value = program.state_dict.get(name) if name is not None else None
-        value = program.constants.get(name) if value is None and name is not None else value
-        if isinstance(value, torch.Tensor):
-            content = value.detach().contiguous().cpu()
-            digest = sha256(content.numpy().tobytes()).hexdigest()
-            found[str(getattr(spec.arg, "name", name))] = f"{content.dtype} {tuple(content.shape)} {digest}"
-    return found

@@ -1,7 +1,6 @@
 """A captured graph to a clean ONNX model: standard operators of opset 18, the spec's names, nothing of the machine that made it."""
 
 import ast
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,10 @@ from torch.export import ExportedProgram
 
 from ..export.program import GraphProgram, Program, operator_name
 from ..model.errors import CaptureError
-from ..model.graph import Size, TensorKind, TensorSpec
+from ..model.graph import Size, TensorSpec
 from .base import Precision
+from .declared import facts
+from .onnx_declared import PREFIX
 from .silence import silence
 
 if TYPE_CHECKING:
@@ -76,28 +77,12 @@ def _module_path(node: "ir.Node") -> str:
 
 
 def stamp(model: "onnx.ModelProto", program: Program, graph: GraphProgram, precision: Precision) -> None:
-    """Writes into the model what an app must know of it: names, shapes and value ranges of inputs and outputs."""
-    tensors = {"inputs": graph.inputs, "outputs": graph.outputs}
-    facts = {
-        "model": program.model,
-        "graph": graph.name,
-        "precision": str(precision),
-        "size": f"{program.size[0]}x{program.size[1]}",
-        **{key: json.dumps([_describe(spec, program.size) for spec in specs]) for key, specs in tensors.items()},
-    }
+    """Writes into the model where it comes from and what an app must know of it: names, shapes and value ranges of inputs and outputs."""
     model.producer_name, model.producer_version = PRODUCER, ""
     model.graph.name = graph.name
     del model.metadata_props[:]
-    for key, value in facts.items():
-        model.metadata_props.add(key=f"{PRODUCER}.{key}", value=value)
-
-
-def _describe(spec: TensorSpec, size: Size) -> dict[str, object]:
-    """A tensor in the model's metadata."""
-    facts = {"name": spec.name, "kind": str(spec.kind), "shape": spec.shape(size), "minimum": spec.minimum, "maximum": spec.maximum}
-    if spec.kind is not TensorKind.IMAGE:
-        return facts
-    return facts | {"order": spec.order if spec.channels >= 3 else "L", "mean": list(spec.mean), "std": list(spec.std)}
+    for key, value in facts(program, graph, precision, program.size).items():
+        model.metadata_props.add(key=f"{PREFIX}{key}", value=value)
 
 
 def _program(graph: GraphProgram, precision: Precision) -> ExportedProgram:

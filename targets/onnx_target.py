@@ -125,10 +125,12 @@ class OnnxTarget(Target):
             graphs.append(described(graph, f"{graph.name}.onnx", precision, asked))
             notes += graph_notes
         files = describe_files(folder)
-        return Artifact(self.name, precision, program.size, tuple(graphs), files, sum(file.size_bytes for file in files), notes)
+        shipped_bytes = sum(file.size_bytes for file in files)
+        source = (program.model, program.provenance)
+        return Artifact(self.name, precision, program.size, tuple(graphs), files, shipped_bytes, notes, *source)
 
     def open(self, artifact: Artifact, folder: Path, graph: str, threads: int) -> Runner:
         require(self.name, (RUNTIME,))
         from .ort_runner import OrtRunner
 
-        return OrtRunner(graph_path(artifact, folder, graph), artifact.graph(graph), artifact.size, threads)
+        return OrtRunner(graph_path(artifact, folder, graph), artifact, graph, threads)

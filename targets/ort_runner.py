@@ -8,7 +8,9 @@ import numpy as np
 
 from ..model.errors import ArtifactError, ExecutionError
 from ..model.graph import Arrays, Size
-from .base import Execution, GraphArtifact, Runner
+from .base import Artifact, Execution, GraphArtifact, Runner
+from .declared import as_arrays, check_declared
+from .onnx_declared import of_session
 from .ort_kernels import CONVOLUTIONS, INT8_CONVOLUTION, int8_convolutions, read_kernels
 from .runner_checks import check_inputs, check_int8
 
@@ -49,22 +51,23 @@ class OrtRunner(SessionRunner):
 
     Args:
         path: the model file.
-        graph: names and specs of its inputs and outputs, and how many int8 convolutions must run.
-        size: the artifact's size, H and W in pixels.
+        artifact: that the file belongs to.
+        name: of the graph.
         threads: threads within an operator.
 
     Raises:
-        ArtifactError: the file is not what ``graph`` says.
-        ExecutionError: another provider, or fewer int8 convolutions than asked for.
+        ArtifactError: ONNX Runtime cannot open the file.
+        ExecutionError: the file declares another interface than the manifest, another provider, or fewer int8 convolutions than asked for.
     """
 
-    def __init__(self, path: Path, graph: GraphArtifact, size: Size, threads: int) -> None:
-        super().__init__(graph, size)
+    def __init__(self, path: Path, artifact: Artifact, name: str, threads: int) -> None:
+        graph = artifact.graph(name)
+        super().__init__(graph, artifact.size)
         with tempfile.TemporaryDirectory(prefix="instantstyle-") as folder:
             optimized = Path(folder) / "optimized.ort"
             self._session = open_session(path, threads, optimized)
             counts, int8 = read_kernels(optimized), int8_convolutions(optimized)
-        check_tensors(self._session, graph, size, path)
+        check_declared(of_session(self._session), as_arrays(artifact, graph), path)
         providers = self._session.get_providers()
         if providers != [PROVIDER]:
             raise ExecutionError(f"graph '{graph.name}': ONNX Runtime runs it on {providers}, not on {PROVIDER} alone")
@@ -101,12 +104,3 @@ def open_session(path: Path, threads: int, optimized: Path | None = None, optimi
         return onnxruntime.InferenceSession(path, options, providers=[PROVIDER])
     except (state.Fail, state.InvalidProtobuf, state.InvalidGraph, state.NoSuchFile, state.NotImplemented, state.RuntimeException) as error:
         raise ArtifactError(f"ONNX Runtime {onnxruntime.__version__} cannot open {path}: {error}") from error
-
-
-def check_tensors(session, graph: GraphArtifact, size: Size, path: Path) -> None:
-    """Raises ArtifactError unless names, shapes and types of a session's inputs and outputs are those of the specs."""
-    for kind, found, specs in (("inputs", session.get_inputs(), graph.inputs), ("outputs", session.get_outputs(), graph.outputs)):
-        has = {tensor.name: (tuple(tensor.shape), tensor.type) for tensor in found}
-        wants = {spec.name: (spec.shape(size), "tensor(float)") for spec in specs}
-        if has != wants:
-            raise ArtifactError(f"{path}: its {kind} are {has}, the manifest says {wants}: the two do not belong together")

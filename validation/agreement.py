@@ -116,6 +116,7 @@ def _manifest(bundle: Bundle, artifact: BundleArtifact, built: Artifact) -> Iter
         said, found = getattr(built, field), getattr(artifact, field)
         if said != found:
             yield f"{artifact.name}: {field} is {_short(found)}, and {artifact.folder}/{MANIFEST} says {_short(said)}"
+    yield from _origin(bundle, artifact, built)
     prefix = f"{artifact.folder}/"
     own = {file.path: (file.size_bytes, file.sha256) for file in bundle.files if file.path.startswith(prefix)}
     own.pop(f"{prefix}{MANIFEST}", None)
@@ -126,6 +127,19 @@ def _manifest(bundle: Bundle, artifact: BundleArtifact, built: Artifact) -> Iter
     problem = shipped_problem(built)
     if problem:
         yield problem
+
+
+def _origin(bundle: Bundle, artifact: BundleArtifact, built: Artifact) -> Iterator[str]:
+    """Every artifact was made from the bundle's model, checkpoint and recipe. Its model files repeat that, and runners compare them."""
+    source = built.provenance
+    for field, found, wanted in (
+        ("model", built.model, bundle.model.name),
+        ("checkpoint_sha256", source.checkpoint_sha256, bundle.model.checkpoint_sha256 or ""),
+        ("recipe", source.recipe, bundle.recipe.name),
+    ):
+        if found != wanted:
+            said = f"{artifact.folder}/{MANIFEST} says {field} '{_short(found)}'"
+            yield f"{artifact.name}: {said}, and the bundle is of '{_short(wanted)}'"
 
 
 def _evidence(bundle: Bundle, artifact: BundleArtifact, measured: Measurements) -> Iterator[str]:

@@ -16,6 +16,7 @@ from ..model.foreign import foreign_errors
 from ..model.graph import Arrays, Model, Run, Size
 from ..targets.artifact import describe_all
 from ..targets.base import Artifact, ArtifactFile, Runner
+from ..targets.declared import check_manifest
 from .built import Built
 from .cached_run import CachedRun
 from .departure import Departures
@@ -95,7 +96,7 @@ def measure(task: Task, built: Built, report: Report) -> Measurements:
     """
     before = _opened_files(task, built)
     artifact, settings = built.artifact, task.settings
-    _check_graphs(task.model, artifact)
+    check_manifest(artifact, task.model)
     units = built.target.units()
     inputs = {call.graph: _in_memory(call.inputs) for call in task.reference.of(task.samples[0]).calls}
     timed = len(inputs) if task.ort_float is not None and built.target.availability().can_run else 0
@@ -174,12 +175,6 @@ def _peak_memory(built: Built, inputs: Mapping[str, Arrays], threads: int) -> in
     if not built.target.availability().can_run:
         return 0
     return peak_over_baseline(Request(built.target, built.artifact, built.folder, inputs, threads))
-
-
-def _check_graphs(model: Model, artifact: Artifact) -> None:
-    wanted, found = {graph.name for graph in model.graphs}, {graph.name for graph in artifact.graphs}
-    if wanted != found:
-        raise ExecutionError(f"{artifact.name} has the graphs {', '.join(sorted(found))}; the model has {', '.join(sorted(wanted))}")
 
 
 def _time_all(

@@ -1,40 +1,72 @@
-"""The inputs and outputs that a package declares, against what the artifact says of them."""
+"""The inputs and outputs that a package declares, and those that its manifest says it must declare."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ...model.errors import ArtifactError
 from ...model.graph import Size, TensorKind, TensorSpec
-from ..base import GraphArtifact
+from ..base import Artifact, GraphArtifact
+from ..declared import Declared, Tensor, check_declared, facts
 from .interface import colour_space, is_image
 
+PREFIX = "com.instantstyle."
+IMAGE = "image"
+# From this version of the specification on (iOS 16), arrays pass in float16 beside float16 arithmetic; before, there were none.
+HALF_ARRAYS = 7
 
-def check_features(specification: Any, graph: GraphArtifact, size: Size, path: Path) -> None:
-    """Raises ArtifactError unless names, kinds and sizes of the package's inputs and outputs are those of the specs."""
+
+def check_features(specification: Any, artifact: Artifact, graph: GraphArtifact, path: Path) -> None:
+    """Raises ExecutionError unless the package of a graph declares what the manifest says."""
+    check_declared(declared(specification, graph, artifact.size), wanted(specification, artifact, graph), path)
+
+
+def declared(specification: Any, graph: GraphArtifact, size: Size) -> Declared:
+    """What a package says of itself; of a feature that may have several shapes, the one that ``graph`` has at ``size`` if it is there."""
     described = specification.description
-    for kind, features, specs in (("inputs", described.input, graph.inputs), ("outputs", described.output, graph.outputs)):
-        found = {feature.name: shapes_of(feature) for feature in features}
-        wanted = {spec.name: _shape(spec, size) for spec in specs}
-        if found.keys() != wanted.keys() or any(found[name] and wanted[name] not in found[name] for name in found):
-            raise ArtifactError(f"{path}: its {kind} are {found}, the manifest says {wanted}; build the artifact again")
-        spaces = {feature.name: _colour_space(feature) for feature in features}
-        wanted_spaces = {spec.name: colour_space(spec) if is_image(spec) else "" for spec in specs}
-        if spaces != wanted_spaces:
-            raise ArtifactError(
-                f"{path}: colour spaces of its {kind} are {spaces}, the manifest says {wanted_spaces}; build the artifact again"
-            )
+    shapes = {spec.name: _shape(spec, size) for spec in (*graph.inputs, *graph.outputs)}
+    # A state is an input that a caller has to make and to pass along.
+    inputs = _tensors((*described.input, *described.state), shapes)
+    metadata = described.metadata.userDefined
+    told = {key.removeprefix(PREFIX): metadata[key] for key in metadata if key.startswith(PREFIX)}
+    return Declared(inputs, _tensors(described.output, shapes), told)
 
 
-def _colour_space(feature: Any) -> str:
-    """``RGB``, ``BGR`` or ``GRAYSCALE``; empty for what is no image."""
-    image = feature.type.imageType
-    return image.ColorSpace.Name(image.colorSpace) if feature.type.WhichOneof("Type") == "imageType" else ""
+def wanted(specification: Any, artifact: Artifact, graph: GraphArtifact) -> Declared:
+    """What the manifest says. The version of the specification tells in which numbers arrays pass."""
+    array = "float16" if specification.specificationVersion >= HALF_ARRAYS else "float32"
+    inputs, outputs = (tuple(_wanted(spec, artifact.size, array) for spec in specs) for specs in (graph.inputs, graph.outputs))
+    return Declared(inputs, outputs, facts(artifact, graph, artifact.precision, None))
+
+
+def _wanted(spec: TensorSpec, size: Size, array: str) -> Tensor:
+    dtype, colours = (IMAGE, colour_space(spec)) if is_image(spec) else (array, "")
+    return Tensor(spec.name, dtype, _shape(spec, size), colours)
+
+
+def _tensors(features: Iterable[Any], shapes: dict[str, tuple[int, ...]]) -> tuple[Tensor, ...]:
+    return tuple(_tensor(feature, shapes.get(feature.name, ())) for feature in features)
+
+
+def _tensor(feature: Any, wanted_shape: tuple[int, ...]) -> Tensor:
+    kind, optional = feature.type.WhichOneof("Type"), feature.type.isOptional
+    if kind not in ("imageType", "multiArrayType"):
+        return Tensor(feature.name, str(kind).removesuffix("Type"), (), optional=optional)
+    described, shapes = getattr(feature.type, kind), shapes_of(feature)
+    shape: tuple[int | str, ...] = wanted_shape if wanted_shape in shapes else shapes[0] if shapes else ("?", "?")
+    if kind == "imageType":
+        return Tensor(feature.name, IMAGE, shape, described.ColorSpace.Name(described.colorSpace), optional)
+    has_default = described.WhichOneof("defaultOptionalValue") is not None
+    return Tensor(feature.name, described.ArrayDataType.Name(described.dataType).lower(), shape, optional=optional or has_default)
 
 
 def shapes_of(feature: Any) -> list[tuple[int, ...]]:
-    """The shapes that a feature may have, its own first: of an image height and width, of an array all. Empty for an image of any size."""
+    """The shapes that a feature may have, its own first: of an image height and width, of an array all. Empty if a length is open."""
     if feature.type.WhichOneof("Type") != "imageType":
-        return [tuple(feature.type.multiArrayType.shape)]
+        array = feature.type.multiArrayType
+        shapes = (
+            [] if array.HasField("shapeRange") else [tuple(array.shape), *(tuple(each.shape) for each in array.enumeratedShapes.shapes)]
+        )
+        return list(dict.fromkeys(shapes))
     image = feature.type.imageType
     if image.HasField("imageSizeRange"):
         return []

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from ...model.errors import ExecutionError
-from ...model.graph import Arrays, Size
+from ...model.graph import Arrays
 from ...validation.mil.evaluator import Evaluator
 from ...validation.mil.package import open_package
-from ..base import Execution, GraphArtifact, Runner
+from ..base import Artifact, Execution, Runner
 from ..runner_checks import check_inputs, check_int8
 from ..silence import silence
 from . import EVALUATOR
@@ -24,20 +24,21 @@ class MilRunner(Runner):
 
     Args:
         path: the package.
-        graph: names and specs of its inputs and outputs, and how many int8 convolutions it must have.
-        size: the artifact's size, H and W in pixels.
+        artifact: that the package belongs to.
+        name: of the graph.
         threads: of PyTorch.
 
     Raises:
-        ArtifactError: the package is damaged, or its inputs and outputs are not what ``graph`` says.
-        ExecutionError: it has fewer int8 convolutions than asked for.
+        ArtifactError: the package is damaged.
+        ExecutionError: it declares another interface than the manifest, or has fewer int8 convolutions than asked for.
     """
 
-    def __init__(self, path: Path, graph: GraphArtifact, size: Size, threads: int) -> None:
-        self._graph, self._size, self._threads = graph, size, threads
+    def __init__(self, path: Path, artifact: Artifact, name: str, threads: int) -> None:
+        graph = artifact.graph(name)
+        self._graph, self._size, self._threads = graph, artifact.size, threads
         with silence():
             package = open_package(path)
-            check_features(package.specification, graph, size, path)
+            check_features(package.specification, artifact, graph, path)
             self._evaluator: Evaluator | None = Evaluator(package)
         census = take_census(package.specification)
         check_int8(graph, path, census.convolutions, census.int8_convolutions, census.floats, "have int8 weights and inputs")

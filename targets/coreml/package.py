@@ -11,6 +11,8 @@ from ...model.graph import TensorKind, TensorSpec
 from ...model.pixels import describe as describe_values
 from ...validation.mil.package import main_block, replace_operations
 from ..base import Precision
+from ..declared import facts
+from .features import PREFIX
 from .interface import is_image
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
     from ...export.program import GraphProgram, Program
 
-PREFIX = "com.instantstyle"
 FOLDER = "com.apple.CoreML"
 # What the converter writes about itself; the date would make every build another.
 FORGOTTEN = ("com.github.apple.coremltools.conversion_date",)
@@ -110,15 +111,8 @@ def describe(specification: Any, program: "Program", graph: "GraphProgram", prec
     metadata.author, metadata.license, metadata.versionString = provenance.author, provenance.license, provenance.version
     for key in FORGOTTEN:
         metadata.userDefined.pop(key, None)
-    facts = {
-        "model": program.model,
-        "graph": graph.name,
-        "precision": str(precision),
-        "recipe": provenance.recipe,
-        "checkpoint_sha256": provenance.checkpoint_sha256,
-    }
-    for key, value in facts.items():
-        metadata.userDefined[f"{PREFIX}.{key}"] = value
+    for key, value in facts(program, graph, precision, None).items():
+        metadata.userDefined[f"{PREFIX}{key}"] = value
     specs = {spec.name: spec for spec in (*graph.inputs, *graph.outputs)}
     for feature in (*specification.description.input, *specification.description.output):
         feature.shortDescription = description(specs[feature.name])

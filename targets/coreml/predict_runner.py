@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image
 
 from ...model.errors import ArtifactError, ExecutionError
-from ...model.graph import Arrays, Size
+from ...model.graph import Arrays
 from ...model.pixels import reordered
 from ...validation.mil.package import read_specification
-from ..base import Execution, GraphArtifact, Runner
+from ..base import Artifact, Execution, Runner
 from ..runner_checks import check_inputs, check_int8
 from .census import take_census
 from .features import check_features
@@ -43,19 +43,21 @@ class PredictRunner(Runner):
 
     Args:
         path: the package.
-        graph: names and specs of its inputs and outputs, and how many int8 convolutions it must have.
-        size: the artifact's size, H and W in pixels.
+        artifact: that the package belongs to.
+        name: of the graph.
         unit: one of UNITS.
 
     Raises:
-        ArtifactError: the package is damaged, or its inputs and outputs are not what ``graph`` says.
-        ExecutionError: Core ML cannot load it, or it has fewer int8 convolutions than asked for.
+        ArtifactError: the package is damaged.
+        ExecutionError: it declares another interface than the manifest, Core ML cannot load it, or it has fewer int8 convolutions than
+            asked for.
     """
 
-    def __init__(self, path: Path, graph: GraphArtifact, size: Size, unit: str) -> None:
-        self._graph, self._size, self._unit = graph, size, unit
+    def __init__(self, path: Path, artifact: Artifact, name: str, unit: str) -> None:
+        graph = artifact.graph(name)
+        self._graph, self._size, self._unit = graph, artifact.size, unit
         specification = read_specification(path)
-        check_features(specification, graph, size, path)
+        check_features(specification, artifact, graph, path)
         census = take_census(specification)
         check_int8(graph, path, census.convolutions, census.int8_convolutions, census.floats, "have int8 weights and inputs")
         self.execution = Execution(f"Core ML, {unit}", census.convolutions, census.int8_convolutions, census.operations)

@@ -96,7 +96,8 @@ class CoreMLTarget(Target):
         files = describe_files(folder)
         packages = tuple(f"{graph.file}/" for graph in graphs)
         shipped = sum(file.size_bytes for file in files if file.path.startswith(packages))
-        return Artifact(self.name, precision, program.size, tuple(graphs), files, shipped, notes)
+        source = (program.model, program.provenance)
+        return Artifact(self.name, precision, program.size, tuple(graphs), files, shipped, notes, *source)
 
     def divergence(self, artifact: Artifact, folder: Path, program: Program, graph: str, inputs: Arrays) -> tuple[Divergence, ...]:
         require(self.name, PACKAGES)
@@ -107,14 +108,14 @@ class CoreMLTarget(Target):
 
     def open(self, artifact: Artifact, folder: Path, graph: str, threads: int) -> Runner:
         require(self.name, PACKAGES)
-        path, entry = graph_path(artifact, folder, graph), artifact.graph(graph)
+        path = graph_path(artifact, folder, graph)
         if sys.platform != MACOS:
             from .mil_runner import MilRunner
 
-            return MilRunner(path, entry, artifact.size, threads)
+            return MilRunner(path, artifact, graph, threads)
         from .predict_runner import UNITS, PredictRunner
 
         unit = self.unit or UNITS[0]
         if unit not in UNITS:
             raise ExecutionError(f"Core ML has no compute unit '{unit}'; allowed: {', '.join(UNITS)}")
-        return PredictRunner(path, entry, artifact.size, unit)
+        return PredictRunner(path, artifact, graph, unit)

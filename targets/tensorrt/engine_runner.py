@@ -1,6 +1,7 @@
 """Runs an engine on the GPU that it was built for. PyTorch's CUDA gives it memory and a stream."""
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,16 @@ import numpy as np
 import torch
 
 from ...model.errors import ExecutionError
-from ...model.graph import Arrays, Size
-from ..base import Execution, GraphArtifact, Runner
+from ...model.graph import Arrays
+from ..base import Artifact, Execution, Runner
+from ..declared import Declared, Tensor, as_arrays, check_declared
 from ..runner_checks import check_inputs, check_int8
 from .bindings import Gpu, Product
 from .onnx_runner import Census
 
 Buffers = dict[str, torch.Tensor]
+# TensorRT's names of types, where NumPy has others.
+TYPES = {"FLOAT": "float32", "HALF": "float16"}
 
 
 class EngineRunner(Runner):
@@ -22,15 +26,17 @@ class EngineRunner(Runner):
 
     Args:
         path: the engine's file.
-        graph: names and specs of its inputs and outputs, and how many int8 convolutions it must have.
-        size: the artifact's size, H and W in pixels.
+        artifact: that the engine belongs to.
+        name: of the graph.
         census: of the graph that the engine was built from; the engine itself does not tell.
 
     Raises:
-        ExecutionError: the engine cannot be loaded, or the graph has fewer int8 convolutions than asked for.
+        ExecutionError: the engine cannot be loaded, has other inputs or outputs than the manifest, or fewer int8 convolutions than
+            asked for.
     """
 
-    def __init__(self, path: Path, graph: GraphArtifact, size: Size, product: Product, gpu: Gpu, census: Census) -> None:
+    def __init__(self, path: Path, artifact: Artifact, name: str, product: Product, gpu: Gpu, census: Census) -> None:
+        graph, size = artifact.graph(name), artifact.size
         self._graph, self._size = graph, size
         check_int8(graph, path, census.convolutions, census.int8_convolutions, census.floats, "have int8 weights and inputs")
         self.execution = Execution(f"{product.title} on {gpu.name}", census.convolutions, census.int8_convolutions, census.kinds)
@@ -40,6 +46,9 @@ class EngineRunner(Runner):
         if engine is None:
             raise ExecutionError(f"{path}: {product.title} {trt.__version__} cannot load this engine; build it again on this machine")
         self._engine = engine
+        wanted = as_arrays(artifact, graph)
+        # An engine has no metadata; those of the ONNX file that it was built from were read.
+        check_declared(replace(of_engine(engine), facts=wanted.facts), wanted, path)
         self._context: Any = engine.create_execution_context()
         if self._context is None:
             raise ExecutionError(f"{path}: {product.title} cannot make a context for this engine on {gpu.name}: too little GPU memory?")
@@ -70,3 +79,14 @@ class EngineRunner(Runner):
     def close(self) -> None:
         self._context = self._engine = self._runtime = None
         self.buffers.clear()
+
+
+def of_engine(engine: Any) -> Declared:
+    """Names, types and shapes of an engine's inputs and outputs."""
+    tensors: dict[str, list[Tensor]] = {"INPUT": [], "OUTPUT": []}
+    for index in range(engine.num_io_tensors):
+        name = engine.get_tensor_name(index)
+        kind: str = engine.get_tensor_dtype(name).name
+        shape = tuple("?" if length < 0 else int(length) for length in engine.get_tensor_shape(name))
+        tensors[engine.get_tensor_mode(name).name].append(Tensor(name, TYPES.get(kind, kind.lower()), shape))
+    return Declared(tuple(tensors["INPUT"]), tuple(tensors["OUTPUT"]), {})

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from ...export.fingerprint import file_sha256
 from ...model.errors import ArtifactError, ExecutionError
-from ..base import Precision
+from ..artifact import MANIFEST
+from ..base import Artifact, Precision
 from .bindings import Gpu, Product
 
 LIST = "engines.json"
@@ -25,6 +27,7 @@ class Engine:
         capability: compute capability, 86 for 8.6.
         system: e.g. ``linux-x86_64``.
         precision: of its convolutions.
+        onnx_sha256: of the ONNX file that it was built from, beside the list.
     """
 
     file: str
@@ -33,6 +36,7 @@ class Engine:
     capability: int
     system: str
     precision: Precision
+    onnx_sha256: str = ""
 
 
 _ENGINES = TypeAdapter(tuple[Engine, ...])
@@ -43,11 +47,11 @@ def this_system() -> str:
     return f"{platform.system().lower()}-{platform.machine().lower()}"
 
 
-def name_engine(product: Product, version: str, capability: int, precision: Precision) -> Engine:
-    """An engine that is built here; its file's name carries all that it needs."""
+def name_engine(product: Product, version: str, capability: int, precision: Precision, onnx_sha256: str = "") -> Engine:
+    """An engine that is built here; its file's name carries all that it needs to run."""
     system = this_system()
     file = f"{product.target.replace('_', '-')}-{version}_sm{capability}_{system}_{precision}.engine"
-    return Engine(file, product.target, version, capability, system, precision)
+    return Engine(file, product.target, version, capability, system, precision, onnx_sha256)
 
 
 def write_list(engines: Sequence[Engine], folder: Path) -> None:
@@ -62,6 +66,21 @@ def read_list(folder: Path) -> tuple[Engine, ...]:
         return _ENGINES.validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise ArtifactError(f"{path} is missing or no list of engines; build the artifact again") from error
+
+
+def check_engines(engines: Sequence[Engine], artifact: Artifact, onnx_file: Path) -> None:
+    """Whether engines are those of an artifact, built from the ONNX file beside them. Without a GPU, an engine itself does not tell.
+
+    Raises:
+        ExecutionError: one is another target's, of another precision, or was built from another file; names it.
+    """
+    wanted = {"product": artifact.target, "precision": artifact.precision, "onnx_sha256": file_sha256(onnx_file)}
+    for engine in engines:
+        for field, value in wanted.items():
+            found = getattr(engine, field)
+            if found != value:
+                where = f"{onnx_file.with_name(LIST)}: {field} of {engine.file} is '{found}'"
+                raise ExecutionError(f"{where}, by {MANIFEST} and {onnx_file.name} it is '{value}'; build the artifact again")
 
 
 def choose(engines: Sequence[Engine], product: Product, version: str, gpu: Gpu) -> Engine:

@@ -2,20 +2,18 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from ...model.errors import ArtifactError, ExecutionError
+from ...model.errors import ExecutionError
 from ...model.graph import Arrays, Size
-from ..base import Execution, GraphArtifact, Runner
+from ..base import Artifact, Execution, GraphArtifact, Runner
+from ..declared import as_arrays, check_declared
 from ..half_evaluator import HalfEvaluator
+from ..onnx_declared import of_model
 from ..runner_checks import check_inputs, check_int8
 
-if TYPE_CHECKING:
-    import onnx
-
-FLOAT = 1
 PROVIDER = "CPUExecutionProvider, not optimised"
 
 EVALUATOR = "same graph in ONNX Runtime; engine built, not executed: no NVIDIA GPU"
@@ -52,7 +50,6 @@ class OnnxRunner(Runner):
         threads: within an operator.
 
     Raises:
-        ArtifactError: the file is not what ``graph`` says.
         ExecutionError: it has fewer int8 convolutions than asked for.
     """
 
@@ -61,7 +58,6 @@ class OnnxRunner(Runner):
 
         self._graph, self._size = graph, size
         model = onnx.load(path)
-        check_values(model, graph, size, path)
         found = census(path)
         check_int8(graph, path, found.convolutions, found.int8_convolutions, found.floats, "have int8 weights and inputs")
         self.execution = Execution(PROVIDER, found.convolutions, found.int8_convolutions, found.kinds, EVALUATOR)
@@ -79,10 +75,8 @@ class OnnxRunner(Runner):
         self._evaluator = None
 
 
-def check_values(model: "onnx.ModelProto", graph: GraphArtifact, size: Size, path: Path) -> None:
-    """Raises ArtifactError unless names, shapes and types of a model's inputs and outputs are those of the specs."""
-    for kind, found, specs in (("inputs", model.graph.input, graph.inputs), ("outputs", model.graph.output, graph.outputs)):
-        has = {each.name: (tuple(d.dim_value for d in each.type.tensor_type.shape.dim), each.type.tensor_type.elem_type) for each in found}
-        wants = {spec.name: (spec.shape(size), FLOAT) for spec in specs}
-        if has != wants:
-            raise ArtifactError(f"{path}: its {kind} are {has}, the manifest says {wants}: the two do not belong together")
+def check_onnx(path: Path, artifact: Artifact, graph: str) -> None:
+    """Raises ExecutionError unless the ONNX file that a graph's engines were built from declares what the manifest says."""
+    import onnx
+
+    check_declared(of_model(onnx.load(path)), as_arrays(artifact, artifact.graph(graph)), path)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...export.fingerprint import file_sha256
 from ...export.program import Program
 from ...model.errors import TargetUnavailableError
 from ..artifact import describe_files, graph_path
@@ -94,7 +95,8 @@ class TensorRTTarget(Target):
             home.mkdir()
             model, asked, graph_notes = flavoured(program, graph, precision)
             save(model, home / ONNX_FILE)
-            engines = [name_engine(self.product, found.version, capability, precision) for capability in self._capabilities(found)]
+            digest = file_sha256(home / ONNX_FILE)
+            engines = [name_engine(self.product, found.version, capability, precision, digest) for capability in self._capabilities(found)]
             for engine in engines:
                 capability = engine.capability if self.product.ahead_of_time else None
                 build_engine(self.product, home / ONNX_FILE, capability, home / engine.file, self.options.workspace_mib, graph.name)
@@ -109,7 +111,8 @@ class TensorRTTarget(Target):
         if precision is Precision.INT8 and in_float:
             listed = ", ".join(map(str, in_float))
             notes += (f"for compute capability {listed}, {self.product.title} computes int8 convolutions in float: ship float16 there",)
-        return Artifact(self.name, precision, program.size, tuple(graphs), describe_files(folder), shipped_bytes, notes)
+        source = (program.model, program.provenance)
+        return Artifact(self.name, precision, program.size, tuple(graphs), describe_files(folder), shipped_bytes, notes, *source)
 
     def _require(self) -> None:
         """Raises TargetUnavailableError if a package is missing. TensorRT is looked for, not imported: it runs in other processes."""
@@ -127,17 +130,19 @@ class TensorRTTarget(Target):
 
     def open(self, artifact: Artifact, folder: Path, graph: str, threads: int) -> Runner:
         require(self.name, (*ONNX_PACKAGES, RUNTIME))
-        home, entry = graph_path(artifact, folder, graph), artifact.graph(graph)
-        from .onnx_runner import OnnxRunner, census
+        home = graph_path(artifact, folder, graph)
+        from .engines import check_engines, choose, read_list
+        from .onnx_runner import OnnxRunner, census, check_onnx
 
-        found = probe(self.product)
+        found, engines = probe(self.product), read_list(home)
+        check_onnx(home / ONNX_FILE, artifact, graph)
+        check_engines(engines, artifact, home / ONNX_FILE)
         if found.gpu is None:
-            return OnnxRunner(home / ONNX_FILE, entry, artifact.size, threads)
+            return OnnxRunner(home / ONNX_FILE, artifact.graph(graph), artifact.size, threads)
         from .engine_runner import EngineRunner
-        from .engines import choose, read_list
 
-        engine = choose(read_list(home), self.product, found.version, found.gpu)
-        return EngineRunner(home / engine.file, entry, artifact.size, self.product, found.gpu, census(home / ONNX_FILE))
+        engine = choose(engines, self.product, found.version, found.gpu)
+        return EngineRunner(home / engine.file, artifact, graph, self.product, found.gpu, census(home / ONNX_FILE))
 
 
 class TensorRTRTXTarget(TensorRTTarget):

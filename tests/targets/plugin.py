@@ -6,17 +6,28 @@ TARGET_MODULE = '''
 """A third party's target: saves the float program as it is and runs it with PyTorch."""
 
 import importlib.util
+import json
 
 import torch
 
 from instantstyle.model.errors import ExecutionError, TargetUnavailableError
 from instantstyle.targets.artifact import describe_files, graph_path
 from instantstyle.targets.base import Artifact, Availability, Execution, GraphArtifact, Precision, Runner, Target
+from instantstyle.targets.declared import Declared, Tensor, as_arrays, check_declared, facts
+from instantstyle.targets.identity import fingerprint
+
+FACTS = "facts.json"
 
 
 class TinyRunner(Runner):
-    def __init__(self, path, graph, size):
-        self.program, self.graph, self.size = torch.export.load(path), graph, size
+    def __init__(self, path, artifact, name):
+        graph, size = artifact.graph(name), artifact.size
+        extra = {FACTS: ""}
+        self.program, self.graph, self.size = torch.export.load(path, extra_files=extra), graph, size
+        found = json.loads(extra[FACTS])
+        tensors = (json.loads(found[key]) for key in ("inputs", "outputs"))
+        arrays = (tuple(Tensor(each["name"], "float32", tuple(each["shape"])) for each in rows) for rows in tensors)
+        check_declared(Declared(*arrays, found), as_arrays(artifact, graph), path)
         convolutions = sum("convolution" in str(node.target) or "conv2d" in str(node.target) for node in self.program.graph.nodes)
         self.execution = Execution("pytorch", convolutions, 0)
         if graph.int8_convolutions:
@@ -51,13 +62,18 @@ class TinyTarget(Target):
         if availability.reason:
             raise TargetUnavailableError(f"target 'tiny': {availability.reason}: {availability.remedy}")
         for graph in program.graphs:
-            torch.export.save(graph.float_program, folder / f"{graph.name}.pt2")
-        graphs = tuple(GraphArtifact(g.name, f"{g.name}.pt2", g.inputs, g.outputs, g.convolutions, 0) for g in program.graphs)
+            told = {FACTS: json.dumps(facts(program, graph, precision, program.size))}
+            torch.export.save(graph.float_program, folder / f"{graph.name}.pt2", extra_files=told)
+        graphs = tuple(
+            GraphArtifact(g.name, f"{g.name}.pt2", g.inputs, g.outputs, g.convolutions, 0, (), fingerprint(g, precision))
+            for g in program.graphs
+        )
         files = describe_files(folder)
-        return Artifact(self.name, precision, program.size, graphs, files, sum(file.size_bytes for file in files))
+        shipped_bytes = sum(file.size_bytes for file in files)
+        return Artifact(self.name, precision, program.size, graphs, files, shipped_bytes, (), program.model, program.provenance)
 
     def open(self, artifact, folder, graph, threads):
-        return TinyRunner(graph_path(artifact, folder, graph), artifact.graph(graph), artifact.size)
+        return TinyRunner(graph_path(artifact, folder, graph), artifact, graph)
 '''
 
 

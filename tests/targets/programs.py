@@ -1,6 +1,7 @@
 """A small style network with every construct that a target must carry, and its float and int8 programs."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from torch.nn import functional
 
 from instantstyle.calibration.samples import Sample
 from instantstyle.export.capture import capture
-from instantstyle.export.program import Program
+from instantstyle.export.program import Program, Provenance
 from instantstyle.export.quantize import calibrate
 from instantstyle.export.recipe import QuantizeSettings
 from instantstyle.model.adain import AdaIN
@@ -105,4 +106,5 @@ def quantized_program(model: Model, size: tuple[int, int], calibration: list[Sam
 
 
 def small_program() -> Program:
-    return quantized_program(small_model(), SIZE, samples(4, seed=0))
+    program = quantized_program(small_model(), SIZE, samples(4, seed=0))
+    return replace(program, provenance=Provenance(recipe="phone", checkpoint_sha256="ab" * 32))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,13 +18,70 @@ from torch.export import ExportedProgram
 import instantstyle.targets
 from instantstyle.export.program import Program
 from instantstyle.model.errors import ArtifactError, ExecutionError, TargetUnavailableError
-from instantstyle.model.graph import Arrays
+from instantstyle.model.graph import Arrays, TensorKind, TensorSpec
 from instantstyle.targets.artifact import read_manifest, verify, write_manifest
-from instantstyle.targets.base import Artifact, Precision, Target
+from instantstyle.targets.base import Artifact, GraphArtifact, Precision, Target
 from instantstyle.targets.host import int8_saturates
 
+Manifest = Callable[[Artifact], Artifact]
 Emitted = Callable[[Precision], tuple[Artifact, Path]]
 GRAPHS = ("style_encoder", "stylizer")
+
+
+def of_graph(change: Callable[[GraphArtifact], GraphArtifact]) -> Manifest:
+    """Another manifest of the stylizer."""
+    return lambda artifact: replace(artifact, graphs=(artifact.graphs[0], change(artifact.graphs[1])))
+
+
+def of_input(index: int, **changes: Any) -> Manifest:
+    """Another declaration of an input of the stylizer: photo, code, alpha."""
+
+    def change(graph: GraphArtifact) -> GraphArtifact:
+        inputs = list(graph.inputs)
+        inputs[index] = replace(inputs[index], **changes)
+        return replace(graph, inputs=tuple(inputs))
+
+    return of_graph(change)
+
+
+def of_output(**changes: Any) -> Manifest:
+    """Another declaration of its output."""
+    return of_graph(lambda graph: replace(graph, outputs=(replace(graph.outputs[0], **changes),)))
+
+
+def of_origin(**changes: Any) -> Manifest:
+    """Another origin of the program."""
+    return lambda artifact: replace(artifact, provenance=replace(artifact.provenance, **changes))
+
+
+# Manifests that do not fit the files, and what is said of that.
+INTERFACES: dict[str, tuple[Manifest, str]] = {
+    "an input renamed": (of_input(0, name="picture"), "no input 'picture'.*photo, code, alpha"),
+    "inputs in another order": (
+        of_graph(lambda graph: replace(graph, inputs=(graph.inputs[1], graph.inputs[0], graph.inputs[2]))),
+        "inputs are in the order photo, code, alpha.*code, photo, alpha",
+    ),
+    "an input more than declared": (of_graph(lambda graph: replace(graph, inputs=graph.inputs[:2])), "has the input 'alpha'"),
+    "an input less than declared": (
+        of_graph(lambda graph: replace(graph, inputs=(*graph.inputs, TensorSpec("seed", TensorKind.SCALAR, 1)))),
+        "no input 'seed'",
+    ),
+    "an output renamed": (of_output(name="image"), "no output 'image'.*stylised"),
+    "another number of channels": (of_input(1, channels=CODE + 1), f"input 'code'.*{CODE}"),
+    "another size": (lambda artifact: replace(artifact, size=(48, 32)), "'photo'.*32x48.*48x32|size '32x48'"),
+    "another scale": (of_output(scale=2), "output 'stylised'.*32x48"),
+    "BGR in": (of_input(0, order="BGR"), "'photo'.*RGB.*BGR"),
+    "BGR out": (of_output(order="BGR"), "'stylised'.*RGB.*BGR"),
+    "another range": (of_input(0, minimum=0.0, maximum=255.0), "'photo'.*minimum -1.0.*0.0"),
+    "another range of a number": (of_input(2, maximum=2.0), "'alpha'.*maximum 1.0.*2.0"),
+    "another mean": (of_input(0, mean=(0.1, 0.2, 0.3)), r"'photo'.*mean \[\].*0.1"),
+    "another standard deviation": (of_output(std=(0.5, 0.5, 0.5)), r"'stylised'.*std \[\].*0.5"),
+    "another checkpoint": (of_origin(checkpoint_sha256="cd" * 32), f"checkpoint_sha256 '{'ab' * 32}'.*'{'cd' * 32}'"),
+    "no checkpoint": (of_origin(checkpoint_sha256=""), "checkpoint_sha256 '.*knows of none"),
+    "another recipe": (of_origin(recipe="server"), "recipe 'phone'.*'server'"),
+    "another model": (lambda artifact: replace(artifact, model="large"), "model 'small'.*'large'"),
+    "another program": (of_graph(lambda graph: replace(graph, program_sha256="ef" * 32)), f"program_sha256.*'{'ef' * 32}'"),
+}
 
 
 def snr_db(found: np.ndarray, reference: np.ndarray) -> float:
@@ -191,6 +249,14 @@ class TargetSuite:
             assert execution.provider
             assert execution.convolutions == graph.convolutions
             assert execution.int8_convolutions == graph.int8_convolutions
+
+    @pytest.mark.parametrize("what", INTERFACES)
+    def test_files_that_declare_something_else_are_refused(self, emitted: Emitted, target: Target, what: str) -> None:
+        change, sentence = INTERFACES[what]
+        artifact, folder = emitted(self.precisions[0])
+        file = artifact.graph("stylizer").file
+        with pytest.raises(ExecutionError, match=rf"(?s){file}.*: .*({sentence}).*build the artifact again"):
+            target.open(change(artifact), folder, "stylizer", threads=1)
 
     def test_fewer_int8_convolutions_than_asked_is_an_error(self, emitted: Emitted, target: Target, precision: Precision) -> None:
         artifact, folder = emitted(precision)

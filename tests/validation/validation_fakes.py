@@ -11,7 +11,7 @@ from torch import nn
 
 from instantstyle.calibration.samples import Sample
 from instantstyle.export.fingerprint import file_sha256
-from instantstyle.export.program import Program
+from instantstyle.export.program import Program, Provenance
 from instantstyle.model.graph import Arrays, Graph, Model, Run, Size, TensorKind, TensorSpec
 from instantstyle.targets.artifact import describe_all, describe_files, write_manifest
 from instantstyle.targets.base import Artifact, Availability, Execution, GraphArtifact, Precision, Runner, Target
@@ -208,7 +208,8 @@ def bundle_in(folder: Path, limits: Limits | None = None, required: tuple[str, .
         GraphArtifact("encoder", "sub/encoder.ort", (STYLE,), (CODE,), 5, 5),
         GraphArtifact("painter", "painter.ort", (PHOTO, CODE, ALPHA), (IMAGE,), 8, 7),
     )
-    built = Artifact("android", Precision.INT8, (512, 512), graphs, describe_files(home), 3_000_000, ("a note",))
+    origin = ("tiny", Provenance(recipe="mobile", checkpoint_sha256="c" * 64))
+    built = Artifact("android", Precision.INT8, (512, 512), graphs, describe_files(home), 3_000_000, ("a note",), *origin)
     write_manifest(built, home)
     named = ", ".join(f'"{name}"' for name in required)
     kept = "\n".join(f"{name} = {value}" for name, value in (limits or Limits()).model_dump(exclude_none=True).items())
