@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from programs import small_model
-from suite import graph_inputs, snr_db
+from suite import graph_inputs
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -191,7 +191,8 @@ def test_norms_that_coremltools_gets_wrong_alone(norm: str, tmp_path: Path) -> N
     artifact = CoreMLTarget().emit(as_exported(net), Precision.FLOAT16, tmp_path)
     image = (np.random.default_rng(1).integers(0, 256, (1, 3, 32, 48)) / 127.5 - 1).astype(np.float32)
     with CoreMLTarget().open(artifact, tmp_path, "model", 1) as runner, torch.no_grad():
-        assert snr_db(runner.run({"image": image})["output"], net(torch.from_numpy(image)).numpy()) > 38
+        deviation = np.abs(runner.run({"image": image})["output"] - net(torch.from_numpy(image)).numpy()).max()
+    assert deviation < 0.75 * 2 / 255  # half a level of the output image, and float16
 
 
 def test_a_wrong_conversion_is_refused_by_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
