@@ -30,7 +30,7 @@ from instantstyle.validation.quality import compare_all
 
 
 def numbers(path: Path, target: str, side: int | None, seeds: int, samples: int) -> list[Number]:
-    """The worst of each measure over all builds, ordinary and hard samples, beside its default limit."""
+    """The worst of each measure over all builds and samples beside its default limit."""
     recipe = load_recipe(path)
     if side is not None:
         recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"sizes": ((side, side),)})})
@@ -48,7 +48,7 @@ def numbers(path: Path, target: str, side: int | None, seeds: int, samples: int)
                 found.append(_departures(bench, built, samples))
     limits, rows = Limits(), []
     for measure in MEASURES:
-        apart = [row for each in found for row in (each.hard if measure.hard_only else (*each.ordinary, *each.hard))]
+        apart = [row for each in found for row in each.of(measure.made)]
         worst = measure.worst(apart)
         if worst is not None:
             note = f"default limit {getattr(limits, measure.limit):g}; sample {worst.sample}; {seeds} builds"

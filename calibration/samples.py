@@ -24,10 +24,12 @@ class Sample:
     Attributes:
         name: of its images, e.g. ``sk_coffee x gc_Gogh4``; no two samples of a model share it.
         inputs: float32 arrays by input name, in the shapes and ranges of the model's ``sample_inputs``.
+        made: whether its first image is none that a user would take: a pattern, or a photo badly exposed.
     """
 
     name: str
     inputs: dict[str, np.ndarray]
+    made: bool = False
 
 
 def make_samples(model: Model, size: Size, image_sets: Sequence[ImageSet], pairing: Pairing) -> Iterator[Sample]:

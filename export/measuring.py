@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -161,4 +161,4 @@ def _sharing_arrays(samples: Iterable[Sample]) -> tuple[Sample, ...]:
     def shared(array: np.ndarray) -> np.ndarray:
         return held.setdefault(content_key({"": array}), array)
 
-    return tuple(Sample(sample.name, {name: shared(array) for name, array in sample.inputs.items()}) for sample in samples)
+    return tuple(replace(sample, inputs={name: shared(array) for name, array in sample.inputs.items()}) for sample in samples)

@@ -60,12 +60,16 @@ class Departures:
     """Of all samples; empty where the network's output is no image.
 
     Attributes:
-        ordinary: of the validation samples.
-        hard: of the hard samples.
+        pictures: of the validation samples, and of one of them with every style and strength.
+        made: of patterns and of badly exposed photos, which even an honest quantisation may turn far.
     """
 
-    ordinary: tuple[Departure, ...] = ()
-    hard: tuple[Departure, ...] = ()
+    pictures: tuple[Departure, ...] = ()
+    made: tuple[Departure, ...] = ()
+
+    def of(self, made: bool) -> tuple[Departure, ...]:
+        """Either."""
+        return self.made if made else self.pictures
 
 
 def has_departures(spec: TensorSpec) -> bool:
@@ -75,15 +79,12 @@ def has_departures(spec: TensorSpec) -> bool:
 
 def departure_checks(measurements: "Measurements", limits: "Limits") -> Iterator[Check]:
     """One check for each limit that is set; nothing where no output is an image."""
-    everything = (*measurements.departures.ordinary, *measurements.departures.hard)
-    scores = measurements.end_to_end.scores
-    if not everything and scores and all(score.ssim is None for score in scores):
+    departures, scores, name = measurements.departures, measurements.end_to_end.scores, measurements.artifact
+    if departures == Departures() and scores and all(score.ssim is None for score in scores):
         return
-    name = measurements.artifact
     for measure in MEASURES:
         compare = at_least if measure.more_is_better else at_most
-        rows = measurements.departures.hard if measure.hard_only else everything
-        yield from compare(measure.limit, name, measure.quantity(rows), getattr(limits, measure.limit))
+        yield from compare(measure.limit, name, measure.quantity(departures.of(measure.made)), getattr(limits, measure.limit))
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Measure:
     unit: Unit
     value: Callable[[Departure], float]
     more_is_better: bool = False
-    hard_only: bool = False
+    made: bool = False
 
     def worst(self, rows: Sequence[Departure]) -> Departure | None:
         """NaN is the worst; None of no rows."""
@@ -107,11 +108,13 @@ class Measure:
         worst = self.worst(rows)
         if worst is None:
             return Quantity(f"{self.what} to its own float network", None, self.unit)
-        return Quantity(f"{self.what} to its own float network in sample '{worst.sample}'", self.value(worst), self.unit)
+        kind = "hard sample" if self.made else "sample"
+        return Quantity(f"{self.what} to its own float network in {kind} '{worst.sample}'", self.value(worst), self.unit)
 
 
 MEASURES = (
-    Measure("min_ssim_hard", "SSIM of a hard sample", SIMILARITY, lambda row: row.ssim, more_is_better=True, hard_only=True),
+    Measure("min_ssim_hard", "SSIM", SIMILARITY, lambda row: row.ssim, more_is_better=True, made=True),
+    Measure("max_colour_hard", "mean colour difference", COLOUR, lambda row: row.colour, made=True),
     Measure("min_ssim_tile", "SSIM of a 64x64 tile", SIMILARITY, lambda row: row.tile_ssim, more_is_better=True),
     Measure("max_block", "mean difference of an 8x8 block", SHARE, lambda row: row.block),
     Measure("max_colour", "mean colour difference", COLOUR, lambda row: row.colour),
@@ -121,8 +124,13 @@ MEASURES = (
 def departure_rows(measurements: "Measurements", limits: "Limits") -> Iterator[tuple[str, ...]]:
     """Cells of COLUMNS: the worst of each measure."""
     for measure in MEASURES:
-        rows = measurements.departures.hard if measure.hard_only else (*measurements.departures.ordinary, *measurements.departures.hard)
-        worst, limit = measure.worst(rows), getattr(limits, measure.limit)
+        worst, limit = measure.worst(measurements.departures.of(measure.made)), getattr(limits, measure.limit)
         if worst is not None:
             wanted = "-" if limit is None else measure.unit.text(limit)
-            yield measurements.artifact, measure.what, measure.unit.text(measure.value(worst)), wanted, worst.sample
+            yield (
+                measurements.artifact,
+                f"{measure.what}{', hard' * measure.made}",
+                measure.unit.text(measure.value(worst)),
+                wanted,
+                worst.sample,
+            )

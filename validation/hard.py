@@ -22,9 +22,13 @@ def hard_samples(model: Model, size: Size, ordinary: Sample, seed: int = 0) -> t
     """
     images = [spec for spec in model.sample_inputs if spec.kind is TensorKind.IMAGE][:1]
     scalars = [spec for spec in model.sample_inputs if spec.kind is TensorKind.SCALAR]
-    changed = [(spec.name, *each) for spec in images for each in (*_images(spec, size, seed), *_exposed(spec, ordinary.inputs[spec.name]))]
-    changed += [(spec.name, *each) for spec in scalars for each in _sweep(spec, size)]
-    return tuple(Sample(name, {**ordinary.inputs, changed_input: value}) for changed_input, name, value in changed)
+    made = [(spec.name, *each) for spec in images for each in (*_images(spec, size, seed), *_exposed(spec, ordinary.inputs[spec.name]))]
+    swept = [(spec.name, *each) for spec in scalars for each in _sweep(spec, size)]
+    return tuple(
+        Sample(name, {**ordinary.inputs, changed: value}, made=is_made)
+        for is_made, rows in ((True, made), (False, swept))
+        for changed, name, value in rows
+    )
 
 
 def _images(spec: TensorSpec, size: Size, seed: int) -> Iterator[tuple[str, np.ndarray]]:

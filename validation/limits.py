@@ -24,10 +24,11 @@ class Limits(BaseModel):
     Attributes:
         min_ssim_mean: least mean SSIM, end to end, over the validation samples.
         min_ssim_worst: least SSIM of every single validation sample.
-        min_ssim_hard: least SSIM of every hard sample to the network's own float self, which is what was converted.
-        min_ssim_tile: the same of every 64x64 tile of any sample.
-        max_block: largest mean difference to it in any 8x8 block of any sample, as a share of the range.
-        max_colour: largest mean CIEDE2000 to it of any sample.
+        min_ssim_hard: least SSIM of every pattern and badly exposed photo to the network's own float self, which is what was converted.
+        max_colour_hard: largest mean CIEDE2000 to it of these.
+        min_ssim_tile: least SSIM to it of every 64x64 tile of any other sample.
+        max_block: largest mean difference to it in any 8x8 block of these, as a share of the range.
+        max_colour: largest mean CIEDE2000 to it of these.
         max_abs: largest absolute difference in any validation sample, in units of the output.
         max_abs_hard: the same in any hard sample.
         max_bytes: what an app must carry, all graphs together.
@@ -42,7 +43,8 @@ class Limits(BaseModel):
 
     min_ssim_mean: Similarity | None = None
     min_ssim_worst: Similarity | None = None
-    min_ssim_hard: Similarity | None = 0.6
+    min_ssim_hard: Similarity | None = 0.5
+    max_colour_hard: Positive | None = 20.0
     min_ssim_tile: Similarity | None = 0.3
     max_block: Positive | None = 0.25
     max_colour: Positive | None = 5.0

@@ -92,9 +92,13 @@ def _unit(at: str, measured: Measurements, unit: UnitMeasurements, built: Artifa
 def _departures(measured: Measurements, shown: TensorSpec) -> Iterator[str]:
     if not has_departures(shown):
         return
-    samples, hard = measured.evidence.samples.names(), measured.evidence.hard
-    for kind, rows, names in (("ordinary", measured.departures.ordinary, samples), ("hard", measured.departures.hard, hard)):
-        yield from _complete(f"departures.{kind}", [row.sample for row in rows], names)
+    departures, hard = measured.departures, set(measured.evidence.hard)
+    found, wanted = [row.sample for row in (*departures.pictures, *departures.made)], [*measured.evidence.samples.names(), *hard]
+    yield from _complete("departures", sorted(found), sorted(wanted))
+    ordinary = next((row.sample for row in departures.made if row.sample not in hard), None)
+    if ordinary is not None:
+        yield f"departures.made has the sample '{ordinary}', which is a validation sample"
+    for kind, rows in (("pictures", departures.pictures), ("made", departures.made)):
         for row in rows:
             for field, low, high in (("ssim", -1, 1), ("tile_ssim", -1, 1), ("block", 0, 1), ("colour", 0, math.inf)):
                 value = getattr(row, field)

@@ -75,7 +75,7 @@ def compare_all(
             if has_departures(spec):
                 output = comparisons[0].output
                 wanted = shown(spec, own.of(sample).output)
-                departures.append((hard, pool.submit(Departure.of, sample.name, spec, wanted, output)))
+                departures.append((sample.made, pool.submit(Departure.of, sample.name, spec, wanted, output)))
             tick(sample.name)
         found += [(was_hard, where, future.result()) for was_hard, where, future in waiting]
 
@@ -83,7 +83,7 @@ def compare_all(
         ordinary, extreme = (tuple(entry for hard, where, entry in found if hard is kind and where == name) for kind in (False, True))
         return Quality(ordinary, extreme)
 
-    apart = Departures(*(tuple(future.result() for hard, future in departures if hard is kind) for kind in (False, True)))
+    apart = Departures(*(tuple(future.result() for made, future in departures if made is kind) for kind in (False, True)))
     return Qualities(quality(END_TO_END), tuple((graph.name, quality(graph.name)) for graph in model.graphs), apart)
 
 

@@ -58,4 +58,4 @@ def test_without_limits_the_default_ones_apply(tmp_path: Path) -> None:
     path.write_text(path.read_text() + "[limits]\nmax_bytes = 7\n")
     assert load_recipe(path).limits_for("android", "int8") == DEFAULT.model_copy(update={"max_bytes": 7})
     path.write_text(path.read_text() + "[limits.android]\nmax_abs = 0.25\n")
-    assert load_recipe(path).limits_for("android", "int8").model_dump(exclude_none=True) == {"max_bytes": 7, "max_abs": 0.25}
+    assert load_recipe(path).limits_for("android", "int8").model_dump(exclude_unset=True) == {"max_bytes": 7, "max_abs": 0.25}

@@ -44,6 +44,10 @@ min_ssim_hard = 0.98
 min_ssim_mean = 0.5
 min_ssim_worst = 0.5
 min_ssim_hard = -1.0
+max_colour_hard = 100.0
+min_ssim_tile = -1.0
+max_block = 1.0
+max_colour = 100.0
 
 [latency]
 threads = 1

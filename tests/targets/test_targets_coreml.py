@@ -151,7 +151,8 @@ def test_a_size_at_which_the_package_is_not_pytorch_is_refused(program: Program,
 
     def wrong_at_64(self: Evaluator, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         found = run(self, inputs)
-        return {name: np.flip(value, -1) if inputs.get("photo", value).shape[2] == 64 else value for name, value in found.items()}
+        at_64 = "photo" in inputs and inputs["photo"].shape[2] == 64
+        return {name: np.flip(value, -1) if at_64 else value for name, value in found.items()}
 
     monkeypatch.setattr(Evaluator, "run", wrong_at_64)
     target = CoreMLTarget().configured({"more_sizes": [[96, 32], [64, 32]]})

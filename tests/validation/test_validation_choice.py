@@ -9,11 +9,13 @@ from instantstyle.targets.base import Precision
 from instantstyle.validation.bundle import Bundle, BundleArtifact, Choice
 from instantstyle.validation.choice import choose
 from instantstyle.validation.gate import exit_code, gate
+from instantstyle.validation.half_range import HalfRange
 from instantstyle.validation.limits import Limits, judge
 from instantstyle.validation.measurements import Latency, Status
 from instantstyle.validation.report import markdown
 
 SIZE = (512, 512)
+HALF_RANGE = HalfRange("painter", "up", "conv2d", 65504 / 4, 0.25, "a")
 INT8, HALF = "android-int8-512x512", "android-float16-512x512"
 
 
@@ -25,7 +27,8 @@ def entry(bundle: Bundle, precision: Precision, p50_ms: float, limits: Limits | 
     limits = limits or Limits()
     name = f"android-{precision}-512x512"
     latency = (fakes.latency("encoder", 1.5), timed(fakes.latency("painter", 2.5), p50_ms))
-    measured = fakes.measurements(artifact=name, precision=precision, latency=latency)
+    half_range = HALF_RANGE if precision is Precision.FLOAT16 else None
+    measured = fakes.measurements(artifact=name, precision=precision, latency=latency, half_range=half_range)
     failures = judge(measured, limits)
     status = Status.FAILED if failures else Status.PASSED
     own = bundle.artifacts[0]

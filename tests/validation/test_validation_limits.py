@@ -18,6 +18,7 @@ EVERY_LIMIT: dict[str, Any] = {
     "min_ssim_mean": 0.98,
     "min_ssim_worst": 0.97,
     "min_ssim_hard": 0.9,
+    "max_colour_hard": 0.9,
     "min_ssim_tile": 0.85,
     "max_block": 0.05,
     "max_colour": 1.5,
@@ -49,6 +50,7 @@ TIGHTER = {
     "min_ssim_mean": 0.9805,
     "min_ssim_worst": 0.9713,
     "min_ssim_hard": 0.9001,
+    "max_colour_hard": 0.8999,
     "min_ssim_tile": 0.8501,
     "max_block": 0.0499,
     "max_colour": 1.499,
@@ -168,7 +170,7 @@ def test_hard_samples_have_limits_of_their_own() -> None:
     assert failed(measurements(), min_ssim_worst=0.97, max_abs=0.3) == []
     failure, = judge(measurements(), Limits(min_ssim_hard=0.93))  # fmt: skip
     assert failure.sentence == (
-        "android-int8-512x512: SSIM of a hard sample to its own float network in sample 'noise' 0.9000 is below 0.9300 by 0.0300"
+        "android-int8-512x512: SSIM to its own float network in hard sample 'noise' 0.9000 is below 0.9300 by 0.0300"
     )
 
 
@@ -177,11 +179,12 @@ def test_hard_samples_are_compared_with_the_networks_own_float_self_and_not_with
     assert failed(measurements(end_to_end=Quality(SCORES, (Score("noise", 0.2, 10.0, 1.9),)))) == []
 
 
-@pytest.mark.parametrize("limit", ["min_ssim_hard", "min_ssim_tile", "max_block", "max_colour"])
+@pytest.mark.parametrize("limit", ["min_ssim_hard", "max_colour_hard", "min_ssim_tile", "max_block", "max_colour"])
 def test_departures_that_are_missing_or_nan_never_pass(limit: str) -> None:
     value = -1.0 if limit.startswith("min") else 1e9
     assert limit in failed(measurements(departures=Departures()), **{limit: value})
-    broken = Departures(DEPARTURES.ordinary, (*DEPARTURES.hard, Departure("dim", NAN, NAN, NAN, NAN)))
+    nothing = (NAN, NAN, NAN, NAN)
+    broken = Departures((*DEPARTURES.pictures, Departure("d", *nothing)), (*DEPARTURES.made, Departure("dim", *nothing)))
     assert limit in failed(measurements(departures=broken), **{limit: value})
 
 
