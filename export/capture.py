@@ -124,7 +124,7 @@ def capture(
     fed = list(graph_inputs(model, samples))
     probes = {graph.name: [inputs[graph.name] for inputs in fed] for graph in model.graphs}
     if table is None:
-        return Program(model.name, size, tuple(_float_graph(graph, size, probes[graph.name]) for graph in model.graphs))
+        return Program(model.name, size, tuple(float_graph(graph, size, probes[graph.name]) for graph in model.graphs))
     from .quantize import load_weights, prepare, set_activation_ranges
 
     prepared = {graph.name: prepare(graph, size, settings, samples=probes[graph.name]) for graph in model.graphs}
@@ -133,11 +133,12 @@ def capture(
         load_weights(prepared[name], weights)
     for name, graph in prepared.items():
         set_activation_ranges(graph, {entry.tensor: entry for entry in table.entries if entry.graph == name})
-    graphs = (_quantized_graph(graph, size, prepared[graph.name], probes[graph.name]) for graph in model.graphs)
+    graphs = (quantized_graph(graph, size, prepared[graph.name], probes[graph.name]) for graph in model.graphs)
     return Program(model.name, size, tuple(graphs))
 
 
-def _float_graph(graph: Graph, size: Size, samples: Sequence[Arrays]) -> GraphProgram:
+def float_graph(graph: Graph, size: Size, samples: Sequence[Arrays]) -> GraphProgram:
+    """A graph without int8; raises what ``capture_float`` does."""
     from .quantizer import is_convolution
 
     program = capture_float(graph, size, samples=samples)
@@ -145,14 +146,24 @@ def _float_graph(graph: Graph, size: Size, samples: Sequence[Arrays]) -> GraphPr
     return GraphProgram(graph.name, graph.inputs, graph.outputs, program, None, convolutions, 0, ())
 
 
-def _quantized_graph(graph: Graph, size: Size, prepared: "PreparedGraph", samples: Sequence[Arrays]) -> GraphProgram:
+def quantized_graph(
+    graph: Graph, size: Size, prepared: "PreparedGraph", samples: Sequence[Arrays], plain: ExportedProgram | None = None
+) -> GraphProgram:
+    """A graph in float and int8, from fake quantisers with final ranges of activations.
+
+    Args:
+        plain: its float program where that has been captured.
+
+    Raises:
+        CaptureError: as ``capture_float`` and ``convert`` do.
+    """
     from .quantize import convert
 
     return GraphProgram(
         graph.name,
         graph.inputs,
         graph.outputs,
-        capture_float(graph, size, samples=samples),
+        plain or capture_float(graph, size, samples=samples),
         convert(prepared, graph, size, samples),
         prepared.convolutions,
         prepared.int8_convolutions,

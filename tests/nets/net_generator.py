@@ -1,4 +1,4 @@
-"""From a number to a net. Kinds are dealt like cards, so that a few dozen nets have every kind."""
+"""From a number to a net. Kinds are dealt like cards, so that a few dozen nets have every family and a hundred every kind."""
 
 import random
 
@@ -8,14 +8,14 @@ from net_spec import Block, Net
 
 SIZES = ((32, 32), (32, 48), (48, 32), (64, 32))
 WIDTHS = (8, 12, 16, 24)
-CARDS = 6  # kinds a net
+CARDS, WRAPPERS = 4, 1  # kinds a net
 
 
 def generate(number: int) -> Net:
     """Net ``number``, always the same one for the same set of kinds."""
     chance = random.Random(f"net {number}")
     leaves = _deal("leaves", [name for name, kind in KINDS.items() if not kind.inner], number, CARDS)
-    wrappers = _deal("wrappers", [name for name, kind in KINDS.items() if kind.inner], number, 2)
+    wrappers = _deal("wrappers", [name for name, kind in KINDS.items() if kind.inner], number, WRAPPERS)
     blocks = [Block(name, chance.randrange(1000)) for name in leaves]
     for name in wrappers:
         count = KINDS[name].inner

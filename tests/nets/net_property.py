@@ -6,26 +6,27 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from net_integers import as_executed, as_written, halved, rewritten
 from net_spec import Net, build, pictures
 from torch import Tensor, nn
 
-from instantstyle.calibration.samples import Sample
-from instantstyle.export.capture import capture
+from instantstyle.export.capture import float_graph, quantized_graph
 from instantstyle.export.probe import as_model
-from instantstyle.export.program import Program
-from instantstyle.export.quantize import calibrate, prepare, refresh_weight_ranges, set_activation_ranges, set_mode
+from instantstyle.export.program import GraphProgram, Program
+from instantstyle.export.quantize import PreparedGraph, fix_ranges, prepare, set_mode
 from instantstyle.export.recipe import QuantizeSettings
 from instantstyle.model.errors import CaptureError, InstantStyleError
-from instantstyle.model.graph import Graph, Model
+from instantstyle.model.graph import Graph
 from instantstyle.targets.base import Precision, Target
 from instantstyle.targets.onnx_export import to_onnx
 from instantstyle.targets.registry import get_target
 from instantstyle.validation.quality import checked_run
 
 SETTINGS = QuantizeSettings(method="ptq", observer="min_max")
+T = TypeVar("T")
 CALIBRATION, TRIALS = 4, 2
 PREPARED, FLOAT32, CONVERTED, FLOAT16 = 1e-4, 1e-3, 1e-3, 2e-2  # largest difference as a share of the largest value
 # Energy of the error as a share of the signal's: of the int8 program in ONNX against fake quantisation, every node computed as written;
@@ -45,6 +46,14 @@ class Outcome:
         return f"{self.step}: {self.kind} {self.detail}"
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A net with fake quantisers and ranges, and its results on the trial pictures under fake quantisation."""
+
+    graph: PreparedGraph
+    results: list[Tensor]
+
+
 class Wrong(Exception):
     """A form of the net computes something else."""
 
@@ -56,13 +65,16 @@ class Form:
     target: str
     precision: Precision
 
+    def __str__(self) -> str:
+        return f"{self.target} {self.precision}"
+
 
 FORMS = (Form("onnx", Precision.FLOAT32), Form("onnx", Precision.INT8), Form("android", Precision.INT8))
 APPLE = (Form("coreml", Precision.FLOAT16), Form("coreml", Precision.INT8))
 
 
 def check(net: Net, forms: Sequence[Form] = FORMS) -> list[Outcome]:
-    """Takes a net through load, prepare, convert and emit; a step that fails ends what depends on it."""
+    """Takes a net through load, prepare, float, convert and emission; a step that fails ends what depends on it."""
     return list(_check(net, forms))
 
 
@@ -71,38 +83,43 @@ def _check(net: Net, forms: Sequence[Form]) -> Iterator[Outcome]:
     images = pictures(TRIALS, net.size, torch.Generator().manual_seed(2)).split(1)
     with torch.no_grad():
         wanted = [module(image.clone()) for image in images]
-    made: dict[str, object] = {}
 
-    def step(name: str, work: Callable[[], object]) -> Outcome:
-        try:
-            with _seeded():
-                made[name] = work()
-        except InstantStyleError as error:
-            return Outcome(name, "refused", f"{type(error).__name__}: {error}")
-        except Wrong as error:
-            return Outcome(name, "wrong", str(error))
-        except Exception as error:
-            return Outcome(name, "crash", f"{type(error).__name__}: {str(error).strip()[:300]}{_frame(error)}")
-        return Outcome(name, "equal", made[name] if isinstance(made[name], str) else "")
-
-    yield (loaded := step("load", lambda: as_model(module, "net", (net.size,))))
-    if loaded.kind != "equal":
+    model, outcome = _step("load", lambda: as_model(module, "net", (net.size,)))
+    yield outcome
+    if model is None:
         return
-    model: Model = made["load"]  # type: ignore[assignment]
-    yield (prepared := step("prepare", lambda: _prepared(model, net, images, wanted)))
-    fake: list[Tensor] = made.get("prepare")  # type: ignore[assignment]
-    table = made.get("prepare") and fake[1]
-    yield (captured := step("capture", lambda: _captured(model, net, table, images, wanted, fake and fake[0])))
-    if captured.kind not in ("equal", "wrong") or "capture" not in made:
+    (graph,) = model.graphs
+    prepared, outcome = _step("prepare", lambda: _prepared(graph, net, images, wanted))
+    yield outcome
+    plain, outcome = _step("float", lambda: _captured(graph, net, images, wanted))
+    yield outcome
+    if plain is None:
         return
-    program: Program = made["capture"]  # type: ignore[assignment]
+    whole = None
+    if prepared is not None:
+        whole, outcome = _step("convert", lambda: _converted(graph, net, plain, prepared, images))
+        yield outcome
     for form in forms:
-        if form.precision is Precision.INT8 and (prepared.kind != "equal" or program.graphs[0].int8_program is None):
-            continue
-        reference = fake[0] if form.precision is Precision.INT8 else wanted
-        yield step(
-            f"{form.target} {form.precision}", lambda form=form, reference=reference: _emitted(form, program, images, wanted, reference)
-        )
+        program = whole if form.precision is Precision.INT8 else Program(model.name, net.size, (plain,))
+        if program is not None:
+            reference = prepared.results if prepared is not None and form.precision is Precision.INT8 else wanted
+            yield _step(
+                str(form), lambda form=form, program=program, reference=reference: _emitted(form, program, images, wanted, reference)
+            )[1]
+
+
+def _step(name: str, work: Callable[[], T]) -> tuple[T | None, Outcome]:
+    """What ``work`` makes, None if it fails, and what became of it."""
+    try:
+        with _seeded():
+            made = work()
+    except InstantStyleError as error:
+        return None, Outcome(name, "refused", f"{type(error).__name__}: {error}")
+    except Wrong as error:
+        return None, Outcome(name, "wrong", str(error))
+    except Exception as error:
+        return None, Outcome(name, "crash", f"{type(error).__name__}: {str(error).strip()[:300]}{_frame(error)}")
+    return made, Outcome(name, "equal", made if isinstance(made, str) else "")
 
 
 @contextmanager
@@ -122,29 +139,31 @@ def _frame(error: Exception) -> str:
     return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno} {frames[-1].name}" if frames else ""
 
 
-def _prepared(model: Model, net: Net, images: Sequence[Tensor], wanted: Sequence[Tensor]):
-    """Results under fake quantisation, and the table."""
+def _prepared(graph: Graph, net: Net, images: Sequence[Tensor], wanted: Sequence[Tensor]) -> Prepared:
+    """The prepared graph with its ranges, and results under fake quantisation."""
     learn = pictures(CALIBRATION, net.size, torch.Generator().manual_seed(3)).split(1)
-    samples = [Sample(str(index), {"image": image.numpy()}) for index, image in enumerate(learn)]
-    table = calibrate(model, samples, len(samples), net.size, {}, SETTINGS, "0" * 64, lambda *_: None)
-    graph = prepare(model.graphs[0], net.size, SETTINGS)
+    prepared = prepare(graph, net.size, SETTINGS)
     with torch.no_grad():
-        set_mode(graph, fake_quantize=False)
-        _compare([graph.module(image.clone()) for image in images], wanted, PREPARED)
-        set_activation_ranges(graph, {entry.tensor: entry for entry in table.entries})
-        refresh_weight_ranges(graph)
-        set_mode(graph, fake_quantize=True)
-        return [graph.module(image.clone()) for image in images], table
+        _compare([prepared.module(image.clone()) for image in images], wanted, PREPARED)
+        fix_ranges(prepared, graph, [{"image": image.numpy()} for image in learn], SETTINGS)
+        set_mode(prepared, fake_quantize=True)
+        return Prepared(prepared, [prepared.module(image.clone()) for image in images])
 
 
-def _captured(model: Model, net: Net, table, images, wanted, fake) -> Program:
-    program = capture(model, net.size, table, {}, SETTINGS)
-    graph = program.graphs[0]
+def _captured(graph: Graph, net: Net, images: Sequence[Tensor], wanted: Sequence[Tensor]) -> GraphProgram:
+    captured = float_graph(graph, net.size, ())
     with torch.no_grad():
-        _compare([_run(graph.float_program, image) for image in images], wanted, PREPARED)
-        if graph.int8_program is not None:
-            _compare([_run(graph.int8_program, image) for image in images], fake, CONVERTED)
-    return program
+        _compare([_run(captured.float_program, image) for image in images], wanted, PREPARED)
+    return captured
+
+
+def _converted(graph: Graph, net: Net, plain: GraphProgram, prepared: Prepared, images: Sequence[Tensor]) -> Program:
+    """The program of all precisions."""
+    made = quantized_graph(graph, net.size, prepared.graph, (), plain.float_program)
+    assert made.int8_program is not None
+    with torch.no_grad():
+        _compare([_run(made.int8_program, image) for image in images], prepared.results, CONVERTED)
+    return Program("net", net.size, (made,))
 
 
 def _run(program: torch.export.ExportedProgram, image: Tensor) -> Tensor:

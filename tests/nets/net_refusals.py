@@ -17,7 +17,10 @@ class Refusal:
 
 
 # The sentence names a module path or a key of the recipe; why it is true stands beside it.
-REFUSALS: tuple[Refusal, ...] = ()
+REFUSALS: tuple[Refusal, ...] = (
+    # Its slope in eval mode is a number, but torch.onnx has a function for neither form of the operator.
+    Refusal(r"node 'rrelu\w*' in module 'blocks\.\S+': No ONNX function found", frozenset({"act.rrelu", "act.module"})),
+)
 
 
 def is_true(outcome: Outcome, net: Net) -> bool:

@@ -12,7 +12,7 @@ Try = Callable[[Net, Sequence[Form]], Sequence[Outcome]]
 
 def shrink(net: Net, outcome: Outcome, forms: Sequence[Form] = FORMS, tried: Try = check) -> tuple[Net, Outcome]:
     """Drops and replaces parts for as long as ``outcome``'s step fails as it did; what it then says is returned as well."""
-    wanted = tuple(form for form in forms if f"{form.target} {form.precision}" == outcome.step)
+    wanted = tuple(form for form in forms if str(form) == outcome.step)
     failure = _class(outcome)
     smaller: Net | None = net
     while smaller is not None:

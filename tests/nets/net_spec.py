@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import net_activations  # noqa: F401  (these register their kinds)
 import net_attention  # noqa: F401
 import net_convolutions  # noqa: F401
 import net_mutations  # noqa: F401
 import net_norms  # noqa: F401
+import net_operations  # noqa: F401
 import net_resizing  # noqa: F401
 import net_sharing  # noqa: F401
 import net_wrappers  # noqa: F401
@@ -19,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-SETTLING_STEPS = 12
+SETTLING_STEPS, MOMENTUM = 4, 0.5
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,10 @@ def build(net: Net) -> nn.Module:
 
 
 def _settle(module: nn.Module, net: Net) -> None:
-    norms = [part for part in module.modules() if getattr(part, "running_mean", None) is not None]
+    norms: list[Any] = [part for part in module.modules() if getattr(part, "running_mean", None) is not None]
     for norm in norms:
         norm.train()
+        norm.momentum = MOMENTUM
         if norm.affine:
             nn.init.uniform_(norm.weight, 0.5, 1.5)
             nn.init.normal_(norm.bias, std=0.2)
@@ -149,9 +152,9 @@ def _settle(module: nn.Module, net: Net) -> None:
 
 def _unit_gain():
     """Scales a layer's weight at its first use so that its results have the deviation 1 (Mishkin and Matas 2015)."""
-    seen = []
+    seen: list[nn.Module] = []
 
-    def hook(part: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+    def hook(part: Any, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
         if seen:
             return None
         seen.append(part)
