@@ -125,7 +125,7 @@ def _of_tensor(where: str, found: Tensor, wanted: Tensor) -> Iterator[str]:
     if found.dtype != wanted.dtype:
         yield f"{where} is {found.dtype}, and {MANIFEST} declares {wanted.dtype}: {REBUILD}"
     if found.shape != wanted.shape:
-        still_open = "".join(f", in which '{length}' is open" for length in found.shape if isinstance(length, str))
+        still_open = "".join(f", in which '{length}' is open" for length in dict.fromkeys(found.shape) if isinstance(length, str))
         yield f"{where} has the shape {_shape(found)}{still_open}, and {MANIFEST} declares {_shape(wanted)}: {REBUILD}"
     if found.colours != wanted.colours:
         yield f"{where} is {found.colours or 'no picture'}, and {MANIFEST} declares {wanted.colours or 'none'}: {REBUILD}"

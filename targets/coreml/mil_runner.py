@@ -7,7 +7,7 @@ import numpy as np
 from ...model.errors import ExecutionError
 from ...model.graph import Arrays
 from ...validation.mil.evaluator import Evaluator
-from ...validation.mil.package import open_package
+from ...validation.mil.package import open_package, read_specification
 from ..base import Artifact, Execution, Runner
 from ..runner_checks import check_inputs, check_int8
 from ..silence import silence
@@ -37,8 +37,8 @@ class MilRunner(Runner):
         graph = artifact.graph(name)
         self._graph, self._size, self._threads = graph, artifact.size, threads
         with silence():
+            check_features(read_specification(path), artifact, graph, path)
             package = open_package(path)
-            check_features(package.specification, artifact, graph, path)
             self._evaluator: Evaluator | None = Evaluator(package)
         census = take_census(package.specification)
         check_int8(graph, path, census.convolutions, census.int8_convolutions, census.floats, "have int8 weights and inputs")

@@ -5,13 +5,14 @@ import sys
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 
 import onnx
 import pytest
 import torch
 from programs import small_model
 from suite import Emitted, TargetSuite
-from torch import Tensor, nn
+from torch import nn
 
 from instantstyle.export.capture import capture
 from instantstyle.export.program import Program
@@ -19,10 +20,12 @@ from instantstyle.export.recipe import QuantizeSettings
 from instantstyle.model.errors import ArtifactError, CaptureError, ExecutionError, InstantStyleError, TargetUnavailableError
 from instantstyle.model.graph import single_graph
 from instantstyle.targets.base import Artifact, Precision, Target
+from instantstyle.targets.declared import Declared, Tensor
 from instantstyle.targets.tensorrt import bindings
 from instantstyle.targets.tensorrt.bindings import TENSORRT, TENSORRT_RTX, Gpu, Probe, Product, probe
 from instantstyle.targets.tensorrt.builder import build_engine, explain, refused_nodes
-from instantstyle.targets.tensorrt.engines import Engine, choose, name_engine, read_list, this_system
+from instantstyle.targets.tensorrt.engine_runner import of_engine
+from instantstyle.targets.tensorrt.engines import Engine, check_engines, choose, name_engine, read_list, this_system
 from instantstyle.targets.tensorrt.target import ONNX_FILE, TensorRTRTXTarget, TensorRTTarget
 
 pytestmark = pytest.mark.skipif(probe(TENSORRT_RTX).gpu is not None, reason="with a GPU, engines run")
@@ -89,7 +92,7 @@ class Odd(nn.Module):
         super().__init__()
         self.kind = kind
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         factor = x.unique().sum() if self.kind == "unique" else torch.linalg.det(x[:, :, :8, :8])[:, :, None, None]
         return x * factor
 
@@ -177,6 +180,48 @@ def test_engines_are_not_portable() -> None:
     elsewhere = replace(own, system="windows-amd64")
     with pytest.raises(ExecutionError, match=r"^these engines were built for windows-amd64, this is .*; build them here$"):
         choose([elsewhere], TENSORRT_RTX, "1.7", ampere)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"product": "tensorrt"}, "product of e.engine is 'tensorrt', .* it is 'tensorrt_rtx'"),
+        ({"precision": Precision.FLOAT16}, "precision of e.engine is 'float16', .* it is 'int8'"),
+        ({"onnx_sha256": "0" * 64}, f"onnx_sha256 of e.engine is '{'0' * 64}', .* it is '{sha256(b'a graph').hexdigest()}'"),
+        ({"onnx_sha256": ""}, "onnx_sha256 of e.engine is ''"),
+    ],
+)
+def test_engines_of_something_else_are_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    (tmp_path / ONNX_FILE).write_bytes(b"a graph")
+    honest = Engine("e.engine", RTX, "1.7", 86, this_system(), Precision.INT8, sha256(b"a graph").hexdigest())
+    artifact = Artifact(RTX, Precision.INT8, (32, 48), (), (), 0)
+    check_engines([honest], artifact, tmp_path / ONNX_FILE)
+    with pytest.raises(ExecutionError, match=rf"engines.json: {message}.*build the artifact again"):
+        check_engines([honest, replace(honest, **change)], artifact, tmp_path / ONNX_FILE)
+
+
+class EngineOfTwo:
+    """What TensorRT says of an engine, in the order of its own: the output first, and a half input of open height."""
+
+    num_io_tensors = 2
+
+    def get_tensor_name(self, index: int) -> str:
+        return ("stylised", "photo")[index]
+
+    def get_tensor_mode(self, name: str) -> SimpleNamespace:
+        return SimpleNamespace(name="INPUT" if name == "photo" else "OUTPUT")
+
+    def get_tensor_dtype(self, name: str) -> SimpleNamespace:
+        return SimpleNamespace(name="HALF" if name == "photo" else "FLOAT")
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return (1, 3, -1, 48) if name == "photo" else (1, 3, 32, 48)
+
+
+def test_an_engines_own_interface_is_read() -> None:
+    assert of_engine(EngineOfTwo()) == Declared(
+        (Tensor("photo", "float16", (1, 3, "?", 48)),), (Tensor("stylised", "float32", (1, 3, 32, 48)),), {}
+    )
 
 
 def test_opening_on_a_gpu_that_has_no_engine_is_one_sentence(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
