@@ -139,7 +139,8 @@ def _evaluated(bundle: Bundle) -> list[str]:
         if measured is not None and measured.evaluator:
             waiting = unjudged(measured, artifact.limits)
             rest = f"; not judged: {', '.join(waiting)}" if waiting else ""
-            lines.append(f"{artifact.name}: graph parity, {measured.evaluator}{rest}")
+            reached = "graph parity" if artifact.status is Status.GRAPH_PARITY else str(artifact.status)
+            lines.append(f"{artifact.name}: {reached}, {measured.evaluator}{rest}")
     return lines
 
 

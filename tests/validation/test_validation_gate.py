@@ -149,7 +149,9 @@ def test_graph_parity_has_to_keep_the_limits_of_quality_and_size(passed: Bundle)
     for limits in (Limits(min_ssim_mean=0.99), Limits(min_ssim_worst=0.98), Limits(max_bytes=1)):
         artifact = evaluated(passed, limits)
         assert artifact.status is Status.FAILED
-        assert exit_code(with_artifacts(passed, artifact, graph_parity_suffices=("android",))) == 1
+        bundle = with_artifacts(passed, artifact, graph_parity_suffices=("android",))
+        assert exit_code(bundle) == 1
+        assert f"- {NAME}: failed, {EVALUATOR}" in markdown(bundle) and "graph parity" not in markdown(bundle)
 
 
 def test_limits_of_speed_and_memory_wait_for_the_artifact_itself(passed: Bundle) -> None:
