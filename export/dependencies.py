@@ -58,6 +58,7 @@ STAGES: Mapping[str, Stage] = {
     "qat": Stage(("export.stages", "export.qat")),
     "calibrate": Stage(("export.stages", "export.quantize")),
     "capture": Stage(("export.stages", "export.capture")),
+    "headroom": Stage(("export.headroom", "validation.magnitudes")),
     "preflight": Stage(("export.preflight", "targets"), *_TARGETS, on_device=True),
     "emit": Stage(("export.emission", "targets"), *_TARGETS, on_device=True),
     "headroom": Stage(("export.headroom",)),

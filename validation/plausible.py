@@ -10,6 +10,7 @@ from ..model.graph import TensorKind, TensorSpec, main_output
 from ..targets.artifact import files_of
 from ..targets.base import Artifact
 from .departure import has_departures
+from .half_range import LARGEST
 from .latency import runs_of
 from .measurements import GraphExecution, Latency, Measurements, Quality, Score, Timing, UnitMeasurements
 from .statistics import can_carry
@@ -43,6 +44,7 @@ def _problems(measured: Measurements, built: Artifact, runs: int, threads: int) 
         return
     if measured.evaluator and (measured.latency or measured.peak_memory_bytes):
         yield f"evaluator is '{measured.evaluator}', so that there can be no latency and no memory, and there is"
+    yield from _half_range(measured, graphs)
     own = UnitMeasurements(measured.unit, measured.end_to_end, measured.graphs, measured.latency, measured.executions)
     yield from _unit("", measured, own, built, runs)
     yield from _departures(measured, main_output(built.graph(measured.hot_graph).outputs))
@@ -51,6 +53,19 @@ def _problems(measured: Measurements, built: Artifact, runs: int, threads: int) 
     units = [measured.unit, *(unit.unit for unit in measured.other_units)]
     if len(set(units)) != len(units):
         yield f"other_units has a unit twice: {_listed(units)}"
+
+
+def _half_range(measured: Measurements, graphs: Sequence[str]) -> Iterator[str]:
+    found = measured.half_range
+    if found is None:
+        return
+    if found.graph not in graphs:
+        yield f"half_range.graph is '{found.graph}', which is none of the artifact's graphs"
+    for field, value in (("largest", found.largest), ("share", found.share), ("square_share", found.square_share)):
+        if not 0 <= value < math.inf:
+            yield f"half_range.{field} is {value}"
+    if not math.isclose(found.share, found.largest / LARGEST, rel_tol=ROUNDING):
+        yield f"half_range.share is {found.share}; by half_range.largest, {found.largest}, it is {found.largest / LARGEST:.6g}"
 
 
 def shipped_problem(built: Artifact) -> str:

@@ -73,6 +73,16 @@ def test_all_that_a_stage_loads_is_declared(loaded: dict[str, set[str]], stage: 
     assert loaded[stage] - set(product_files(STAGES[stage].sources)) - IDLE == set()
 
 
+def test_every_stage_that_is_run_is_declared() -> None:
+    """Found in the source, so that a new stage is not found by its first user."""
+    run = set()
+    for file in product_files(("export", "search", "pruning", "stylize")):
+        for node in ast.walk(ast.parse((PRODUCT / file).read_bytes())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "run":
+                run |= {ast.unparse(name) for name in node.args[:1] if "pipeline" in ast.unparse(node.func.value)}
+    assert {name.strip("'") for name in run} == STAGES.keys() - {"search"}
+
+
 def test_what_is_idle_exists() -> None:
     assert set(product_files(("export", "validation", "pruning"))) >= IDLE
 
