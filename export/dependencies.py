@@ -61,7 +61,6 @@ STAGES: Mapping[str, Stage] = {
     "headroom": Stage(("export.headroom", "validation.magnitudes")),
     "preflight": Stage(("export.preflight", "targets"), *_TARGETS, on_device=True),
     "emit": Stage(("export.emission", "targets"), *_TARGETS, on_device=True),
-    "headroom": Stage(("export.headroom",)),
     "validate": Stage(("export.measuring", "targets", "validation.memory", "validation.mil"), *_TARGETS, on_device=True),
     "sensitivity": Stage(("search.stage", "search.analysis"), (*FITTING, "search")),
     "search": Stage(
