@@ -76,6 +76,8 @@ def make_bundle(build: Build, ran: bool) -> Bundle:
         pipeline_peak_memory_bytes=pipeline_peak_bytes() if ran else 0,
         reference_sha256=build.source.reference_sha256,
         samples=build.source.validation.sample_set,
+        different_samples=build.source.different_samples,
+        minimum_samples=recipe.images.validation.minimum,
         built_only=build.only,
     )
 

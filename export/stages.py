@@ -16,9 +16,10 @@ from ..model.errors import RecipeError
 from ..model.graph import Model, Size, TensorKind
 from ..pruning.prune import Pruned
 from ..validation.evidence import SampleImage, SampleSet
+from ..validation.gate import too_few_samples
 from .disk import atomic_write
 from .fingerprint import file_sha256, model_fingerprint, weights_sha256
-from .image_checks import check_disjoint, check_enough
+from .image_checks import check_disjoint, count_different
 from .loading import LoadedModel, load_model
 from .photo_probe import examine, trace
 from .pipeline import Pipeline
@@ -64,6 +65,7 @@ class Source:
         fingerprint: hash of the model's weights, structure and code.
         reference_fingerprint: the same of the reference.
         reference_sha256: of the reference's weights alone.
+        different_samples: validation samples that differ in what they show.
         bare: as in ``LoadedModel``.
         pruning: what was removed from the model.
     """
@@ -76,6 +78,7 @@ class Source:
     reference_sha256: str
     calibration: ImageSets
     validation: ImageSets
+    different_samples: int
     bare: bool = False
     pruning: tuple[Pruned, ...] = ()
 
@@ -94,8 +97,11 @@ def load(pipeline: Pipeline, recipe: Recipe) -> Source:
     fitted = _check_images(pipeline, "calibration", calibration, minimum)
     judged = _check_images(pipeline, "validation", validation, MINIMUM_VALIDATION_IMAGES)
     check_disjoint(calibration.sets, fitted, validation.sets, judged, recipe.path)
-    check_enough(judged, validation.settings.pairing, recipe.images.validation.minimum, recipe.path)
-    return Source(recipe, loaded.model, loaded.model, fingerprint, fingerprint, weights, calibration, validation, loaded.bare)
+    different, wanted = count_different(judged, validation.settings.pairing), recipe.images.validation.minimum
+    if different < wanted:
+        pipeline.display.notice(f"{recipe.path}: {too_few_samples(different, wanted)}")
+    given = (recipe, loaded.model, loaded.model, fingerprint, fingerprint, weights, calibration, validation, different)
+    return Source(*given, loaded.bare)
 
 
 def tune(pipeline: Pipeline, source: Source) -> Entry | None:

@@ -62,9 +62,9 @@ def _of_recipe(bundle: Bundle, recipe: Recipe) -> Iterator[str]:
     yield from _differs("graph_parity_suffices", bundle.graph_parity_suffices, suffices)
     yield from _differs("sizes", bundle.sizes, recipe.model.sizes)
     yield from _differs("samples.pairing", bundle.samples.pairing, recipe.images.validation.pairing)
-    different, minimum = bundle.samples.different(), recipe.images.validation.minimum
-    if different < minimum:
-        yield f"samples has {different} different samples; {RECIPE} wants {minimum} at least"
+    yield from _differs("minimum_samples", bundle.minimum_samples, recipe.images.validation.minimum)
+    if not 0 < bundle.different_samples <= bundle.samples.different():
+        yield f"different_samples is {bundle.different_samples}, and samples has {bundle.samples.different()} different files"
 
 
 def _artifact_names(bundle: Bundle, recipe: Recipe) -> Iterator[str]:

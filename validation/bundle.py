@@ -204,6 +204,8 @@ class Bundle:
         choices: of precisions, by measurement.
         reference_sha256: of the weights of the float PyTorch model that everything is compared with.
         samples: what everything is judged on.
+        different_samples: those of them that differ in what they show.
+        minimum_samples: how many of these the recipe asks for.
         files: every file of the bundle but this one, with paths relative to it.
         digests: of every part of this file but this one.
         built_only: the target that was built alone; empty for all of the recipe.
@@ -224,6 +226,8 @@ class Bundle:
     pipeline_peak_memory_bytes: Count
     reference_sha256: Sha256
     samples: SampleSet
+    different_samples: Count
+    minimum_samples: Count
     pruning: tuple[PrunedGroup, ...] = ()
     graph_parity_suffices: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = ()

@@ -15,7 +15,17 @@ def gate(bundle: Bundle) -> tuple[str, ...]:
     if not bundle.required:
         return ("nothing is required, so nothing can pass: name targets under `required` in the recipe",)
     sentences = [sentence for required in bundle.required for sentence in refusals(bundle, required)]
+    if bundle.different_samples < bundle.minimum_samples:
+        sentences.append(too_few_samples(bundle.different_samples, bundle.minimum_samples))
     return tuple(dict.fromkeys(sentences))
+
+
+def too_few_samples(different: int, wanted: int) -> str:
+    """Why so few validation samples pass nothing."""
+    return (
+        f"images.validation: {different} different samples, and fewer than {wanted} pass nothing; add images, "
+        f"or say `images.validation.minimum = {different}` in the recipe, and the report will say so, too"
+    )
 
 
 def refusals(bundle: Bundle, required: str) -> tuple[str, ...]:

@@ -127,7 +127,7 @@ def terminal_table(bundle: Bundle) -> Table:
 
 def _few(bundle: Bundle) -> list[str]:
     """What is judged on less than the usual number of samples."""
-    different = bundle.samples.different()
+    different = bundle.different_samples
     return [f"judged on {different} different samples; fewer than {ENOUGH_SAMPLES} say little"] if different < ENOUGH_SAMPLES else []
 
 

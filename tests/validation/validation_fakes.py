@@ -231,4 +231,6 @@ def bundle_in(folder: Path, limits: Limits | None = None, required: tuple[str, .
         pipeline_peak_memory_bytes=2_500_000_000,
         reference_sha256=EVIDENCE.reference_sha256,
         samples=SAMPLES,
+        different_samples=len(SCORES),
+        minimum_samples=len(SCORES),
     )
