@@ -9,6 +9,8 @@ grows by half a step: 0, s, …, 127 s become 0, s / 2, …, 127.5 s. It also le
 convolution before it: the grid clips at 0 by itself, which a grid with negative levels does not.
 Finer, never coarser: tensors that pass values on to each other unchanged on one grid (MaxPool, Resize, Concat …) are refined
 together or not at all, because a value that is rounded to the fine grid first and to the coarse one after can end a step away.
+Where one of them can be negative (a ReLU's output beside others in a Concat), those that cannot keep their scale s and get the zero
+point -128 alone: the same levels, only that what calibration did not see is cut off at 255 s, and the ReLU can be folded all the same.
 """
 
 from collections.abc import Iterator
@@ -27,18 +29,19 @@ KEEPING_SIGN = frozenset({"AveragePool", "GlobalAveragePool", "ReduceMean", "Add
 
 
 def refine_non_negative(model: ir.Model) -> tuple[Change, ...]:
-    """int8 with zero point 0 and scale s gets -128 and s / 2 wherever the tensor cannot be negative."""
+    """int8 with zero point 0 and scale s gets -128 and s / 2 (or s, see above) wherever the tensor cannot be negative."""
     tensors = {tensor.quantize: tensor for tensor in quantized_tensors(model.graph) if _symmetric_int8(tensor)}
     positive = _non_negative(model.graph)
-    refinable = {node for node in tensors if node.inputs[0] in positive}
+    unsigned = [node for node in tensors if node.inputs[0] in positive]
+    refinable = set(unsigned)
     links = tuple(_same_scale_links(model.graph, tensors))
     while broken := {node for pair in links for node in pair if len(refinable.intersection(pair)) == 1} & refinable:
         refinable -= broken
     changes = []
-    for node in (node for node in tensors if node in refinable):
-        tensor = tensors[node]
-        tensor.set_grid(model.graph, np.float32(tensor.scale / 2), np.int8(-128))
-        changes.append(Change("refine_non_negative", value_name(tensor.value), f"zero point -128, scale {tensor.scale:.6g} / 2"))
+    for node in unsigned:
+        tensor, steps = tensors[node], 2 if node in refinable else 1
+        tensor.set_grid(model.graph, np.float32(tensor.scale / steps), np.int8(-128))
+        changes.append(Change("refine_non_negative", value_name(tensor.value), f"zero point -128, scale {tensor.scale:.6g} / {steps}"))
     return tuple(changes)
 
 

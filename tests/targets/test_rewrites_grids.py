@@ -115,11 +115,28 @@ def test_tensors_that_share_a_scale_are_refined_together_or_not_at_all() -> None
     positive, signed = net.grid(net.add("Relu", "x", name="positive"), 1.0), net.grid("y", 1.0)
     pooled = net.grid(net.add("MaxPool", positive, name="pooled", kernel_shape=[1, 1]), 1.0)
     model = net.model(net.grid(net.add("Concat", pooled, signed, name="both", axis=1), 1.0))
-    refined, changes = apply(model, [refine_non_negative])
-    assert not changes
-    assert set(grids(refined).values()) == {(1.0, 0, "int8")}
+    refined, _ = apply(model, [refine_non_negative])
+    assert grids(refined) == {
+        **dict.fromkeys(["positive", "pooled"], (1.0, -128, "int8")),
+        **dict.fromkeys(["y", "both"], (1.0, 0, "int8")),
+    }
     x = {"x": np.full((1, 1, 1, 8), 0.74, np.float32), "y": np.full((1, 1, 1, 8), -3.0, np.float32)}
     assert evaluate(refined, x)[0][0, 0, 0, 0] == 1.0
+    levels = {"x": np.array([-9, 0, 1, 2, 64, 126, 127, 500], np.float32).reshape(1, 1, 1, 8), "y": x["y"]}
+    np.testing.assert_array_equal(evaluate(refined, levels)[0], evaluate(model, levels)[0])
+
+
+def test_a_relu_whose_grid_a_signed_tensor_shares_is_folded_into_its_convolution(tmp_path: Path) -> None:
+    """A join with a signed tensor, whose range the ReLU's output sets."""
+    net = Net(x=[1, 4, 16, 16])
+    source = net.grid("x")
+    positive = net.grid(conv_relu(net, source, 4))
+    joined = net.grid(net.add("Concat", positive, source, axis=1))
+    weight = net.weight(RANDOM.integers(-127, 128, (16, 8, 1, 1)), np.full(16, 2.0**-10))
+    model = net.model(net.grid(net.conv(joined, weight)))
+    rewritten, _ = apply(model, [refine_non_negative, uint8_activations])
+    fused = kernels(rewritten, tmp_path)
+    assert (fused["QLinearConv"], fused["Relu"], fused["Conv"]) == (2, 0, 0)
 
 
 def test_refinement_ignores_a_link_to_another_scale() -> None:
