@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from typing import cast
 
 import numpy as np
@@ -146,7 +147,7 @@ def refresh_weight_ranges(prepared: PreparedGraph) -> None:
         for fake in fakes:
             observer = fake.activation_post_process
             observer.reset_min_max_vals()  # type: ignore[operator,union-attr]
-            observer(prepared.module.get_parameter(name).detach())  # type: ignore[operator]
+            observer(attrgetter(name)(prepared.module).detach())  # type: ignore[operator] - a parameter, or a buffer that serves as one
             _take_scale(fake)
 
 

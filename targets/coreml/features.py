@@ -28,7 +28,9 @@ def declared(specification: Any, graph: GraphArtifact, size: Size) -> Declared:
     inputs = _tensors((*described.input, *described.state), shapes)
     metadata = described.metadata.userDefined
     told = {key.removeprefix(PREFIX): metadata[key] for key in metadata if key.startswith(PREFIX)}
-    return Declared(inputs, _tensors(described.output, shapes), told)
+    # Where inputs may have several shapes, coremltools leaves those of outputs open: they follow from the inputs'.
+    several = any(len(shapes_of(feature)) > 1 for feature in described.input)
+    return Declared(inputs, _tensors(described.output, shapes, several), told)
 
 
 def wanted(specification: Any, artifact: Artifact, graph: GraphArtifact) -> Declared:
@@ -43,16 +45,18 @@ def _wanted(spec: TensorSpec, size: Size, array: str) -> Tensor:
     return Tensor(spec.name, dtype, _shape(spec, size), colours)
 
 
-def _tensors(features: Iterable[Any], shapes: dict[str, tuple[int, ...]]) -> tuple[Tensor, ...]:
-    return tuple(_tensor(feature, shapes.get(feature.name, ())) for feature in features)
+def _tensors(features: Iterable[Any], shapes: dict[str, tuple[int, ...]], may_be_open: bool = False) -> tuple[Tensor, ...]:
+    return tuple(_tensor(feature, shapes.get(feature.name, ()), may_be_open) for feature in features)
 
 
-def _tensor(feature: Any, wanted_shape: tuple[int, ...]) -> Tensor:
+def _tensor(feature: Any, wanted_shape: tuple[int, ...], may_be_open: bool) -> Tensor:
     kind, optional = feature.type.WhichOneof("Type"), feature.type.isOptional
     if kind not in ("imageType", "multiArrayType"):
         return Tensor(feature.name, str(kind).removesuffix("Type"), (), optional=optional)
     described, shapes = getattr(feature.type, kind), shapes_of(feature)
-    shape: tuple[int | str, ...] = wanted_shape if wanted_shape in shapes else shapes[0] if shapes else ("?", "?")
+    shape: tuple[int | str, ...] = shapes[0] if shapes else ("?", "?")
+    if wanted_shape in shapes or (may_be_open and not shapes):
+        shape = wanted_shape
     if kind == "imageType":
         return Tensor(feature.name, IMAGE, shape, described.ColorSpace.Name(described.colorSpace), optional)
     has_default = described.WhichOneof("defaultOptionalValue") is not None

@@ -380,8 +380,11 @@ JUDGEMENT: dict[str, tuple[Change, str]] = {
 
 DIGESTS: dict[str, tuple[Change, str]] = {
     "another date": (unsealed(lambda bundle: bundle.update(created="2020-01-01T00:00:00Z")), "'created' was altered after the build"),
-    "another model": (unsealed(lambda bundle: bundle["model"].update(name="other")), "'model' was altered"),
-    "another checkpoint": (unsealed(lambda bundle: bundle["model"].update(checkpoint_sha256="5" * 64)), "'model' was altered"),
+    "another model": (unsealed(lambda bundle: bundle["model"].update(name="other")), "says model 'painter', and the bundle is of 'other'"),
+    "another checkpoint": (
+        unsealed(lambda bundle: bundle["model"].update(checkpoint_sha256="5" * 64)),
+        "says checkpoint_sha256 '', and the bundle is of '5555",
+    ),
     "another library": (unsealed(lambda bundle: bundle["libraries"][0].update(version="0")), "'libraries' was altered"),
     "a higher SSIM": (
         unsealed(lambda bundle: first(entry(bundle, "onnx-int8")["measurements"]).update(ssim=0.9999)),

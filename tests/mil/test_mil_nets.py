@@ -424,8 +424,6 @@ def with_half_weights(module: nn.Module) -> nn.Module:
         children = list(parent.named_children())
         for (name, part), (norm_name, norm) in pairwise(children):
             if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)) and isinstance(norm, nn.BatchNorm2d):
-                if any(part.output_padding):
-                    continue  # coremltools makes a larger convolution and crops it, so the batch norm stays apart
                 setattr(parent, name, fuse_conv_bn_eval(part, norm, transpose=isinstance(part, nn.ConvTranspose2d)))
                 setattr(parent, norm_name, nn.Identity())
     for values in (*module.parameters(), *module.buffers()):

@@ -15,7 +15,8 @@ class PhotoFilter(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 3, H, W) of BGR less its mean -> features, and the picture in BGR of 0 to 255, which it may leave."""
         features = self.body(image / 64) * 16
-        return features, image + self.mean + features + self.tint
+        mean: Tensor = self.mean  # type: ignore[assignment]
+        return features, image + mean + features + self.tint
 
 
 def make() -> nn.Module:

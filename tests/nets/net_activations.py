@@ -127,7 +127,7 @@ class StraightSwish(torch.autograd.Function):
         return x * torch.sigmoid(x)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx, gradient):  # type: ignore[override]
         return gradient
 
 

@@ -20,6 +20,8 @@ class Refusal:
 REFUSALS: tuple[Refusal, ...] = (
     # Its slope in eval mode is a number, but torch.onnx has a function for neither form of the operator.
     Refusal(r"node 'rrelu\w*' in module 'blocks\.\S+': No ONNX function found", frozenset({"act.rrelu", "act.module"})),
+    # ONNX has no median, and torch.onnx writes none out.
+    Refusal(r"node 'median\w*' in module 'blocks\.\S+': No ONNX function found", frozenset({"pool.median"})),
 )
 
 

@@ -31,7 +31,7 @@ def _pooled(pool):
 
 def _affine(x: torch.Tensor, mode: str, padding: str, corners: bool) -> torch.Tensor:
     turn = torch.tensor([[[0.98, 0.1, 0.02], [-0.1, 0.98, -0.03]]]).expand(x.shape[0], 2, 3)
-    return F.grid_sample(x, F.affine_grid(turn, x.shape, corners), mode, padding, corners)
+    return F.grid_sample(x, F.affine_grid(turn, list(x.shape), corners), mode, padding, corners)
 
 
 simple(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from instantstyle.export.capture import capture
 from instantstyle.export.settings import QuantizeSettings
-from instantstyle.model.errors import ArtifactError
+from instantstyle.model.errors import ExecutionError
 from instantstyle.model.graph import Graph, Model, TensorSpec
 from instantstyle.model.pixels import encode
 from instantstyle.targets.base import Artifact, Precision
@@ -95,5 +95,5 @@ def test_a_package_of_another_colour_space_is_refused(tmp_path: Path) -> None:
     artifact, _ = emitted(tmp_path, SPECS["caffe"])
     graph = artifact.graphs[0]
     swapped = replace(graph, inputs=tuple(replace(spec, order="RGB") for spec in graph.inputs))
-    with pytest.raises(ArtifactError, match=r"colour spaces of its inputs are \{'image': 'BGR'\}, the manifest says \{'image': 'RGB'\}"):
+    with pytest.raises(ExecutionError, match=r"its input 'image' is BGR, and artifact.json declares RGB"):
         CoreMLTarget().open(replace(artifact, graphs=(swapped,)), tmp_path, "net", 1)
