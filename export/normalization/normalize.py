@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.fx import GraphModule
 
 from .constant_weights import fold_constant_weights
+from .divide_by_window import divide_by_window
 from .drop_dropout import drop_dropout
 from .fold_batch_norm import fold_batch_norm
 from .functionalize import functionalize
@@ -36,6 +37,7 @@ def normalize(captured: GraphModule, inputs: Sequence[Tensor]) -> GraphModule:
     place_statistics(module)
     fold_constant_weights(module)
     fold_batch_norm(module)
+    divide_by_window(module)
     module = functionalize(module, inputs)
     merge_equal_calls(module)
     _drop_unused_tensors(module)
