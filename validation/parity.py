@@ -1,5 +1,6 @@
 """Measures one artifact against the float PyTorch reference: quality, latency, memory, and what executed."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -22,7 +23,7 @@ from .cached_run import CachedRun
 from .departure import Departures
 from .evidence import Evidence, GraphCalls, SampleSet
 from .half_range import HalfRange
-from .latency import Contestants, LoadMeter, describe_machine, load_average, runs_of, take_times
+from .latency import Contestants, describe_machine, load_average, runs_of
 from .limits import Limits
 from .measurements import GraphExecution, Latency, Machine, Measurements, UnitMeasurements
 from .memory import Request, peak_over_baseline
@@ -30,7 +31,7 @@ from .quality import checked_run, compare_all
 from .quiet import Patience
 from .reference import Reference, runs_from_modules, torch_threads
 from .speed import graph_checks
-from .timed_runs import FreshRuns, Timed, time_until_decided
+from .timed_runs import FreshRuns, time_here, time_until_decided
 
 if TYPE_CHECKING:
     from ..export.recipe import LatencySettings
@@ -70,15 +71,13 @@ class Task:
 
     def evidence(self, files: tuple[ArtifactFile, ...], baseline: tuple[ArtifactFile, ...]) -> Evidence:
         """Of measurements of these files."""
-        calls = tuple(
-            GraphCalls(graph.name, self._calls(graph.name, self.samples), self._calls(graph.name, self.hard_samples))
-            for graph in self.model.graphs
+        ordinary, extreme = (
+            Counter(call.graph for sample in samples for call in self.reference.of(sample).calls)
+            for samples in (self.samples, self.hard_samples)
         )
+        calls = tuple(GraphCalls(graph.name, ordinary[graph.name], extreme[graph.name]) for graph in self.model.graphs)
         hard = tuple(sample.name for sample in self.hard_samples)
         return Evidence(files, baseline, self.reference_sha256, self.sample_set, hard, calls)
-
-    def _calls(self, graph: str, samples: Sequence[Sample]) -> int:
-        return sum(call.graph == graph for sample in samples for call in self.reference.of(sample).calls)
 
 
 def measure(task: Task, built: Built, report: Report) -> Measurements:
@@ -187,7 +186,7 @@ def _time_all(
         count = runs_of(graph == hot, settings.runs)
         with ort_float.open(graph, settings.threads) as baseline, torch_threads(settings.threads):
             passes = Contestants(*(partial(run, given) for run in (runs[graph], baseline.run, pytorch[graph])))
-            first = partial(_time_here, passes, settings.threads, settings.warmup, count)
+            first = partial(time_here, passes, settings.threads, settings.warmup, count)
             fresh = task.load_model and FreshRuns(graph, built, ort_float, task.load_model, given, settings.threads, settings.warmup, count)
             with foreign_errors(ExecutionError, f"graph '{graph}' crashed while it was timed"):
                 found = time_until_decided(graph, first, fresh, partial(_is_open, task, built.artifact), settings.processes, task.patience)
@@ -195,17 +194,10 @@ def _time_all(
         tick(f"latency of {graph}")
 
 
-def _time_here(passes: Contestants, threads: int, warmup: int, runs: int) -> Timed:
-    meter = LoadMeter()
-    times = take_times(passes, warmup, runs)
-    return times, meter.machine(threads)
-
-
 def _is_open(task: Task, artifact: Artifact, latency: Latency) -> bool:
     """Whether a limit of speed is undecided at this latency."""
     limits = task.limits if latency.graph == task.model.hot_graph else None
-    quiet = describe_machine(task.settings.threads, load_average())
-    return any(found.undecided for found in graph_checks(artifact.name, latency.graph, artifact.precision, latency, limits, quiet))
+    return any(found.undecided for found in graph_checks(artifact.name, latency.graph, artifact.precision, latency, limits))
 
 
 def _in_memory(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -41,9 +41,14 @@ class FreshRuns:
             torch_threads(self.threads),
         ):
             passes = Contestants(*(partial(run, self.inputs) for run in (artifact.run, ort_float.run, pytorch)))
-            meter = LoadMeter()
-            times = take_times(passes, self.warmup, self.runs)
-            return times, meter.machine(self.threads)
+            return time_here(passes, self.threads, self.warmup, self.runs)
+
+
+def time_here(passes: Contestants, threads: int, warmup: int, runs: int) -> Timed:
+    """Times in this process, and the machine meanwhile."""
+    meter = LoadMeter()
+    times = take_times(passes, warmup, runs)
+    return times, meter.machine(threads)
 
 
 def time_until_decided(
