@@ -33,7 +33,7 @@ def check(measurements: Measurements, limits: "Limits") -> tuple[Check, ...]:
         *at_most("max_abs_hard", name, _max_abs(end_to_end.hard_scores), limits.max_abs_hard),
         *at_most("max_bytes", name, Quantity("size", measurements.shipped_bytes or None, BYTES), limits.max_bytes),
     ]
-    results += departure_checks(measurements, limits)
+    results += departure_checks(measurements, name, limits)
     results += half_checks(measurements, limits.max_half_share)
     for unit in measurements.other_units:
         results += _unit_checks(f"{name} on {unit.unit}", unit, limits)
@@ -60,6 +60,7 @@ def _unit_checks(name: str, unit: UnitMeasurements, limits: "Limits") -> Iterato
         ("min_ssim_worst", "worst", found.ssim(), limits.min_ssim_worst),
     ):
         yield from at_least(f"{limit}:{unit.unit}", name, _ssim(which, spread), wanted)
+    yield from departure_checks(unit, name, limits, f":{unit.unit}")
 
 
 def _scored(measurements: Measurements) -> Check:

@@ -20,7 +20,7 @@ from .ssim import similarity
 
 if TYPE_CHECKING:
     from .limits import Limits
-    from .measurements import Measurements
+    from .measurements import Measurements, UnitMeasurements
 
 COLOUR = Unit(2, " CIEDE2000")
 COLUMNS = ("Artifact", "Measure", "worst", "limit", "sample")
@@ -77,14 +77,19 @@ def has_departures(spec: TensorSpec) -> bool:
     return spec.kind is TensorKind.IMAGE
 
 
-def departure_checks(measurements: "Measurements", limits: "Limits") -> Iterator[Check]:
-    """One check for each limit that is set; nothing where no output is an image."""
-    departures, scores, name = measurements.departures, measurements.end_to_end.scores, measurements.artifact
+def departure_checks(found: "Measurements | UnitMeasurements", name: str, limits: "Limits", suffix: str = "") -> Iterator[Check]:
+    """One check for each limit that is set; nothing where no output is an image.
+
+    Args:
+        name: of the artifact, and of the compute unit if it is another.
+        suffix: behind the names of the limits.
+    """
+    departures, scores = found.departures, found.end_to_end.scores
     if departures == Departures() and scores and all(score.ssim is None for score in scores):
         return
     for measure in MEASURES:
-        compare = at_least if measure.more_is_better else at_most
-        yield from compare(measure.limit, name, measure.quantity(departures.of(measure.made)), getattr(limits, measure.limit))
+        compare, quantity = at_least if measure.more_is_better else at_most, measure.quantity(departures.of(measure.made))
+        yield from compare(f"{measure.limit}{suffix}", name, quantity, getattr(limits, measure.limit))
 
 
 @dataclass(frozen=True)

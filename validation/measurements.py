@@ -224,6 +224,7 @@ class UnitMeasurements:
         graphs: each graph alone, on the reference's own inputs.
         latency: one entry a graph.
         executions: one entry a graph.
+        departures: end to end, beside the float network that the artifact was made of.
     """
 
     unit: str
@@ -231,6 +232,7 @@ class UnitMeasurements:
     graphs: tuple[tuple[str, Quality], ...]
     latency: tuple[Latency, ...]
     executions: tuple[GraphExecution, ...]
+    departures: Departures
 
 
 @with_config(STRICT)
@@ -274,6 +276,11 @@ class Measurements:
     other_units: tuple[UnitMeasurements, ...] = ()
     half_range: HalfRange | None = None
     departures: Departures = field(default_factory=Departures)
+
+    @property
+    def own_unit(self) -> UnitMeasurements:
+        """What was measured on the first compute unit, as of the others."""
+        return UnitMeasurements(self.unit, self.end_to_end, self.graphs, self.latency, self.executions, self.departures)
 
     def latency_of(self, graph: str) -> Latency | None:
         """Of that graph; None if it was not measured."""

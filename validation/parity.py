@@ -20,7 +20,6 @@ from ..targets.base import Artifact, ArtifactFile, Runner
 from ..targets.declared import check_manifest
 from .built import Built
 from .cached_run import CachedRun
-from .departure import Departures
 from .evidence import Evidence, GraphCalls, SampleSet
 from .half_range import HalfRange
 from .latency import Contestants, describe_machine, load_average, runs_of
@@ -129,7 +128,7 @@ def measure(task: Task, built: Built, report: Report) -> Measurements:
         unit=first.unit,
         other_units=tuple(found.unit for found in measured[1:]),
         half_range=task.half_range,
-        departures=measured[0].departures,
+        departures=first.departures,
     )
 
 
@@ -140,12 +139,11 @@ def _opened_files(task: Task, built: Built) -> tuple[tuple[ArtifactFile, ...], t
 
 @dataclass(frozen=True)
 class _Measured:
-    """One compute unit's measurements, what stood in for the runtime, the machine around the timed runs, and the departures."""
+    """One compute unit's measurements, what stood in for the runtime, and the machine around the timed runs."""
 
     unit: UnitMeasurements
     evaluator: str
     machine: Machine
-    departures: Departures
 
 
 def _measure_unit(
@@ -165,8 +163,8 @@ def _measure_unit(
     latency = tuple(latency for latency, _ in timed)
     busy = max((at.busy_elsewhere or 0.0 for _, at in timed), default=None)
     machine = replace(describe_machine(threads, load_before), busy_elsewhere=busy)
-    found = UnitMeasurements(unit, qualities.end_to_end, qualities.graphs, latency, executions)
-    return _Measured(found, evaluator, machine, qualities.departures)
+    found = UnitMeasurements(unit, qualities.end_to_end, qualities.graphs, latency, executions, qualities.departures)
+    return _Measured(found, evaluator, machine)
 
 
 def _peak_memory(built: Built, inputs: Mapping[str, Arrays], threads: int) -> int:

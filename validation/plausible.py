@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from ..model.graph import TensorKind, TensorSpec, main_output
 from ..targets.artifact import files_of
 from ..targets.base import Artifact
-from .departure import has_departures
+from .departure import Departures, has_departures
+from .evidence import Evidence
 from .half_range import LARGEST
 from .latency import runs_of
 from .measurements import GraphExecution, Latency, Measurements, Quality, Score, Timing, UnitMeasurements
@@ -45,9 +46,7 @@ def _problems(measured: Measurements, built: Artifact, runs: int, threads: int) 
     if measured.evaluator and (measured.latency or measured.peak_memory_bytes):
         yield f"evaluator is '{measured.evaluator}', so that there can be no latency and no memory, and there is"
     yield from _half_range(measured, graphs)
-    own = UnitMeasurements(measured.unit, measured.end_to_end, measured.graphs, measured.latency, measured.executions)
-    yield from _unit("", measured, own, built, runs)
-    yield from _departures(measured, main_output(built.graph(measured.hot_graph).outputs))
+    yield from _unit("", measured, measured.own_unit, built, runs)
     for index, unit in enumerate(measured.other_units):
         yield from _unit(f"other_units[{index}].", measured, unit, built, runs)
     units = [measured.unit, *(unit.unit for unit in measured.other_units)]
@@ -95,6 +94,7 @@ def _unit(at: str, measured: Measurements, unit: UnitMeasurements, built: Artifa
         yield from _complete(where, [score.sample for score in scores], names)
         for score in scores:
             yield from _score(where, score, shown)
+    yield from _departures(f"{at}departures", unit.departures, evidence, shown)
     if [name for name, _ in unit.graphs] != [graph.name for graph in built.graphs]:
         yield f"{at}graphs is of {_listed(name for name, _ in unit.graphs)}, not of {_listed(graph.name for graph in built.graphs)}"
         return
@@ -104,23 +104,23 @@ def _unit(at: str, measured: Measurements, unit: UnitMeasurements, built: Artifa
     yield from _executions(at, unit.executions, built)
 
 
-def _departures(measured: Measurements, shown: TensorSpec) -> Iterator[str]:
+def _departures(at: str, departures: Departures, evidence: Evidence, shown: TensorSpec) -> Iterator[str]:
     if not has_departures(shown):
         return
-    departures, hard = measured.departures, set(measured.evidence.hard)
-    found, wanted = [row.sample for row in (*departures.pictures, *departures.made)], [*measured.evidence.samples.names(), *hard]
-    yield from _complete("departures", sorted(found), sorted(wanted))
+    hard = set(evidence.hard)
+    found, wanted = [row.sample for row in (*departures.pictures, *departures.made)], [*evidence.samples.names(), *hard]
+    yield from _complete(at, sorted(found), sorted(wanted))
     ordinary = next((row.sample for row in departures.made if row.sample not in hard), None)
     if ordinary is not None:
-        yield f"departures.made has the sample '{ordinary}', which is a validation sample"
+        yield f"{at}.made has the sample '{ordinary}', which is a validation sample"
     for kind, rows in (("pictures", departures.pictures), ("made", departures.made)):
         for row in rows:
             for field, low, high in (("ssim", -1, 1), ("tile_ssim", -1, 1), ("block", 0, 1), ("colour", 0, math.inf)):
                 value = getattr(row, field)
                 if not math.isnan(value) and not low - ROUNDING <= value <= high + ROUNDING:
-                    yield f"departures.{kind}['{row.sample}'].{field} is {value}, outside of {low} to {high}"
+                    yield f"{at}.{kind}['{row.sample}'].{field} is {value}, outside of {low} to {high}"
             if row.tile_ssim > row.ssim + ROUNDING:
-                yield f"departures.{kind}['{row.sample}'].tile_ssim is {row.tile_ssim}, above the mean, {row.ssim}"
+                yield f"{at}.{kind}['{row.sample}'].tile_ssim is {row.tile_ssim}, above the mean, {row.ssim}"
 
 
 def _graph(

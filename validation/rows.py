@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .bundle import BundleArtifact
-from .measurements import Latency, Measurements, Quality, Spread, Status, Timing, UnitMeasurements
+from .measurements import Latency, Measurements, Quality, Spread, Status, Timing
 
 NOTHING = "-"
 STATUS_TEXT = {
@@ -90,8 +90,7 @@ def unit_rows(artifact: BundleArtifact) -> Iterator[tuple[str, ...]]:
     measured = artifact.measurements
     if measured is None or not measured.other_units:
         return
-    own = UnitMeasurements(measured.unit, measured.end_to_end, measured.graphs, measured.latency, measured.executions)
-    for unit in (own, *measured.other_units):
+    for unit in (measured.own_unit, *measured.other_units):
         spread = unit.end_to_end.ssim()
         hot = {latency.graph: latency for latency in unit.latency}.get(measured.hot_graph)
         quality = (f"{spread.mean:.4f}", f"{spread.worst:.4f}") if spread else (NOTHING, NOTHING)

@@ -8,6 +8,7 @@ import validation_fakes as fakes
 from instantstyle.targets.base import Artifact, Precision
 from instantstyle.validation.bundle import Bundle, BundleArtifact
 from instantstyle.validation.checks import unjudged
+from instantstyle.validation.departure import Departure
 from instantstyle.validation.entries import judged, not_emitted
 from instantstyle.validation.gate import exit_code, gate
 from instantstyle.validation.limits import Failure, Limits, judge
@@ -168,7 +169,15 @@ def test_limits_of_speed_and_memory_wait_for_the_artifact_itself(passed: Bundle)
 
 def test_every_compute_unit_has_to_keep_the_picture(passed: Bundle) -> None:
     bad = (Score("a", 0.5, 20.0, 0.9), Score("b", math.nan, math.nan, math.nan))
-    other_unit = UnitMeasurements("CPU_ONLY", Quality(bad, ()), (), (), ())
+    other_unit = UnitMeasurements("CPU_ONLY", Quality(bad, ()), (), (), (), fakes.DEPARTURES)
     failures = judge(fakes.measurements(other_units=(other_unit,)), Limits(min_ssim_worst=0.9))
     assert [failure.limit for failure in failures] == ["finite:CPU_ONLY", "min_ssim_worst:CPU_ONLY"]
     assert failures[0].sentence == f"{NAME} on CPU_ONLY: NaN or Inf in 1 samples, first 'b'"
+
+
+def test_every_compute_unit_is_judged_beside_its_own_float_network(passed: Bundle) -> None:
+    """A tint, or a hard sample lost, on one unit alone."""
+    apart = replace(fakes.DEPARTURES, pictures=(Departure("a", 0.99, 0.95, 0.02, 7.0),), made=(Departure("noise", 0.2, 0.1, 0.04, 0.9),))
+    other_unit = UnitMeasurements("CPU_ONLY", Quality(fakes.SCORES, fakes.HARD), (), (), (), apart)
+    failures = judge(fakes.measurements(other_units=(other_unit,)), Limits())
+    assert [failure.limit for failure in failures] == ["min_ssim_hard:CPU_ONLY", "max_colour:CPU_ONLY"]
