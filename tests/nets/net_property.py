@@ -29,10 +29,10 @@ SETTINGS = QuantizeSettings(method="ptq", observer="min_max")
 T = TypeVar("T")
 CALIBRATION, TRIALS = 4, 2
 PREPARED, FLOAT32, CONVERTED, FLOAT16 = 1e-4, 1e-3, 1e-3, 2e-2  # largest difference as a share of the largest value
-# Energy of the error as a share of the signal's: of the int8 program in ONNX against fake quantisation, every node computed as written, besides
-# what quantisation loses (sums that fall on half a level, as a Haar transform's do, are rounded by the last bit of float arithmetic: each
-# flip costs as much as a rounding does); of the rewritten one against itself as ONNX Runtime executes it; of an evaluated package besides
-# what fake quantisation loses.
+# Energy of the error as a share of the signal's: of the int8 program in ONNX against fake quantisation, every node computed as written,
+# besides what quantisation loses (sums that fall on half a level, as a Haar transform's do, are rounded by the last bit of float
+# arithmetic: each flip costs what a rounding costs); of the rewritten one against itself as ONNX Runtime executes it; of an evaluated
+# package besides what fake quantisation loses.
 WRITTEN, EXECUTED, EVALUATED = 1e-3, 0.01, 0.01
 
 
