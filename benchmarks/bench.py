@@ -19,13 +19,15 @@ from bench_latency import Remeasured, remeasure
 from bench_rows import WholeRelease, table
 from bench_table import Number, as_markdown, as_text
 
-from instantstyle.export.disk import atomic_write
-from instantstyle.export.fingerprint import file_sha256
-from instantstyle.export.recipe import Recipe, load_recipe
-from instantstyle.model.errors import InstantStyleError
-from instantstyle.validation.bundle import Bundle, read_bundle
+from instantstyle.export.source.checked_recipe import load_recipe
+from instantstyle.recipe.recipe import Recipe
+from instantstyle.system.disk import atomic_write
+from instantstyle.system.errors import InstantStyleError
+from instantstyle.system.hashing import file_sha256
 from instantstyle.validation.integrity import verify
-from instantstyle.validation.measurements import Machine
+from instantstyle.validation.results.bundle import Bundle
+from instantstyle.validation.results.bundle_file import read_bundle
+from instantstyle.validation.results.timing import Machine
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -34,7 +36,7 @@ def time_release(recipe: Path) -> WholeRelease:
     """Builds the recipe in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="instantstyle-bench-") as folder:
         out = Path(folder) / "dist"
-        program = "from instantstyle.export.cli import main; main()"
+        program = "from instantstyle.cli.main import main; main()"
         arguments = ["release", str(recipe), "--out", str(out), "--cache", f"{folder}/cache"]
         start = time.monotonic()
         code = subprocess.run([sys.executable, "-c", program, *arguments], check=False).returncode

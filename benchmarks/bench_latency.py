@@ -5,17 +5,18 @@ from pathlib import Path
 
 from instantstyle.calibration.imageset import ImageSet
 from instantstyle.calibration.samples import make_samples
-from instantstyle.export.loading import load_model
-from instantstyle.export.recipe import LatencySettings, Recipe
-from instantstyle.model.errors import InstantStyleError
+from instantstyle.export.source.loading import load_model
 from instantstyle.model.graph import Model, Size
+from instantstyle.model.runs import runs_from_modules, torch_threads
+from instantstyle.recipe.recipe import LatencySettings, Recipe
+from instantstyle.system.errors import InstantStyleError
 from instantstyle.targets.artifact import read_manifest
 from instantstyle.targets.base import Runner
 from instantstyle.targets.registry import get_target
-from instantstyle.validation.bundle import Bundle, BundleArtifact
-from instantstyle.validation.latency import Contestants, compare, describe_machine, load_average, take_times
-from instantstyle.validation.measurements import Latency, Machine
-from instantstyle.validation.reference import GraphCall, Reference, runs_from_modules, torch_threads
+from instantstyle.validation.measure.latency import Contestants, compare, describe_machine, load_average, take_times
+from instantstyle.validation.measure.reference import GraphCall, Reference
+from instantstyle.validation.results.bundle import Bundle, BundleArtifact
+from instantstyle.validation.results.timing import Latency, Machine
 
 BASELINE = ("onnx", "float32")
 

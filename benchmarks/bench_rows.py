@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from bench_latency import Remeasured
 from bench_table import Number
 
-from instantstyle.model.errors import InstantStyleError
-from instantstyle.validation.bundle import Bundle, BundleArtifact
-from instantstyle.validation.measurements import Latency
+from instantstyle.system.errors import InstantStyleError
+from instantstyle.validation.results.bundle import Bundle, BundleArtifact
+from instantstyle.validation.results.timing import Latency
 
 SHIPPED = "android-int8"
 GIGABYTE = 1e9

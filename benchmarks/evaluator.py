@@ -11,18 +11,18 @@ from pathlib import Path
 from bench_table import Number, as_text
 from versus import random_inputs
 
-from instantstyle.export.loading import load_model
-from instantstyle.export.recipe import load_recipe
-from instantstyle.model.errors import InstantStyleError
+from instantstyle.compression.pruning.checkpoint import read_pruned
+from instantstyle.export.source.checked_recipe import load_recipe
+from instantstyle.export.source.loading import load_model
+from instantstyle.metrics.statistics import median, ratio_of_medians
 from instantstyle.model.graph import Model
-from instantstyle.pruning.checkpoint import read_pruned
+from instantstyle.model.runs import runs_from_modules, torch_threads
+from instantstyle.system.errors import InstantStyleError
 from instantstyle.targets.artifact import read_manifest
 from instantstyle.targets.coreml.mil_runner import MilRunner
-from instantstyle.validation.bundle import read_bundle
 from instantstyle.validation.integrity import verify
-from instantstyle.validation.latency import interleave
-from instantstyle.validation.reference import runs_from_modules, torch_threads
-from instantstyle.validation.statistics import median, ratio_of_medians
+from instantstyle.validation.measure.latency import interleave
+from instantstyle.validation.results.bundle_file import read_bundle
 
 TARGET = "coreml"
 LIMIT, AIM = 4.0, 1.5

@@ -17,16 +17,16 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cuda_latency import Schedule
 from gpu_result import CHECK, PART, Check, Part
 from gpu_survey import Survey, driver_version, survey, versions
 from gpu_table import as_markdown, gpu_row
 
-from instantstyle.export.disk import atomic_write
-from instantstyle.export.fingerprint import file_sha256
-from instantstyle.export.recipe import load_recipe
-from instantstyle.model.errors import InstantStyleError
+from instantstyle.export.source.checked_recipe import load_recipe
+from instantstyle.system.disk import atomic_write
+from instantstyle.system.errors import InstantStyleError
+from instantstyle.system.hashing import file_sha256
 from instantstyle.targets.tensorrt.bindings import Gpu, Product, probe
-from instantstyle.validation.cuda_latency import Schedule
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

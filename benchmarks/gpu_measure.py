@@ -11,26 +11,29 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+from cuda_contestants import EAGER_FLOAT32, ORT_CUDA, eager_make, engine_makes, ort_cuda_make, pytorch_makes
+from cuda_latency import Contestant, Make, Schedule, compare, reason
 from gpu_recipe import derived
 from gpu_result import PART, WHOLE, GraphTimes, Part, Verdict
 from gpu_survey import PRODUCTS
 from versus import random_inputs
 
-from instantstyle.export.disk import atomic_write
-from instantstyle.export.loading import load_model
-from instantstyle.export.recipe import Recipe, load_recipe
+from instantstyle.compression.pruning.checkpoint import read_pruned
 from instantstyle.export.release import ReleaseOptions, release
-from instantstyle.model.errors import InstantStyleError, RecipeError
+from instantstyle.export.source.checked_recipe import load_recipe
+from instantstyle.export.source.loading import load_model
 from instantstyle.model.graph import Arrays, Graph, Model, Size
-from instantstyle.pruning.checkpoint import read_pruned
+from instantstyle.recipe.precision import Precision
+from instantstyle.recipe.recipe import Recipe
+from instantstyle.system.disk import atomic_write
+from instantstyle.system.errors import InstantStyleError, RecipeError
 from instantstyle.targets.artifact import read_manifest
-from instantstyle.targets.base import GraphArtifact, Precision
+from instantstyle.targets.base import GraphArtifact
 from instantstyle.targets.registry import get_target
 from instantstyle.targets.tensorrt.bindings import Product, probe
-from instantstyle.validation.bundle import Bundle, BundleArtifact, read_bundle
-from instantstyle.validation.cuda_contestants import EAGER_FLOAT32, ORT_CUDA, eager_make, engine_makes, ort_cuda_make, pytorch_makes
-from instantstyle.validation.cuda_latency import Contestant, Make, Schedule, compare, reason
-from instantstyle.validation.gate import gate
+from instantstyle.validation.judge.gate import gate
+from instantstyle.validation.results.bundle import Bundle, BundleArtifact
+from instantstyle.validation.results.bundle_file import read_bundle
 
 
 def measure(product: Product | None, recipe_file: Path, capability: int, work: Path, schedule: Schedule) -> Part:
@@ -137,10 +140,10 @@ def _engines(
 def _ort_cuda(stack: ExitStack, model: Model, graph: Graph, size: Size, inputs: Arrays) -> Contestant:
     """The float graph of target ``onnx`` in ONNX Runtime's CUDA provider."""
     import onnxruntime
+    from cuda_contestants import CUDA_PROVIDER
 
-    from instantstyle.export.capture import capture
-    from instantstyle.export.settings import QuantizeSettings
-    from instantstyle.validation.cuda_contestants import CUDA_PROVIDER
+    from instantstyle.compression.quantization.capture import capture
+    from instantstyle.recipe.settings import QuantizeSettings
 
     if CUDA_PROVIDER not in onnxruntime.get_available_providers():
         return ort_cuda_make(Path(), inputs)()  # which says so

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tomlkit
 
-from instantstyle.model.errors import RecipeError
+from instantstyle.system.errors import RecipeError
 from instantstyle.targets.tensorrt.bindings import TENSORRT, TENSORRT_RTX, Product
 
 

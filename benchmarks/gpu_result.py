@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cuda_latency import Comparison
 from pydantic import TypeAdapter
 
+from instantstyle.metrics.statistics import Estimate
 from instantstyle.model.graph import Size
 from instantstyle.targets.tensorrt.bindings import Gpu
-from instantstyle.validation.bundle import Bundle, BundleArtifact
-from instantstyle.validation.cuda_latency import Comparison
-from instantstyle.validation.gate import shortcomings
-from instantstyle.validation.measurements import Timing
-from instantstyle.validation.statistics import Estimate
+from instantstyle.validation.judge.gate import shortcomings
+from instantstyle.validation.results.bundle import Bundle, BundleArtifact
+from instantstyle.validation.results.timing import Timing
 
 WHOLE = "PyTorch float32, whole network"
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from cuda_latency import reason
 
-from instantstyle.model.errors import InstantStyleError
+from instantstyle.system.errors import InstantStyleError
 from instantstyle.targets.packages import install_command, missing_packages
 from instantstyle.targets.tensorrt.bindings import TENSORRT, TENSORRT_RTX, Gpu, Probe, Product, probe
 from instantstyle.targets.tensorrt.builder import build_engine
-from instantstyle.validation.cuda_latency import reason
 
 PRODUCTS = (TENSORRT_RTX, TENSORRT)
 LIBRARIES = ("torch", "triton", "tensorrt", "tensorrt-rtx", "onnxruntime", "onnxruntime-gpu", "onnx", "numpy")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from bench_table import NOT_MEASURED, Number
 from gpu_result import Check, GraphTimes, Part, Time, Verdict
 
-from instantstyle.validation.statistics import Estimate
+from instantstyle.metrics.statistics import Estimate
 
 # The published claim: 120 ms -> 8 ms at 512x512 on an A100.
 CLAIM_SIZE = (512, 512)

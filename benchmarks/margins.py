@@ -14,19 +14,22 @@ import numpy as np
 from bench_table import Number, as_text
 
 from instantstyle.calibration.imageset import ImageSet
-from instantstyle.export.emission import Emitted, Job, emit
-from instantstyle.export.measuring import Bench
-from instantstyle.export.prune import prune
-from instantstyle.export.recipe import load_recipe
-from instantstyle.export.release import cache_folder, session
-from instantstyle.export.stages import Source, calibrate, capture, load, tune
-from instantstyle.model.errors import InstantStyleError
-from instantstyle.targets.base import Precision
+from instantstyle.export.session import cache_folder, session
+from instantstyle.export.source.checked_recipe import load_recipe
+from instantstyle.export.source.source import Source, load
+from instantstyle.export.stages.capture import capture
+from instantstyle.export.stages.emit import Emitted, Job, emit
+from instantstyle.export.stages.measure import Bench
+from instantstyle.export.stages.prune import prune
+from instantstyle.export.stages.quantize import calibrate, tune
+from instantstyle.model.cached_run import CachedRun
+from instantstyle.recipe.limits import Limits
+from instantstyle.recipe.precision import Precision
+from instantstyle.system.errors import InstantStyleError
 from instantstyle.targets.registry import get_target
-from instantstyle.validation.cached_run import CachedRun
-from instantstyle.validation.departure import MEASURES, Departures
-from instantstyle.validation.limits import Limits
-from instantstyle.validation.quality import compare_all
+from instantstyle.validation.judge.departure import MEASURES
+from instantstyle.validation.measure.quality import compare_all
+from instantstyle.validation.results.departure import Departures
 
 
 def numbers(path: Path, target: str, side: int | None, seeds: int, samples: int) -> list[Number]:

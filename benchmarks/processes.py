@@ -13,17 +13,17 @@ import numpy as np
 from bench_table import Number, as_text
 from versus import random_inputs
 
-from instantstyle.export.measuring import load_float
-from instantstyle.export.recipe import load_recipe
-from instantstyle.model.errors import InstantStyleError
+from instantstyle.export.source.checked_recipe import load_recipe
+from instantstyle.export.stages.measure import load_float
+from instantstyle.system.child import ask
+from instantstyle.system.errors import InstantStyleError
 from instantstyle.targets.artifact import read_manifest
 from instantstyle.targets.registry import get_target
-from instantstyle.validation.built import Built
-from instantstyle.validation.bundle import read_bundle
-from instantstyle.validation.child import ask
 from instantstyle.validation.integrity import verify
-from instantstyle.validation.latency import compare
-from instantstyle.validation.timed_runs import FreshRuns
+from instantstyle.validation.measure.built import Built
+from instantstyle.validation.measure.latency import compare
+from instantstyle.validation.measure.timed_runs import FreshRuns
+from instantstyle.validation.results.bundle_file import read_bundle
 
 
 def numbers(dist: Path, recipe_path: Path, name: str, processes: int) -> list[Number]:

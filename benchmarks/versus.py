@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 from bench_table import Number, as_text
 
-from instantstyle.model.errors import InstantStyleError
+from instantstyle.metrics.statistics import median, ratio_of_medians
 from instantstyle.model.graph import TensorKind
+from instantstyle.system.errors import InstantStyleError
 from instantstyle.targets.artifact import read_manifest
 from instantstyle.targets.base import GraphArtifact
 from instantstyle.targets.registry import get_target
-from instantstyle.validation.bundle import Bundle, BundleArtifact, read_bundle
 from instantstyle.validation.integrity import verify
-from instantstyle.validation.latency import interleave
-from instantstyle.validation.statistics import median, ratio_of_medians
+from instantstyle.validation.measure.latency import interleave
+from instantstyle.validation.results.bundle import Bundle, BundleArtifact
+from instantstyle.validation.results.bundle_file import read_bundle
 
 
 def numbers(folders: tuple[Path, Path], name: str, threads: int, runs: int) -> list[Number]:

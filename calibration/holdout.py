@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..model.errors import ImageError
+from ..system.errors import ImageError
 from .images import load_image
 from .imageset import ImageSet
 

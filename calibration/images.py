@@ -9,8 +9,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
-from ..model.errors import ImageError
 from ..model.graph import Size
+from ..system.errors import ImageError
 
 # Pillow knows many more formats; some of them start other programs (EPS) or are no pictures.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")

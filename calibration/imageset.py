@@ -11,8 +11,8 @@ from typing import Self
 
 import numpy as np
 
-from ..model.errors import ImageError
 from ..model.graph import Size
+from ..system.errors import ImageError
 from .images import load_image, to_array
 
 # HEIC cannot be read; it is here so that such a file is refused by name instead of being overlooked.

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import torch
 
-from ..model.errors import RecipeError
+from ..system.errors import RecipeError
 from .histogram import MagnitudeHistogram
 from .observer import Observer, ObserverError
 from .thresholds import entropy_threshold, mse_threshold, percentile_threshold

@@ -1,7 +1,6 @@
 """Samples: the named inputs of a model, filled from image sets."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -9,27 +8,12 @@ from typing import Literal
 
 import numpy as np
 
-from ..model.errors import RecipeError
-from ..model.graph import Model, Size, TensorKind, TensorSpec
+from ..model.graph import Model, Sample, Size, TensorKind, TensorSpec
 from ..model.pixels import PICTURE_CHANNELS, encode
+from ..system.errors import RecipeError
 from .imageset import ImageSet
 
 Pairing = Literal["all", "cycle"]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One set of inputs for a model's scenario.
-
-    Attributes:
-        name: of its images, e.g. ``sk_coffee x gc_Gogh4``; no two samples of a model share it.
-        inputs: float32 arrays by input name, in the shapes and ranges of the model's ``sample_inputs``.
-        made: whether its first image is none that a user would take: a pattern, or a photo badly exposed.
-    """
-
-    name: str
-    inputs: dict[str, np.ndarray]
-    made: bool = False
 
 
 def make_samples(model: Model, size: Size, image_sets: Sequence[ImageSet], pairing: Pairing) -> Iterator[Sample]:

@@ -12,8 +12,8 @@ from typing import Any, Self
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from ..model.errors import InstantStyleError
 from ..model.graph import Size
+from ..system.errors import InstantStyleError
 from .tensor_range import TensorRange, symmetric_scale
 
 __all__ = ["CalibrationTable", "CalibrationTableError", "TensorRange", "check_fits", "library_versions", "symmetric_scale"]

@@ -1,62 +1,24 @@
 """Which tensors of a checkpoint are the model's: under which key, behind which prefix, in which form."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..system.errors import CheckpointError
+from .adoption_candidate import Candidate
+from .adoption_errors import dtype_name, kind, listed, listing, misfit, shape_text, shown
 from .checkpoint_file import Content
-from .errors import CheckpointError
 from .finite import not_finite
 from .reparametrized import as_wanted
 
-NAMES_SHOWN = 5
 DEPTH = 4
-# What wraps a model in a training framework's names: behind one of these other networks and losses may lie beside the model.
-WRAPPERS = frozenset(
-    ("module _orig_mod model net network generator gen G netG net_g".split())
-    + "g_ema G_ema ema ema_model model_ema module_ema student state_dict".split()
-)
 # Written between the names of modules by torch.compile and DataParallel.
 INNER_WRAPPERS = ("_orig_mod", "module")
 BOOKKEEPING = ("n_averaged", "num_batches_tracked")
 AVERAGED = "ema"
-WHOLE = "."
-OPTIMIZER = "it is the state of an optimizer, not of a model; take the file with the model's state_dict()"
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """Tensors of a file that may be the model's.
-
-    Attributes:
-        place: the key in the file, dotted; empty for all of the file.
-        prefix: of their names, with a dot at its end, or empty.
-        tensors: as the model names them.
-        problems: why they do not fit, a line each; empty if they do.
-        left_out: other tensors at the same place.
-        notes: what was done to them.
-    """
-
-    place: str
-    prefix: str
-    tensors: dict[str, Tensor]
-    problems: tuple[str, ...]
-    left_out: tuple[str, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def key(self) -> str:
-        """What ``checkpoint_key`` calls it."""
-        return ".".join(filter(None, (self.place, self.prefix.rstrip(".")))) or WHOLE
-
-    @property
-    def trusted(self) -> bool:
-        """Whether the prefix is that of a known wrapper, or all names have it: else it may be a part of a larger model."""
-        return not self.left_out or all(part in WRAPPERS for part in self.prefix.rstrip(".").split("."))
 
 
 def adopt(module: nn.Module, content: Content, path: Path, key: str | None) -> Candidate:
@@ -76,7 +38,7 @@ def adopt(module: nn.Module, content: Content, path: Path, key: str | None) -> C
         found = [candidate for candidate in found if candidate.key == key and not candidate.problems] or found
     if not found:
         missing = "there are no named tensors in it" if key is None else f"model.checkpoint_key: there are no tensors under '{key}'"
-        raise CheckpointError(f"checkpoint {path}: {missing}\n{_listing(content.tree, places)}")
+        raise CheckpointError(f"checkpoint {path}: {missing}\n{listing(content.tree, places)}")
     fitting = _different([candidate for candidate in found if not candidate.problems])
     if len(fitting) > 1:
         keys = [candidate.key for candidate in fitting]
@@ -88,7 +50,7 @@ def adopt(module: nn.Module, content: Content, path: Path, key: str | None) -> C
         )
     if fitting and (fitting[0].trusted or key == fitting[0].key):
         return fitting[0]
-    raise CheckpointError(_misfit(module, fitting, found, content, places, path))
+    raise CheckpointError(misfit(module, tensors_of(module), fitting, found, content, places, path))
 
 
 def _places(tree: Mapping[Any, Any], where: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:
@@ -151,7 +113,7 @@ def _shaped(module: nn.Module, tensors: Mapping[str, Tensor], note: str) -> tupl
     counters = {name: value for name, value in wanted.items() if name.endswith("num_batches_tracked") and name not in found}
     problems = misfits({**found, **counters}, wanted)
     computed = [name for name in dropped if name in recomputed]
-    notes = (note, converted, f"left out, because the model computes them: {_shown(computed)}" if computed else "")
+    notes = (note, converted, f"left out, because the model computes them: {shown(computed)}" if computed else "")
     return {**found, **counters}, problems, tuple(filter(None, notes))
 
 
@@ -163,17 +125,19 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
 def misfits(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> tuple[str, ...]:
     """What keeps tensors from being loaded as ``wanted``, names, shapes and kinds strictly equal, a line each."""
     both = [(name, tensors[name], value) for name, value in wanted.items() if name in tensors]
-    shapes = [f"{name}: {_shape(own)} in the file, {_shape(value)} in the model" for name, own, value in both if own.shape != value.shape]
+    shapes = [
+        f"{name}: {shape_text(own)} in the file, {shape_text(value)} in the model" for name, own, value in both if own.shape != value.shape
+    ]
     kinds = [
-        f"{name}: {_dtype(own)} in the file, {_dtype(value)} in the model"
+        f"{name}: {dtype_name(own)} in the file, {dtype_name(value)} in the model"
         for name, own, value in both
-        if _kind(own) != _kind(value) and own.shape == value.shape
+        if kind(own) != kind(value) and own.shape == value.shape
     ]
     lines = (
-        _listed("missing from the file", [name for name in wanted if name not in tensors]),
-        _listed("unknown to the model", [name for name in tensors if name not in wanted]),
-        _listed("of another shape", shapes),
-        _listed("of another type", kinds),
+        listed("missing from the file", [name for name in wanted if name not in tensors]),
+        listed("unknown to the model", [name for name in tensors if name not in wanted]),
+        listed("of another shape", shapes),
+        listed("of another type", kinds),
     )
     return tuple(filter(None, lines))
 
@@ -181,7 +145,7 @@ def misfits(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> tupl
 def infinities(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> tuple[str, ...]:
     """The same for values that are not finite, in the file or in the model's precision."""
     stored = {name: value.to(wanted[name].dtype) for name, value in tensors.items() if name in wanted}
-    wrong = _listed("not finite (NaN or infinity)", not_finite(stored))
+    wrong = listed("not finite (NaN or infinity)", not_finite(stored))
     return (wrong,) if wrong else ()
 
 
@@ -196,67 +160,3 @@ def _different(candidates: list[Candidate]) -> list[Candidate]:
 
 def _equal(left: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> bool:
     return all(value is right[name] or torch.equal(value, right[name]) for name, value in left.items())
-
-
-def _misfit(
-    module: nn.Module,
-    fitting: list[Candidate],
-    found: list[Candidate],
-    content: Content,
-    places: Mapping[str, dict[str, Tensor]],
-    path: Path,
-) -> str:
-    start = f"checkpoint {path} does not fit the model {type(module).__name__}"
-    if fitting:
-        own = fitting[0]
-        return (
-            f"{start}: what lies under '{own.key}' does, but there are other tensors beside it ({_shown(list(own.left_out))}). "
-            f'If those are not the model\'s, write in [model] of the recipe: checkpoint_key = "{own.key}"'
-        )
-    names = tensors_of(module).keys()
-    best = max(found, key=lambda candidate: (len(candidate.tensors.keys() & names), -len(candidate.tensors)))
-    if _is_optimizer(content.tree):
-        return f"checkpoint {path}: {OPTIMIZER}"
-    more = [_listing(content.tree, places)] if best.key != WHOLE or len(places) > 1 else []
-    return "\n".join((start + (f", nearest is '{best.key}'" if best.key != WHOLE else ""), *best.problems, *more))
-
-
-def _is_optimizer(tree: Mapping[Any, Any]) -> bool:
-    return {"state", "param_groups"} <= tree.keys()
-
-
-def _listing(tree: Mapping[Any, Any], places: Mapping[str, dict[str, Tensor]]) -> str:
-    """The keys of a file, and what lies under them."""
-    if _is_optimizer(tree):
-        return f"  {OPTIMIZER}"
-    tensors = [f"{place or 'without a key'} ({len(own)} tensors)" for place, own in places.items()]
-    heads = {place.partition(".")[0] for place in places}
-    others = [str(name) for name, value in tree.items() if not isinstance(value, Tensor) and name not in heads]
-    return f"  found in the file: {_shown(tensors + others, 12) or 'nothing'}"
-
-
-def _kind(value: Tensor) -> str:
-    if value.is_quantized:
-        return "quantized"
-    if value.is_floating_point():
-        return "float"
-    return "complex" if value.is_complex() else "bool" if value.dtype is torch.bool else "integer"
-
-
-def _dtype(value: Tensor) -> str:
-    return str(value.dtype).removeprefix("torch.")
-
-
-def _shown(names: list[str], count: int = NAMES_SHOWN) -> str:
-    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
-
-
-def _listed(what: str, names: list[str]) -> str:
-    if not names:
-        return ""
-    more = f" … and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return f"  {what}: " + "; ".join(names[:NAMES_SHOWN]) + more
-
-
-def _shape(value: Tensor) -> str:
-    return "x".join(map(str, value.shape)) or "a single number"

@@ -13,10 +13,11 @@ from typing import Any, get_type_hints
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from .adoption import NAMES_SHOWN, adopt, infinities, misfits, tensors_of
+from ..system.disk import atomic_write
+from ..system.errors import CheckpointError
+from .adoption import adopt, infinities, misfits, tensors_of
+from .adoption_errors import NAMES_SHOWN
 from .checkpoint_file import read_content, read_header
-from .errors import CheckpointError
-from .files import write_atomically
 from .finite import require_finite
 from .network import InstantStyle, NetworkConfig
 from .parametrizations import fold_parametrizations
@@ -47,7 +48,7 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, 
         stored, f"checkpoint {path}", "look at the training that made these weights" + " (or they do not fit into float16)" * half
     )
     # Through memory: the library's own writer makes files that only their owner can read.
-    write_atomically(path, save(stored, metadata))
+    atomic_write(path, save(stored, metadata))
 
 
 def load_checkpoint(path: Path) -> InstantStyle:

@@ -23,7 +23,7 @@ import safetensors
 import torch
 from numpy._core import multiarray
 
-from .errors import CheckpointError
+from ..system.errors import CheckpointError
 
 ZIP, PICKLES = b"PK", (b"\x80", b"(")
 # What people mistake for a checkpoint: starts of files, and what they are.

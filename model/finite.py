@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from .errors import TrainingError
+from ..system.errors import TrainingError
 
 MOST_IN_A_ROW = 10
 NAMES_SHOWN = 3

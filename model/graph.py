@@ -136,3 +136,23 @@ def single_graph(module: nn.Module, name: str = "model", scale: int = 1, size_mu
         return runs[name]({"image": sample["image"]})["output"]
 
     return Model(name, (Graph(name, module, (image,), (output,)),), scenario, (image,), name, size_multiple)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One set of inputs for a model's scenario.
+
+    Attributes:
+        name: of its images, e.g. ``sk_coffee x gc_Gogh4``; no two samples of a model share it.
+        inputs: float32 arrays by input name, in the shapes and ranges of the model's ``sample_inputs``.
+        made: whether its first image is none that a user would take: a pattern, or a photo badly exposed.
+    """
+
+    name: str
+    inputs: dict[str, np.ndarray]
+    made: bool = False
+
+
+def scenario_output(model: Model) -> TensorSpec:
+    """What the scenario returns: the first image of the hot graph, or its first output if it has no image."""
+    return main_output(model.graph(model.hot_graph).outputs)

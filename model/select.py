@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from .errors import RecipeError
+from ..system.errors import RecipeError
 
 
 @dataclass(frozen=True)

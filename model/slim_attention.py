@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .errors import PruneError
+from ..system.errors import PruneError
 
 
 class SlimAttention(nn.Module):

@@ -9,25 +9,19 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
-from ..calibration.samples import Sample
-from ..export.progress import Report
-from ..export.quantize import (
-    PreparedGraph,
-    fix_ranges,
-    prepare,
-    set_mode,
-)
-from ..export.quantizer import module_path
-from ..export.settings import PruneSettings, QuantizeSettings
-from ..model.graph import Arrays, Graph, Model, Run, Size
-from ..pruning.channels import ChannelGroup, keep_best
-from ..pruning.heads import heads_of
-from ..pruning.prune import Prunable, parameter_count, prunable
-from ..pruning.trial import remove_all
-from ..validation.cached_run import CachedRun
-from ..validation.metrics import similarity
-from ..validation.quality import scenario_output
-from ..validation.reference import graph_inputs, runs_from_modules
+from ..compression.pruning.channels import ChannelGroup, keep_best
+from ..compression.pruning.heads import heads_of
+from ..compression.pruning.prune import Prunable, parameter_count, prunable
+from ..compression.pruning.trial import remove_all
+from ..compression.quantization.quantize import PreparedGraph, prepare, set_mode
+from ..compression.quantization.quantizer import module_path
+from ..compression.quantization.ranges import fix_ranges
+from ..model.cached_run import CachedRun
+from ..model.graph import Arrays, Graph, Model, Run, Sample, Size, scenario_output
+from ..model.runs import graph_inputs, runs_from_modules
+from ..recipe.settings import PruneSettings, QuantizeSettings
+from ..system.progress import Report
+from ..validation.measure.quality import similarity
 from .sensitivity import CHANNELS, HEADS, INT8, STEPS, Sensitivity
 
 

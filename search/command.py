@@ -9,20 +9,21 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ..export.disk import atomic_write, check_output, explained_disk_errors
-from ..export.emission import Job
-from ..export.fingerprint import digest
-from ..export.pipeline import Pipeline, surroundings
-from ..export.recipe import Recipe, load_recipe
-from ..export.release import cache_folder, session, without_pruning
-from ..export.stages import Source, load
-from ..model.errors import RecipeError
-from ..pruning.prune import parameter_count
-from ..targets.base import Precision
+from ..compression.pruning.prune import parameter_count
+from ..export.cache.pipeline import Pipeline, surroundings
+from ..export.session import cache_folder, session
+from ..export.source.checked_recipe import load_recipe
+from ..export.source.source import Source, load
+from ..export.stages.emit import Job
+from ..export.variants import without_pruning
+from ..recipe.precision import Precision
+from ..recipe.recipe import Recipe
+from ..system.disk import atomic_write, check_output, explained_disk_errors
+from ..system.errors import RecipeError
+from ..system.hashing import digest
 from .candidate import Budget, Candidate, best, shortfall
 from .plots import plot_pareto, plot_sensitivity
 from .proposal import Space
-from .recipe import found_recipe
 from .report import (
     CANDIDATE_COLUMNS,
     SENSITIVITY_COLUMNS,
@@ -33,9 +34,10 @@ from .report import (
     sensitivity_rows,
     terminal_table,
 )
-from .search import Search
 from .stage import FILE, as_json, sensitivity
+from .study import Search
 from .trial import Trials
+from .winner import found_recipe
 
 SHOWN = 20
 INTERRUPTED = 130

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-from ..validation.plotting import figure_of, png
+from ..system.plotting import figure_of, png
 from .candidate import Budget, Candidate, frontier
 from .sensitivity import INT8, Sensitivity
 

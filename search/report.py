@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from ..validation.report import markdown_table
+from ..system.tables import markdown_table
 from .candidate import Budget, Candidate, frontier
 from .sensitivity import Sensitivity
 

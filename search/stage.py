@@ -7,13 +7,13 @@ from itertools import islice
 from pydantic import TypeAdapter
 
 from ..calibration.samples import make_samples
-from ..export.disk import atomic_write
-from ..export.pipeline import Pipeline
-from ..export.progress import Report
-from ..export.prune import importance, read_scores
-from ..export.stages import Source
-from ..export.store import Workspace
+from ..export.cache.pipeline import Pipeline
+from ..export.cache.store import Workspace
+from ..export.source.source import Source
+from ..export.stages.prune import importance, read_scores
 from ..model.graph import Size
+from ..system.disk import atomic_write
+from ..system.progress import Report
 from .sensitivity import Sensitivity, ranked
 
 ROWS = TypeAdapter(tuple[Sensitivity, ...])

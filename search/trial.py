@@ -9,22 +9,23 @@ from itertools import islice
 import numpy as np
 
 from ..calibration.samples import make_samples
-from ..export.emission import Emitted, Job, emit
-from ..export.pipeline import Pipeline
-from ..export.prune import prune
-from ..export.settings import PruneSettings
-from ..export.stages import Source, calibrate, capture
-from ..model.errors import CaptureError
-from ..model.graph import Arrays, Run
-from ..targets.base import Precision
+from ..export.cache.pipeline import Pipeline
+from ..export.source.source import Source
+from ..export.stages.capture import capture
+from ..export.stages.emit import Emitted, Job, emit
+from ..export.stages.prune import prune
+from ..export.stages.quantize import calibrate
+from ..metrics.statistics import median, ratio_of_medians
+from ..model.cached_run import CachedRun
+from ..model.graph import Arrays, Run, scenario_output
+from ..model.runs import runs_from_modules
+from ..recipe.precision import Precision
+from ..recipe.settings import PruneSettings
+from ..system.errors import CaptureError
 from ..targets.registry import get_target
-from ..validation.built import Built
-from ..validation.cached_run import CachedRun
-from ..validation.latency import interleave
-from ..validation.metrics import similarity
-from ..validation.quality import scenario_output
-from ..validation.reference import runs_from_modules
-from ..validation.statistics import median, ratio_of_medians
+from ..validation.measure.built import Built
+from ..validation.measure.latency import interleave
+from ..validation.measure.quality import similarity
 from .proposal import Proposal
 
 

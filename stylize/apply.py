@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from ..calibration.images import load_image
-from ..export.fingerprint import file_sha256
-from ..export.progress import make_display
-from ..model.errors import InstantStyleError
+from ..system.errors import InstantStyleError
+from ..system.hashing import file_sha256
+from ..system.progress import make_display
 from ..targets.artifact import read_manifest
 from .artifact_painter import ArtifactPainter
 from .painting import Paint, Painting, paint_all

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..model.errors import ArtifactError
 from ..model.reference import STYLE_ENCODER, STYLIZER
+from ..system.errors import ArtifactError
 from ..targets.artifact import read_manifest
 from .artifact_painter import ArtifactPainter
 from .engine import Engine, Say

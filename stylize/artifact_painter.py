@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 from ..calibration.images import to_array
-from ..export.fingerprint import file_sha256
 from ..model.graph import Arrays
 from ..model.pixels import decode, encode
+from ..system.hashing import file_sha256
 from ..targets.artifact import MANIFEST, read_manifest, verify
 from ..targets.base import GraphArtifact
 from ..targets.registry import get_target

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from ..calibration.images import load_image
-from ..export.fingerprint import file_sha256
-from ..export.progress import make_display
-from ..model.errors import InstantStyleError
 from ..model.network import mix
+from ..system.errors import InstantStyleError
+from ..system.hashing import file_sha256
+from ..system.progress import make_display
 from .artifact_engine import ArtifactEngine
 from .network_engine import NetworkEngine
 from .painting import Paint, Painting, paint_all

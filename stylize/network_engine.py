@@ -13,10 +13,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..calibration.images import to_array
-from ..export.fingerprint import file_sha256
 from ..model.adain import STATISTICS_STRIDE, AdaIN
 from ..model.checkpoint import load_checkpoint
 from ..model.network import SIZE_MULTIPLE, STYLE_SIZE, InstantStyle
+from ..system.hashing import file_sha256
 from .engine import Engine, Say, pad
 from .tiles import Tile, tiles
 

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from ..calibration.images import load_image, to_image, whole_array
-from ..export.progress import Display
-from ..model.errors import ImageError
-from ..model.files import write_atomically
+from ..system.disk import atomic_write
+from ..system.errors import ImageError
+from ..system.progress import Display
 from .engine import Say
 from .places import WRITABLE, Journal, Place
 
@@ -110,6 +110,6 @@ def _save(painted: np.ndarray, out: Path, nan_remedy: str) -> None:
     data = io.BytesIO()
     to_image(painted).save(data, kind, **SAVE_OPTIONS.get(kind, {}))
     try:
-        write_atomically(out, data.getvalue())
+        atomic_write(out, data.getvalue())
     except OSError as error:
         raise ImageError(f"{out}: cannot be written ({error.strerror}); free some space or name another place with -o") from error

@@ -6,10 +6,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from ..calibration.imageset import ImageSet
-from ..export.disk import check_output
-from ..export.fingerprint import file_sha256
-from ..model.errors import ImageError
-from ..model.files import write_atomically
+from ..system.disk import atomic_write, check_output
+from ..system.errors import ImageError
+from ..system.hashing import file_sha256
 
 JOURNAL = ".stylize.json"
 # Written as they came; pictures of other formats become PNG.
@@ -100,4 +99,4 @@ class Journal:
     def add(self, place: Place) -> None:
         """Notes that a picture is done."""
         self.entries[place.out.name] = self.key(place)
-        write_atomically(self.path, json.dumps(self.entries, indent=1).encode())
+        atomic_write(self.path, json.dumps(self.entries, indent=1).encode())

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..model.errors import ArtifactError
 from ..model.graph import TensorKind, TensorSpec
 from ..model.pixels import PICTURE_CHANNELS
+from ..system.errors import ArtifactError
 from ..targets.base import Artifact, GraphArtifact
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..export.fingerprint import file_sha256
-from ..model.errors import ArtifactError
-from ..model.strict_json import parse
+from ..system.errors import ArtifactError
+from ..system.hashing import file_sha256
+from ..system.strict_json import parse
 from .base import Artifact, ArtifactFile
 
 MANIFEST = "artifact.json"

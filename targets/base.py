@@ -4,25 +4,16 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
-from ..export.program import Program, Provenance
-from ..model.errors import InstantStyleError
+from ..capture.program import Program, Provenance
 from ..model.graph import Arrays, Size, TensorSpec
-
-
-class Precision(StrEnum):
-    """Arithmetic of an artifact's convolutions; INT8_WEIGHTS stores int8 weights and computes in float."""
-
-    FLOAT32 = "float32"
-    FLOAT16 = "float16"
-    INT8 = "int8"
-    INT8_WEIGHTS = "int8-weights"
+from ..recipe.precision import Precision
+from ..system.errors import InstantStyleError
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from ..export.program import GraphProgram, module_path
-from .base import GraphArtifact, Precision
+from ..capture.program import GraphProgram, module_path
+from ..recipe.precision import Precision
+from .base import GraphArtifact
 from .identity import fingerprint, source, values
 
 # torch.export's names of all kinds; of what PT2E makes, a quantised one reads dequantised values.

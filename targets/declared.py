@@ -10,11 +10,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ..export.program import GraphProgram, Program
-from ..model.errors import ExecutionError
+from ..capture.program import GraphProgram, Program
 from ..model.graph import Model, Size, TensorKind, TensorSpec
+from ..recipe.precision import Precision
+from ..system.errors import ExecutionError
 from .artifact import MANIFEST
-from .base import Artifact, GraphArtifact, Precision
+from .base import Artifact, GraphArtifact
 from .identity import fingerprint
 
 FLOAT32 = "float32"

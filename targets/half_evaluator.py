@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..model.errors import ExecutionError
-from ..validation.half_range import LARGEST
+from ..recipe.precision import LARGEST_HALF
+from ..system.errors import ExecutionError
 
 if TYPE_CHECKING:
     import onnx
@@ -106,7 +106,7 @@ class HalfEvaluator:
         finite = exact[np.isfinite(exact)]
         largest = float(np.abs(finite).max()) if finite.size else 0.0
         if np.isinf(rounded[np.isfinite(exact)]).any():
-            self.overflow = f"{where}: {largest:.4g} is Inf in float16, which ends at {LARGEST:.0f}"
+            self.overflow = f"{where}: {largest:.4g} is Inf in float16, which ends at {LARGEST_HALF:.0f}"
         elif not self._suspect and all(np.isfinite(each).all() for each in given if each.dtype == np.float32):
             self._suspect = f"{where}: NaN or Inf of finite inputs that were rounded to float16"
 

@@ -11,8 +11,8 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from ..export.program import GraphProgram
-from .base import Precision
+from ..capture.program import GraphProgram
+from ..recipe.precision import Precision
 
 
 def source(graph: GraphProgram, precision: Precision) -> ExportedProgram | None:

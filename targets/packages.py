@@ -6,8 +6,8 @@ import importlib.util
 import re
 from collections.abc import Sequence
 
-from ..model.errors import TargetUnavailableError
-from .silence import silence
+from ..system.errors import TargetUnavailableError
+from ..system.silence import silence
 
 DISTRIBUTION = "instantstyle"
 

@@ -7,12 +7,13 @@ a ``Target`` subclass that takes no arguments.
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from ..export.program import Program
-from ..model.errors import InstantStyleError, TargetUnavailableError
-from .android import AndroidTarget
-from .base import Artifact, Availability, Precision, Runner, Target
+from ..capture.program import Program
+from ..recipe.precision import Precision
+from ..system.errors import InstantStyleError, TargetUnavailableError
+from .android.target import AndroidTarget
+from .base import Artifact, Availability, Runner, Target
 from .coreml.target import CoreMLTarget
-from .onnx_target import OnnxTarget
+from .onnx.target import OnnxTarget
 from .tensorrt.target import TensorRTRTXTarget, TensorRTTarget
 
 GROUP = "instantstyle.targets"

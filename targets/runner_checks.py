@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..model.errors import ExecutionError
 from ..model.graph import Arrays, Size
+from ..system.errors import ExecutionError
 from .base import GraphArtifact
 
 

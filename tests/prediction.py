@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from instantstyle.targets.coreml import predict_runner
-from instantstyle.validation.mil.evaluator import Evaluator
-from instantstyle.validation.mil.package import open_package
+from instantstyle.targets.coreml.mil.evaluator import Evaluator
+from instantstyle.targets.coreml.mil.package import open_package
 
 
 def pretend_to_be_a_mac(monkeypatch: pytest.MonkeyPatch) -> "list[Prediction]":

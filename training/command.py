@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 
 from ..calibration.holdout import Split
-from ..export.disk import check_output
-from ..export.progress import Display, make_display
-from ..export.recipe_errors import suggestion
 from ..model.checkpoint import load_checkpoint, load_tensors, save_checkpoint
-from ..model.errors import RecipeError
 from ..model.network import CONFIGS, InstantStyle
 from ..model.pretrained import load_content_weights
+from ..recipe.complaints import suggestion
+from ..system.disk import check_output
+from ..system.errors import RecipeError
+from ..system.progress import Display, make_display
 from .images import split_data
 from .journal import Journal, picture_grid
 from .pairs import build_pairs

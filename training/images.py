@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..calibration.holdout import Split, contents_listed, names_below, split
 from ..calibration.images import load_image
-from ..model.errors import ImageError
+from ..system.errors import ImageError
 from .recipe import DataSettings
 
 

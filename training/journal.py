@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..model.files import write_atomically
 from ..model.network import InstantStyle
+from ..system.disk import atomic_write
 from .images import load_square, to_tensor
 from .sizes import STYLE_SIZE
 
@@ -35,7 +35,7 @@ class Journal:
 
         self.path = folder / METRICS
         kept = [row for row in read_metrics(self.path) if row["step"] <= step]
-        write_atomically(self.path, "".join(json.dumps(row) + "\n" for row in kept).encode())
+        atomic_write(self.path, "".join(json.dumps(row) + "\n" for row in kept).encode())
         self._lines = self.path.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
         self.every = every

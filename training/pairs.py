@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..export.fingerprint import file_sha256
-from ..model.files import write_atomically
+from ..system.disk import atomic_write
+from ..system.hashing import file_sha256
 from .images import load_square, recolour, to_tensor
 from .recipe import DataSettings
 from .rows import FLUSH_EVERY, Rows
@@ -83,7 +83,7 @@ def fill(
         array[index] = make(index)
         if (index + 1) % FLUSH_EVERY == 0 or index == count - 1:
             array.flush()
-            write_atomically(mark, str(index + 1).encode())
+            atomic_write(mark, str(index + 1).encode())
             say(path.stem, index + 1, count)
     return array
 

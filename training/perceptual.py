@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..model.errors import MissingPackageError
 from ..model.precision import working_dtype
+from ..system.errors import MissingPackageError
 
 # ImageNet mean in BGR, images in 0 to 255.
 MEAN_BGR = (103.939, 116.779, 123.68)

@@ -5,11 +5,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from ..export.recipe import read_toml
-from ..export.recipe_errors import describe
-from ..export.settings import HeldOutSettings, Patterns, RecipePath, Section
-from ..model.errors import RecipeError
 from ..model.network import SIZE_MULTIPLE
+from ..recipe.complaints import describe
+from ..recipe.recipe import read_toml
+from ..recipe.section import Patterns, RecipePath, Section
+from ..recipe.settings import HeldOutSettings
+from ..system.errors import RecipeError
 from .sizes import CONTENT_SIZE
 
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..model.files import write_atomically
+from ..system.disk import atomic_write
 
 FLUSH_EVERY = 100
 
@@ -49,7 +49,7 @@ class Rows:
             self.array.flush()
             buffer = io.BytesIO()
             np.save(buffer, self.made)
-            write_atomically(self._marks, buffer.getvalue())
+            atomic_write(self._marks, buffer.getvalue())
 
     def make_all(self, say: Callable[[int, int], None]) -> None:
         """Makes every row, saving now and then; ``say`` gets how many are there and of how many."""

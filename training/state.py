@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from ..model.errors import RecipeError
-from ..model.files import write_atomically
 from ..model.finite import not_finite
+from ..system.disk import atomic_write
+from ..system.errors import RecipeError
 from .recipe import TrainingRecipe
 
 STATE = "state.pt"
@@ -20,7 +20,7 @@ def save_state(folder: Path, recipe: TrainingRecipe, state: dict[str, Any]) -> N
     """Writes ``state`` and what of the recipe it depends on; a kill at any moment leaves the earlier one."""
     buffer = io.BytesIO()
     torch.save({**state, "settings": json.dumps(_settings(recipe, state["stage"]))}, buffer)
-    write_atomically(folder / STATE, buffer.getvalue())
+    atomic_write(folder / STATE, buffer.getvalue())
 
 
 def load_state(folder: Path, recipe: TrainingRecipe) -> dict[str, Any] | None:

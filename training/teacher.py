@@ -7,8 +7,8 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from ..model.errors import MissingPackageError
-from ..targets.host import int8_saturates
+from ..system.errors import MissingPackageError
+from ..system.host import int8_saturates
 
 PREDICT_SIZE = 256
 

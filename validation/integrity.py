@@ -4,11 +4,12 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from ..model.errors import ArtifactError
-from .agreement import check_agreement
-from .bundle import FILE_NAME, Bundle, digests, write_bundle
-from .listing import check_files, list_files
-from .report import write_reports
+from ..system.errors import ArtifactError
+from .judge.agreement import check_agreement
+from .judge.listing import check_files, list_files
+from .report.report import write_reports
+from .results.bundle import FILE_NAME, Bundle
+from .results.bundle_file import digests, write_bundle
 
 
 def seal(bundle: Bundle, folder: Path) -> Bundle:

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ..model.errors import InstantStyleError
-from .bundle import Bundle, BundleArtifact, read_bundle
-from .entries import status_of
-from .gate import exit_code
+from ..recipe.limits import Limits, LimitTable
+from ..system.errors import InstantStyleError
 from .integrity import verify
-from .limits import Limits, LimitTable, judge
-from .report import print_verdict
+from .judge.entries import status_of
+from .judge.gate import exit_code
+from .judge.verdict import judge
+from .report.report import print_verdict
+from .results.bundle import Bundle, BundleArtifact
+from .results.bundle_file import read_bundle
 
 
 def rejudge(dist: Path, limits_file: Path | None, console: Console | None = None) -> int:

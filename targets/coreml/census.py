@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from ...validation.mil.package import main_block
+from .mil.package import main_block
 
 CONVOLUTIONS = ("conv", "conv_transpose")
 INT8_WEIGHTS = ("constexpr_affine_dequantize", "constexpr_blockwise_shift_scale")

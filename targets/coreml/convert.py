@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from torch.export import ExportedProgram
 
-from ...model.errors import CaptureError
 from ...model.graph import Size, TensorKind, TensorSpec
-from ..base import Finding, Precision
-from ..silence import silence
+from ...recipe.precision import Precision
+from ...system.errors import CaptureError
+from ...system.silence import silence
+from ..base import Finding
 from .interface import colour_space, is_image, scale_and_bias, with_interface
 from .options import DEPLOYMENT_TARGETS, CoreMLOptions
 from .refusal import Refused, failing_node, place
@@ -17,7 +18,7 @@ from .refusal import Refused, failing_node, place
 if TYPE_CHECKING:
     from coremltools.models import MLModel
 
-    from ...export.program import GraphProgram
+    from ...capture.program import GraphProgram
 
 # What each precision needs: int8 weights came with iOS 16, int8 activations with iOS 17.
 OLDEST = {Precision.FLOAT16: "iOS15", Precision.INT8_WEIGHTS: "iOS16", Precision.INT8: "iOS17"}

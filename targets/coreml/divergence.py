@@ -9,18 +9,19 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx import Interpreter, Node
 
-from ...export.program import operator_name
+from ...capture.program import operator_name
+from ...metrics.difference import max_abs, snr_db
 from ...model.graph import Arrays, Size
-from ...validation.metrics import max_abs, snr_db
-from ...validation.mil.evaluator import Evaluator
-from ...validation.mil.package import open_package
-from ..base import Divergence, Precision
-from ..silence import silence
+from ...recipe.precision import Precision
+from ...system.silence import silence
+from ..base import Divergence
 from .interface import as_captured, to_package, with_interface
+from .mil.evaluator import Evaluator
+from .mil.package import open_package
 from .refusal import module_paths
 
 if TYPE_CHECKING:
-    from ...export.program import GraphProgram
+    from ...capture.program import GraphProgram
 
 # What the converter adds to a node's name.
 SUFFIX = "_cast_fp16"

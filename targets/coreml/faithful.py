@@ -6,17 +6,18 @@ import numpy as np
 import torch
 from torch.export import ExportedProgram
 
-from ...export.program import GraphProgram
+from ...capture.program import GraphProgram
+from ...metrics.difference import snr_db
 from ...model.graph import Size, TensorKind, TensorSpec
 from ...model.pixels import LEVELS, from_levels
-from ...validation.metrics import snr_db
-from ...validation.mil.errors import UnknownOperatorError
-from ...validation.mil.evaluator import Arithmetic, Evaluator
-from ...validation.mil.package import open_package
-from ..base import Finding, Precision
-from ..silence import silence
+from ...recipe.precision import Precision
+from ...system.silence import silence
+from ..base import Finding
 from .divergence import compare_operations
 from .interface import as_captured, to_package
+from .mil.errors import UnknownOperatorError
+from .mil.evaluator import Arithmetic, Evaluator
+from .mil.package import open_package
 from .refusal import Refused
 
 # Weights are rounded to float16 or int8. Far below what that costs, and far above what a wrong statistic or corner gives.

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from ...model.errors import CaptureError
 from ...model.graph import Size, TensorKind, TensorSpec
 from ...model.pixels import LEVELS, affine, from_levels, to_levels
+from ...system.errors import CaptureError
 from ..base import Finding
 from .refusal import Refused, place
 from .unsigned_activations import unsigned_activations
 
 if TYPE_CHECKING:
-    from ...export.program import GraphProgram
+    from ...capture.program import GraphProgram
 
 # What coremltools 9.0 converts to something else without a word.
 MISCONVERTED: dict[Any, str] = {

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import numpy as np
 
-from ...model.errors import ExecutionError
 from ...model.graph import Arrays
-from ...validation.mil.evaluator import Evaluator
-from ...validation.mil.package import open_package, read_specification
+from ...system.errors import ExecutionError
+from ...system.silence import silence
 from ..base import Artifact, Execution, Runner
 from ..runner_checks import check_inputs, check_int8
-from ..silence import silence
 from . import EVALUATOR
 from .census import take_census
 from .features import check_features
 from .interface import from_package, to_package
+from .mil.evaluator import Evaluator
+from .mil.package import open_package, read_specification
 
 PROVIDER = "reference evaluator (float16)"
 
@@ -48,7 +48,7 @@ class MilRunner(Runner):
         if self._evaluator is None:
             raise ExecutionError(f"graph '{self._graph.name}': the runner was closed")
         check_inputs(self._graph, self._size, inputs)
-        from ...validation.reference import torch_threads
+        from ...model.runs import torch_threads
 
         given = {spec.name: to_package(spec, inputs[spec.name]) for spec in self._graph.inputs}
         try:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ...export.settings import PixelSize, Section
-from ...model.errors import InstantStyleError
 from ...model.graph import Size
-from ..option_errors import parse
+from ...recipe.complaints import parse_options
+from ...recipe.section import PixelSize, Section
+from ...system.errors import InstantStyleError
 
 # From the oldest that knows ML programs.
 DEPLOYMENT_TARGETS = ("iOS15", "iOS16", "iOS17", "iOS18")
@@ -27,7 +27,7 @@ class CoreMLOptions(Section):
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> "CoreMLOptions":
         """Of the recipe's table. Raises InstantStyleError for an unknown key or a wrong value."""
-        found = parse(cls, options)
+        found = parse_options(cls, options)
         if found.minimum_deployment_target not in (None, *DEPLOYMENT_TARGETS):
             known = ", ".join(DEPLOYMENT_TARGETS)
             raise InstantStyleError(f"minimum_deployment_target = '{found.minimum_deployment_target}': allowed: {known}")

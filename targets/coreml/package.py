@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from ...model.graph import TensorKind, TensorSpec
 from ...model.pixels import describe as describe_values
-from ...validation.mil.package import main_block, replace_operations
-from ..base import Precision
+from ...recipe.precision import Precision
 from ..declared import facts
 from .features import PREFIX
 from .interface import is_image
+from .mil.package import main_block, replace_operations
 
 if TYPE_CHECKING:
     from coremltools.models import MLModel
 
-    from ...export.program import GraphProgram, Program
+    from ...capture.program import GraphProgram, Program
 
 FOLDER = "com.apple.CoreML"
 # What the converter writes about itself; the date would make every build another.

@@ -7,15 +7,15 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from ...model.errors import ArtifactError, ExecutionError
 from ...model.graph import Arrays
 from ...model.pixels import reordered
-from ...validation.mil.package import read_specification
+from ...system.errors import ArtifactError, ExecutionError
 from ..base import Artifact, Execution, Runner
 from ..runner_checks import check_inputs, check_int8
 from .census import take_census
 from .features import check_features
 from .interface import from_package, is_image, to_package
+from .mil.package import read_specification
 
 # In the order in which an app would choose, by the names that coremltools gives them.
 UNITS = ("CPU_AND_NE", "CPU_AND_GPU", "CPU_ONLY")

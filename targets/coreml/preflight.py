@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ...export.program import GraphProgram, Program, module_path
-from ...model.errors import CaptureError
-from ..base import Finding, Precision
-from ..silence import silence
+from ...capture.program import GraphProgram, Program, module_path
+from ...recipe.precision import Precision
+from ...system.errors import CaptureError
+from ...system.silence import silence
+from ..base import Finding
 from .convert import convert, deployment_targets, too_old
 from .faithful import check_faithful
 from .interface import MISCONVERTED, with_interface

@@ -2,8 +2,8 @@
 
 from torch.export import ExportedProgram
 
-from ...export.program import GraphProgram, module_path
-from ...model.errors import CaptureError
+from ...capture.program import GraphProgram, module_path
+from ...system.errors import CaptureError
 from ..base import Finding
 
 # Functions of coremltools that hold the node they translate in a variable of that name.

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from torch.export import ExportedProgram
 
-from ...export.program import GraphProgram
-from ...model.errors import CaptureError
+from ...capture.program import GraphProgram
 from ...model.graph import Size
-from ...validation.mil.evaluator import Evaluator
-from ...validation.mil.package import open_package
-from ..silence import silence
+from ...system.errors import CaptureError
+from ...system.silence import silence
 from .faithful import first_deviation
+from .mil.evaluator import Evaluator
+from .mil.package import open_package
 
 # Far below what rounding costs a package, int8 included, and far above what a wrong shape or corner gives.
 LEAST_SNR_DB = 12.0

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...validation.mil.package import read_specification
 from ..base import GraphArtifact
 from .features import shapes_of
+from .mil.package import read_specification
 
 # https://docs.swift.org/swift-book/documentation/the-swift-programming-language/lexicalstructure/#Keywords-and-Punctuation
 KEYWORDS = frozenset(

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ...export.program import Program
-from ...model.errors import ExecutionError
+from ...capture.program import Program
 from ...model.graph import Arrays, TensorSpec
+from ...recipe.precision import Precision
+from ...system.errors import ExecutionError
 from ..artifact import describe_files, graph_path
-from ..base import Artifact, Availability, Divergence, Finding, Precision, Runner, Target
+from ..base import Artifact, Availability, Divergence, Finding, Runner, Target
 from ..convolutions import convolutions, described, repeated_note
 from ..packages import install_command, missing_packages, require
 from . import EVALUATOR

@@ -5,7 +5,7 @@ Ensures: every level that such a tensor could have is a level still and there is
 on to each other unchanged are refined together or not at all: rounded to the fine grid first and to the coarse one after, a value can
 end a step away.
 
-The same idea as ``targets/rewrites/refine_non_negative.py``, on the captured program instead of an ONNX graph.
+The same idea as ``targets/onnx/rewrites/refine_non_negative.py``, on the captured program instead of an ONNX graph.
 """
 
 from collections.abc import Iterator

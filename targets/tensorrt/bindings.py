@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ...model.errors import TargetUnavailableError
+from ...system.errors import TargetUnavailableError
 
 WORKER = Path(__file__).with_name("worker.py")
 TIMEOUT_SECONDS = 1800

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...model.errors import CaptureError
+from ...system.errors import CaptureError
 from .bindings import Product, ask
 
 MIB = 2**20

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...model.errors import ExecutionError
 from ...model.graph import Arrays
+from ...system.errors import ExecutionError
 from ..base import Artifact, Execution, Runner
 from ..declared import Declared, Tensor, as_arrays, check_declared
 from ..runner_checks import check_inputs, check_int8

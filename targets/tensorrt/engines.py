@@ -7,10 +7,11 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from ...export.fingerprint import file_sha256
-from ...model.errors import ArtifactError, ExecutionError
+from ...recipe.precision import Precision
+from ...system.errors import ArtifactError, ExecutionError
+from ...system.hashing import file_sha256
 from ..artifact import MANIFEST
-from ..base import Artifact, Precision
+from ..base import Artifact
 from .bindings import Gpu, Product
 
 LIST = "engines.json"

@@ -8,12 +8,12 @@ Turing needs (it has no float32 matrix products) and which halves the memory tra
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ...export.program import GraphProgram, Program
-from ...model.errors import CaptureError
-from ..base import Precision
+from ...capture.program import GraphProgram, Program
+from ...recipe.precision import Precision
+from ...system.errors import CaptureError
 from ..convolutions import convolutions, repeated_note
-from ..onnx_export import module_paths, stamp, to_onnx
-from ..onnx_target import check_all_int8
+from ..onnx.exporter import module_paths, stamp, to_onnx
+from ..onnx.target import check_all_int8
 
 if TYPE_CHECKING:
     import onnx
@@ -28,9 +28,9 @@ def flavoured(program: Program, graph: GraphProgram, precision: Precision) -> tu
     Raises:
         CaptureError: the graph has no ONNX form, lost int8 convolutions on the way, or has a constant beyond float16.
     """
-    from ..rewrites.apply import apply, summary
-    from ..rewrites.count import int8_convolutions
-    from ..rewrites.half_precision import half_precision
+    from ..onnx.rewrites.apply import apply, summary
+    from ..onnx.rewrites.count import int8_convolutions
+    from ..onnx.rewrites.half_precision import half_precision
 
     source = Precision.INT8 if precision is Precision.INT8 else Precision.FLOAT32
     try:

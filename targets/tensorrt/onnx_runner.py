@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...model.errors import ExecutionError
 from ...model.graph import Arrays, Size
+from ...system.errors import ExecutionError
 from ..base import Artifact, Execution, GraphArtifact, Runner
 from ..declared import as_arrays, check_declared
 from ..half_evaluator import HalfEvaluator
-from ..onnx_declared import of_model
+from ..onnx.declared import of_model
 from ..runner_checks import check_inputs, check_int8
 
 PROVIDER = "CPUExecutionProvider, not optimised"
@@ -32,7 +32,7 @@ def census(path: Path) -> Census:
     """Of a graph."""
     import onnx
 
-    from ..rewrites.count import int8_convolutions
+    from ..onnx.rewrites.count import int8_convolutions
 
     model = onnx.load(path)
     kinds = Counter(node.op_type for node in model.graph.node)

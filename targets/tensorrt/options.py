@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ...export.settings import Section
-from ..option_errors import parse
+from ...recipe.complaints import parse_options
+from ...recipe.section import Section
 
 Capability = Annotated[int, Field(ge=50, le=999)]
 # Turing, A100, Ampere, Ada, Blackwell: GPUs that TensorRT for RTX builds for.
@@ -29,4 +29,4 @@ class TensorRTOptions(Section):
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> "TensorRTOptions":
         """Of the recipe's table. Raises InstantStyleError for an unknown key or a wrong value."""
-        return parse(cls, options)
+        return parse_options(cls, options)

@@ -4,11 +4,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...export.program import GraphProgram, Program, module_path, operator_name
-from ...model.errors import CaptureError
-from ..base import Finding, Precision
-from ..onnx_export import to_onnx
-from ..onnx_target import save
+from ...capture.program import GraphProgram, Program, module_path, operator_name
+from ...recipe.precision import Precision
+from ...system.errors import CaptureError
+from ..base import Finding
+from ..onnx.exporter import to_onnx
+from ..onnx.target import save
 from .bindings import Product, probe
 from .builder import describe, refused_nodes
 from .options import TensorRTOptions

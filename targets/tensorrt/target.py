@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...export.fingerprint import file_sha256
-from ...export.program import Program
-from ...model.errors import TargetUnavailableError
+from ...capture.program import Program
+from ...recipe.precision import Precision
+from ...system.errors import TargetUnavailableError
+from ...system.hashing import file_sha256
 from ..artifact import describe_files, graph_path
-from ..base import Artifact, Availability, Finding, Precision, Runner, Target
+from ..base import Artifact, Availability, Finding, Runner, Target
 from ..convolutions import described
-from ..onnx_export import PACKAGES as ONNX_PACKAGES
-from ..onnx_target import RUNTIME, save
+from ..onnx.exporter import PACKAGES as ONNX_PACKAGES
+from ..onnx.target import RUNTIME, save
 from ..packages import install_command, missing_packages, require
 from .bindings import TENSORRT, TENSORRT_RTX, Probe, Product, probe
 from .options import TensorRTOptions

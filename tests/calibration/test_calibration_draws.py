@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 from torch import nn
 
-from instantstyle.calibration.draws import VARIANTS, SampleDraws
 from instantstyle.calibration.imageset import ImageSet
-from instantstyle.model.errors import RecipeError
+from instantstyle.compression.distillation.draws import VARIANTS, SampleDraws
 from instantstyle.model.graph import Graph, Model, TensorKind, TensorSpec
+from instantstyle.system.errors import RecipeError
 
 SPECS = (
     TensorSpec("photo", minimum=0.0, maximum=1.0),

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from instantstyle.calibration.images import load_image, to_array, to_image
-from instantstyle.model.errors import ImageError
+from instantstyle.system.errors import ImageError
 
 
 def rgb(height: int = 6, width: int = 9, seed: int = 0) -> np.ndarray:

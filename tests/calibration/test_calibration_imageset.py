@@ -10,7 +10,7 @@ from PIL import Image
 
 from instantstyle.calibration.images import to_array
 from instantstyle.calibration.imageset import ImageSet, check
-from instantstyle.model.errors import ImageError
+from instantstyle.system.errors import ImageError
 
 
 def picture(path: Path, seed: int = 0, flat: int | None = None) -> Path:

@@ -9,7 +9,7 @@ import torch
 from instantstyle.calibration.histogram import MagnitudeHistogram
 from instantstyle.calibration.observers import OBSERVERS, Observer, ObserverError, make_observer
 from instantstyle.calibration.thresholds import divergences, entropy_threshold, mse_threshold, squared_errors
-from instantstyle.model.errors import RecipeError
+from instantstyle.system.errors import RecipeError
 
 CLIPPING = ["percentile", "entropy", "mse"]
 

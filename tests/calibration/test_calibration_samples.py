@@ -9,8 +9,8 @@ from torch import nn
 
 from instantstyle.calibration.imageset import ImageSet
 from instantstyle.calibration.samples import Pairing, count_samples, make_samples
-from instantstyle.model.errors import ImageError, RecipeError
 from instantstyle.model.graph import Model, TensorKind, TensorSpec, single_graph
+from instantstyle.system.errors import ImageError, RecipeError
 
 PHOTO = TensorSpec("photo")
 STYLE = TensorSpec("style", fixed_size=(4, 6))

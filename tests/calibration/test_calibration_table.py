@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from instantstyle.calibration.table import CalibrationTable, CalibrationTableError, TensorRange, check_fits, symmetric_scale
-from instantstyle.model.errors import InstantStyleError
+from instantstyle.system.errors import InstantStyleError
 
 ENTRIES = (
     TensorRange.of("style_encoder", "stem.0", (-1.5, 3.81), "entropy"),

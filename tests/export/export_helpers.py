@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from typer.testing import CliRunner
 
-from instantstyle.export.cli import app
+from instantstyle.cli.main import app
 
 MODELS = Path(__file__).parent.parent / "models"
 

@@ -13,12 +13,9 @@ from pathlib import Path
 
 import torch
 
-from instantstyle.export import (
-    progress,
-    qat,  # noqa: F401 - imported here so that the forks need not do it
-)
-from instantstyle.export.events import Event
 from instantstyle.export.release import ReleaseOptions, release
+from instantstyle.system import progress
+from instantstyle.system.events import Event
 
 
 def run(recipe: Path, out: Path, cache: Path, fatal: str, log: Path) -> None:

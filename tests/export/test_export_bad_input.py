@@ -15,13 +15,14 @@ import torch
 from export_helpers import change, content_of, release, write_recipe
 from safetensors.torch import save_file
 
-from instantstyle.export import cli
-from instantstyle.export.lock import lock_output
-from instantstyle.export.recipe import load_recipe
-from instantstyle.export.release import ReleaseOptions, select
+from instantstyle.cli import main as cli
+from instantstyle.export.release import ReleaseOptions
 from instantstyle.export.release import release as run_release
-from instantstyle.model.errors import InstantStyleError, RecipeError
-from instantstyle.targets.onnx_target import OnnxTarget
+from instantstyle.export.source.checked_recipe import load_recipe
+from instantstyle.export.variants import select
+from instantstyle.system.errors import InstantStyleError, RecipeError
+from instantstyle.system.lock import lock_output
+from instantstyle.targets.onnx.target import OnnxTarget
 
 BRANCHING = """
 import torch
@@ -292,7 +293,7 @@ def test_what_the_machine_lacks_is_no_defect(
 def test_a_closed_output_is_neither_a_verdict_nor_a_traceback(arguments: tuple[str, ...]) -> None:
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-c", "from instantstyle.export.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", "from instantstyle.cli.main import main; main()", *arguments]
     child = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
     os.close(write)
     assert (child.returncode, child.stderr) == (141, "")

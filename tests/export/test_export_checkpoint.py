@@ -12,11 +12,11 @@ from torch import nn
 
 from instantstyle.model.checkpoint import load_checkpoint, load_tensors, read_metadata, read_tensors, save_checkpoint
 from instantstyle.model.decoder import DecoderDepths, DecoderWidths
-from instantstyle.model.errors import CheckpointError
 from instantstyle.model.graph import Arrays, Run, TensorKind
 from instantstyle.model.network import InstantStyle, NetworkConfig
 from instantstyle.model.reference import make, scenario, to_model
 from instantstyle.model.style_encoder import HeadCounts
+from instantstyle.system.errors import CheckpointError
 
 ROOT = Path(__file__).parents[2]
 TINY = NetworkConfig(

@@ -8,16 +8,16 @@ from pathlib import Path
 import torch
 from typer.testing import CliRunner
 
-from instantstyle.export.cli import app
-from instantstyle.export.doctor import as_text, examine
-from instantstyle.export.store import Store, Workspace
-from instantstyle.export.summary import summarise
+from instantstyle.cli.doctor import as_text, examine
+from instantstyle.cli.main import app
+from instantstyle.cli.summary import summarise
+from instantstyle.export.cache.store import Store, Workspace
 from instantstyle.model.checkpoint import save_checkpoint
 from instantstyle.model.network import InstantStyle
 
 
 def test_help_does_not_import_torch() -> None:
-    script = "import atexit, sys; from instantstyle.export.cli import app; atexit.register(lambda: print('torch' in sys.modules)); "
+    script = "import atexit, sys; from instantstyle.cli.main import app; atexit.register(lambda: print('torch' in sys.modules)); "
     script += "app(['--help'])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"

@@ -9,12 +9,12 @@ from export_helpers import change, outcomes, release, write_recipe
 from prediction import pretend_to_be_a_mac
 from typer.testing import CliRunner
 
-from instantstyle.export import pipeline
-from instantstyle.export.cli import app
-from instantstyle.export.fingerprint import library_versions
-from instantstyle.model.errors import CaptureError, RecipeError
-from instantstyle.validation.bundle import read_bundle
-from instantstyle.validation.measurements import Status
+from instantstyle.cli.main import app
+from instantstyle.export.cache import pipeline
+from instantstyle.system.errors import CaptureError, RecipeError
+from instantstyle.system.versions import library_versions
+from instantstyle.validation.results.bundle_file import read_bundle
+from instantstyle.validation.results.measurements import Status
 
 COREML = ('android = ["int8"]', 'coreml = ["int8", "float16"]'), ('required = ["android"]', 'required = ["coreml"]')
 LEVEL = ("[targets.build]", '[targets.level]\ncoreml = "graph_parity"\n\n[targets.build]')

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from instantstyle.export import device as device_module
-from instantstyle.export.dependencies import FITTING, IDLE, STAGES, dependencies
-from instantstyle.export.device import device
-from instantstyle.export.fingerprint import PRODUCT, product_files
-from instantstyle.export.pipeline import surroundings
-from instantstyle.model.errors import InstantStyleError
+from instantstyle.export.cache.dependencies import IDLE, STAGES, dependencies
+from instantstyle.export.cache.fingerprint import PRODUCT, product_files
+from instantstyle.export.cache.pipeline import surroundings
+from instantstyle.system import device as device_module
+from instantstyle.system.device import device
+from instantstyle.system.errors import InstantStyleError
 
 # Of these the version cannot change a result: they check, show, count, or read the system.
 NOT_COMPUTING = {"instantstyle", "jsonschema", "matplotlib", "psutil", "pydantic", "pydantic_core", "rich", "tomlkit", "typer"}
@@ -70,13 +70,13 @@ def loaded() -> dict[str, set[str]]:
 @pytest.mark.parametrize("stage", STAGES)
 def test_all_that_a_stage_loads_is_declared(loaded: dict[str, set[str]], stage: str) -> None:
     assert len(loaded[stage]) > 10
-    assert loaded[stage] - set(product_files(STAGES[stage].sources)) - IDLE == set()
+    assert loaded[stage] - set(product_files((*STAGES[stage].sources, *IDLE))) == set()
 
 
 def test_every_stage_that_is_run_is_declared() -> None:
     """Found in the source, so that a new stage is not found by its first user."""
     run = set()
-    for file in product_files(("export", "search", "pruning", "stylize")):
+    for file in product_files(("export", "search", "compression", "stylize")):
         for node in ast.walk(ast.parse((PRODUCT / file).read_bytes())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "run":
                 run |= {ast.unparse(name) for name in node.args[:1] if "pipeline" in ast.unparse(node.func.value)}
@@ -84,7 +84,7 @@ def test_every_stage_that_is_run_is_declared() -> None:
 
 
 def test_what_is_idle_exists() -> None:
-    assert set(product_files(("export", "validation", "pruning"))) >= IDLE
+    assert product_files(IDLE)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -92,7 +92,7 @@ def test_every_package_that_a_stage_may_import_is_declared(loaded: dict[str, set
     """Also inside of functions, where heavy packages are imported."""
     distributions = packages_distributions()
     declared = {name.replace("_", "-").lower() for name in (*STAGES[stage].libraries, *NOT_COMPUTING)}
-    for file in loaded[stage] - IDLE:
+    for file in loaded[stage] - set(product_files(IDLE)):
         for head in heads(PRODUCT / file):
             for name in distributions.get(head, ()):
                 # TensorRT's bindings come in several packages of one version.
@@ -113,13 +113,8 @@ def heads(file: Path) -> set[str]:
     return found
 
 
-def test_pruning_depends_on_what_traces_channels() -> None:
-    assert all("torch-pruning" in STAGES[stage].libraries for stage in ("importance", "prune", "recover", "sensitivity"))
-    assert all("pruning" in STAGES[stage].sources for stage in STAGES) and "model" in FITTING
-
-
 def test_a_stage_that_is_not_declared_is_refused() -> None:
-    with pytest.raises(InstantStyleError, match="stage 'sign' is not in export/dependencies.py"):
+    with pytest.raises(InstantStyleError, match="stage 'sign' is not in export/cache/dependencies.py"):
         dependencies("sign")
 
 

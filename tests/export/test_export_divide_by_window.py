@@ -4,8 +4,8 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.nn import functional
 
-from instantstyle.export.normalization.normalize import normalize
-from instantstyle.model.errors import CaptureError
+from instantstyle.capture.normalization.normalize import normalize
+from instantstyle.system.errors import CaptureError
 
 
 class Pooled(nn.Module):

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from instantstyle.export.capture import trace
-from instantstyle.export.equality import check_same, probe_inputs
-from instantstyle.export.quantize import convert, fix_ranges, prepare, rehearse
-from instantstyle.export.recipe import QuantizeSettings
-from instantstyle.model.errors import CaptureError
+from instantstyle.capture.equality import check_same, probe_inputs
+from instantstyle.capture.trace import trace
+from instantstyle.compression.quantization.quantize import convert, prepare
+from instantstyle.compression.quantization.ranges import fix_ranges, rehearse
 from instantstyle.model.graph import Graph, single_graph
+from instantstyle.recipe.recipe import QuantizeSettings
+from instantstyle.system.errors import CaptureError
 
 SIZE = (16, 16)
 SETTINGS = QuantizeSettings(method="ptq", observer="min_max")

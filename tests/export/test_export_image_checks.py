@@ -6,12 +6,12 @@ import pytest
 from export_helpers import change, picture, release, write_recipe
 from PIL import Image
 
-from instantstyle.export.recipe import load_recipe
-from instantstyle.model.errors import ImageError
-from instantstyle.validation.bundle import read_bundle
-from instantstyle.validation.gate import gate
-from instantstyle.validation.limits import DEFAULT
-from instantstyle.validation.measurements import Status
+from instantstyle.export.source.checked_recipe import load_recipe
+from instantstyle.recipe.limits import DEFAULT
+from instantstyle.system.errors import ImageError
+from instantstyle.validation.judge.gate import gate
+from instantstyle.validation.results.bundle_file import read_bundle
+from instantstyle.validation.results.measurements import Status
 
 
 def refused(folder: Path, sentence: str) -> None:

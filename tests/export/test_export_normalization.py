@@ -10,15 +10,16 @@ from torch import Tensor, nn
 from torch.fx import Node
 from torch.nn import functional
 
-from instantstyle.calibration.samples import Sample
-from instantstyle.export import qat
-from instantstyle.export.capture import capture, trace
-from instantstyle.export.normalization.fold_batch_norm import BATCH_NORM
-from instantstyle.export.normalization.nodes import mutates
-from instantstyle.export.quantize import calibrate, prepare
-from instantstyle.export.recipe import QuantizeSettings
-from instantstyle.model.errors import CaptureError
-from instantstyle.model.graph import single_graph
+from instantstyle.capture.normalization.fold_batch_norm import BATCH_NORM
+from instantstyle.capture.normalization.nodes import mutates
+from instantstyle.capture.trace import trace
+from instantstyle.compression.quantization import qat
+from instantstyle.compression.quantization.capture import capture
+from instantstyle.compression.quantization.quantize import prepare
+from instantstyle.compression.quantization.ranges import calibrate
+from instantstyle.model.graph import Sample, single_graph
+from instantstyle.recipe.recipe import QuantizeSettings
+from instantstyle.system.errors import CaptureError
 
 SIZE = (16, 16)
 SETTINGS = QuantizeSettings(method="ptq", observer="min_max")

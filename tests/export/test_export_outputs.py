@@ -8,16 +8,16 @@ import pytest
 from export_helpers import change, content_of, write_recipe
 from typer.testing import CliRunner
 
-from instantstyle.export import preflight as preflight_module
-from instantstyle.export.cli import app
-from instantstyle.export.disk import OutputError, check_output
-from instantstyle.export.loading import load_model
-from instantstyle.export.measure import MeasureOptions, measure_bundle
-from instantstyle.export.recipe import load_recipe
-from instantstyle.export.settings import TargetSettings
-from instantstyle.model.errors import CaptureError, InstantStyleError, RecipeError
+from instantstyle.cli.main import app
+from instantstyle.export.remeasure import MeasureOptions, measure_bundle
+from instantstyle.export.source.checked_recipe import load_recipe
+from instantstyle.export.source.loading import load_model
+from instantstyle.export.stages import preflight as preflight_module
+from instantstyle.recipe.precision import Precision
+from instantstyle.recipe.settings import TargetSettings
 from instantstyle.search.command import _job
-from instantstyle.targets.base import Precision
+from instantstyle.system.disk import OutputError, check_output
+from instantstyle.system.errors import CaptureError, InstantStyleError, RecipeError
 
 PRUNE = '[prune]\nmethod = "structured"\nchannels = { "*" = 0.5 }\n\n[targets]'
 ROOT = Path(__file__).parents[2]

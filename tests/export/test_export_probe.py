@@ -10,15 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from instantstyle.calibration.samples import Sample
-from instantstyle.export.capture import capture_float
-from instantstyle.export.photo_probe import examine
-from instantstyle.export.probe import as_model
-from instantstyle.export.settings import InputSettings, OutputSettings
-from instantstyle.export.usable import usable
-from instantstyle.model.errors import RecipeError
-from instantstyle.model.graph import Arrays, Graph, Model, Run, TensorSpec
+from instantstyle.capture.trace import capture_float
+from instantstyle.export.source.photo_probe import examine
+from instantstyle.export.source.probe import as_model
+from instantstyle.export.source.usable import usable
+from instantstyle.model.graph import Arrays, Graph, Model, Run, Sample, TensorSpec
 from instantstyle.model.pixels import encode
+from instantstyle.recipe.settings import InputSettings, OutputSettings
+from instantstyle.system.errors import RecipeError
 
 SIZE = (32, 48)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from instantstyle.export import progress
-from instantstyle.export.events import ArtifactReady, BuildEnd, StageEnd, VerdictReady
-from instantstyle.export.logs import quiet_libraries
-from instantstyle.export.progress import JsonDisplay, PlainDisplay, TerminalDisplay, make_display
+from instantstyle.system import progress
+from instantstyle.system.events import ArtifactReady, BuildEnd, StageEnd, VerdictReady
+from instantstyle.system.progress import JsonDisplay, PlainDisplay, TerminalDisplay, make_display
+from instantstyle.system.silence import quiet_libraries
 
 
 class Terminal(io.StringIO):
@@ -106,8 +106,8 @@ def test_libraries_print_into_the_log_only(tmp_path: Path) -> None:
     script = f"""
 import os, sys, warnings
 from pathlib import Path
-from instantstyle.export.events import ArtifactReady, BuildEnd, StageEnd, VerdictReady
-from instantstyle.export.logs import quiet_libraries
+from instantstyle.system.events import ArtifactReady, BuildEnd, StageEnd, VerdictReady
+from instantstyle.system.silence import quiet_libraries
 with quiet_libraries(Path({str(tmp_path / "build.log")!r})) as screen:
     print("python print")
     os.write(1, b"native print\\n")

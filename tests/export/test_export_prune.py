@@ -11,20 +11,19 @@ from export_helpers import MODELS, change, outcomes, picture, release, write_rec
 from torch import nn
 from typer.testing import CliRunner, Result
 
-from instantstyle.calibration.draws import SampleDraws
 from instantstyle.calibration.imageset import ImageSet
-from instantstyle.calibration.samples import Sample
-from instantstyle.export.cli import app
-from instantstyle.export.distill import Distiller
-from instantstyle.export.factory import import_factory
-from instantstyle.export.settings import PruneSettings, RecoverSettings
+from instantstyle.cli.main import app
+from instantstyle.compression.distillation.distill import Distiller
+from instantstyle.compression.distillation.draws import SampleDraws
+from instantstyle.compression.distillation.recover import recover
+from instantstyle.compression.pruning.prune import score_graph
+from instantstyle.compression.pruning.whole import prune_model
+from instantstyle.export.source.factory import import_factory
 from instantstyle.model.checkpoint import fit, load_tensors, read_tensors, save_tensors
-from instantstyle.model.errors import CheckpointError, ImageError, RecipeError, TrainingError
-from instantstyle.model.graph import Model, single_graph
-from instantstyle.pruning.prune import score_graph
-from instantstyle.pruning.recover import recover
-from instantstyle.pruning.stage import prune_model
-from instantstyle.validation.bundle import read_bundle
+from instantstyle.model.graph import Model, Sample, single_graph
+from instantstyle.recipe.settings import PruneSettings, RecoverSettings
+from instantstyle.system.errors import CheckpointError, ImageError, RecipeError, TrainingError
+from instantstyle.validation.results.bundle_file import read_bundle
 
 PRUNE = """
 [prune]

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from instantstyle.calibration.samples import Sample
 from instantstyle.calibration.table import CalibrationTable, CalibrationTableError
-from instantstyle.export import qat
-from instantstyle.export.capture import capture, load_program, save_program
-from instantstyle.export.progress import Report
-from instantstyle.export.quantize import calibrate
-from instantstyle.export.recipe import QuantizeSettings
-from instantstyle.model.errors import CalibrationError, CaptureError
-from instantstyle.model.graph import Model, single_graph
+from instantstyle.capture.storage import load_program, save_program
+from instantstyle.compression.quantization import qat
+from instantstyle.compression.quantization.capture import capture
+from instantstyle.compression.quantization.ranges import calibrate
+from instantstyle.model.graph import Model, Sample, single_graph
+from instantstyle.recipe.recipe import QuantizeSettings
+from instantstyle.system.errors import CalibrationError, CaptureError
+from instantstyle.system.progress import Report
 
 SIZE = (12, 12)
 

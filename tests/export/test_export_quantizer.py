@@ -5,11 +5,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from instantstyle.export.quantize import PreparedGraph, convert, fix_ranges, prepare
-from instantstyle.export.recipe import QuantizeSettings
+from instantstyle.compression.quantization.quantize import PreparedGraph, convert, prepare
+from instantstyle.compression.quantization.ranges import fix_ranges
 from instantstyle.model.adain import AdaIN
-from instantstyle.model.errors import CaptureError
 from instantstyle.model.graph import single_graph
+from instantstyle.recipe.recipe import QuantizeSettings
+from instantstyle.system.errors import CaptureError
 
 SIZE = (16, 16)
 

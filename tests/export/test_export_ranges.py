@@ -11,12 +11,12 @@ from export_helpers import MODELS, change, picture, release, write_recipe
 from PIL import Image
 from typer.testing import CliRunner
 
-from instantstyle.export.cli import app
-from instantstyle.export.factory import import_factory
-from instantstyle.export.loading import load_model
-from instantstyle.export.recipe import load_recipe
-from instantstyle.model.errors import RecipeError
-from instantstyle.validation.bundle import read_bundle
+from instantstyle.cli.main import app
+from instantstyle.export.source.checked_recipe import load_recipe
+from instantstyle.export.source.factory import import_factory
+from instantstyle.export.source.loading import load_model
+from instantstyle.system.errors import RecipeError
+from instantstyle.validation.results.bundle_file import read_bundle
 
 pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="there, Core ML itself runs")
 TABLES = """\
@@ -100,7 +100,7 @@ def test_the_manifest_carries_the_encoding(released: Path) -> None:
 
 
 def test_another_selection_is_another_model(released: Path, tmp_path: Path) -> None:
-    from instantstyle.export.fingerprint import model_fingerprint
+    from instantstyle.export.cache.fingerprint import model_fingerprint
 
     recipe = write_recipe(tmp_path, "photo_filter.py:make", changes=(("[images]\n", TABLES),))
     prints = []

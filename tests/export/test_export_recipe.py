@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from instantstyle.export.recipe import Recipe, load_recipe
-from instantstyle.model.errors import RecipeError
+from instantstyle.export.source.checked_recipe import load_recipe
+from instantstyle.recipe.recipe import Recipe
+from instantstyle.system.errors import RecipeError
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -16,19 +16,22 @@ from export_helpers import MODELS, change, content_of, outcomes, release, write_
 from torch import nn
 from typer.testing import CliRunner
 
-from instantstyle.export.cli import app
-from instantstyle.export.factory import import_factory
-from instantstyle.export.fingerprint import digest
-from instantstyle.export.pipeline import Doubt, Make, Pipeline
-from instantstyle.export.progress import PlainDisplay
-from instantstyle.export.recipe import load_recipe
-from instantstyle.export.stages import calibrate, capture, load
-from instantstyle.export.store import Entry, Store
-from instantstyle.targets.android import AndroidTarget
-from instantstyle.targets.base import Availability, Precision
-from instantstyle.targets.host import int8_saturates
-from instantstyle.validation.bundle import read_bundle
-from instantstyle.validation.measurements import Status
+from instantstyle.cli.main import app
+from instantstyle.export.cache.pipeline import Doubt, Make, Pipeline
+from instantstyle.export.cache.store import Entry, Store
+from instantstyle.export.source.checked_recipe import load_recipe
+from instantstyle.export.source.factory import import_factory
+from instantstyle.export.source.source import load
+from instantstyle.export.stages.capture import capture
+from instantstyle.export.stages.quantize import calibrate
+from instantstyle.recipe.precision import Precision
+from instantstyle.system.hashing import digest
+from instantstyle.system.host import int8_saturates
+from instantstyle.system.progress import PlainDisplay
+from instantstyle.targets.android.target import AndroidTarget
+from instantstyle.targets.base import Availability
+from instantstyle.validation.results.bundle_file import read_bundle
+from instantstyle.validation.results.measurements import Status
 
 # The latency of so small a net says nothing; the check that int8 is faster than float has tests of its own.
 SPEED_CHECK = "int8_faster_than_float"

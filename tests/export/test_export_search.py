@@ -15,17 +15,17 @@ from typer.testing import CliRunner, Result
 
 from instantstyle.calibration.imageset import ImageSet
 from instantstyle.calibration.samples import make_samples
-from instantstyle.export.cli import app
-from instantstyle.export.factory import import_factory
-from instantstyle.export.probe import as_model
-from instantstyle.export.settings import InputSettings, OutputSettings, PruneSettings, QuantizeSettings
-from instantstyle.model.errors import RecipeError
+from instantstyle.cli.main import app
+from instantstyle.compression.pruning.prune import score_graph
+from instantstyle.export.source.factory import import_factory
+from instantstyle.export.source.probe import as_model
+from instantstyle.metrics.ssim import ssim
 from instantstyle.model.graph import single_graph
-from instantstyle.pruning.prune import score_graph
+from instantstyle.recipe.settings import InputSettings, OutputSettings, PruneSettings, QuantizeSettings
 from instantstyle.search.analysis import SensitivityAnalysis
 from instantstyle.search.sensitivity import Sensitivity
-from instantstyle.validation.bundle import read_bundle
-from instantstyle.validation.ssim import ssim
+from instantstyle.system.errors import RecipeError
+from instantstyle.validation.results.bundle_file import read_bundle
 
 
 def call(folder: Path, command: str, *options: str) -> Result:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from instantstyle.export import store as store_module
-from instantstyle.export.disk import OutputError, atomic_write, explained_disk_errors
-from instantstyle.export.lock import FileLock, lock_output
-from instantstyle.export.store import Store, Workspace
-from instantstyle.model.errors import InstantStyleError
+from instantstyle.export.cache import store as store_module
+from instantstyle.export.cache.store import Store, Workspace
+from instantstyle.system.disk import OutputError, atomic_write, explained_disk_errors
+from instantstyle.system.errors import InstantStyleError
+from instantstyle.system.lock import FileLock, lock_output
 
 DIGEST = "a1" * 32
 FILES = {"model.bin": b"\x00\x01" * 5000, "deep/notes.json": b"{}"}

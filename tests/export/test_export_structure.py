@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity as witness
 
-from instantstyle.export.structure import structural_similarity
+from instantstyle.metrics.ssim_loss import structural_similarity
 
 
 @pytest.mark.parametrize(("minimum", "maximum"), [(-1.0, 1.0), (0.0, 1.0)])

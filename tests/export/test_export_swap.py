@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from instantstyle.export import swap
-from instantstyle.export.disk import OutputError
-from instantstyle.export.swap import check_replaceable, recover, replacing
+from instantstyle.export.bundle import swap
+from instantstyle.export.bundle.swap import check_replaceable, recover, replacing
+from instantstyle.system.disk import OutputError
 
 
 def make(folder: Path, content: str) -> None:

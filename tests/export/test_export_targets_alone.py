@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from export_helpers import release, write_recipe
 
-from instantstyle.model.errors import CaptureError
+from instantstyle.system.errors import CaptureError
 from instantstyle.targets.base import Target
 from instantstyle.targets.coreml.target import CoreMLTarget
-from instantstyle.targets.onnx_target import OnnxTarget
-from instantstyle.validation.bundle import BundleArtifact, read_bundle
-from instantstyle.validation.measurements import Status
+from instantstyle.targets.onnx.target import OnnxTarget
+from instantstyle.validation.results.bundle import BundleArtifact
+from instantstyle.validation.results.bundle_file import read_bundle
+from instantstyle.validation.results.measurements import Status
 
 FLOAT = ('android = ["int8"]', 'onnx = ["float32"]\ncoreml = ["float16"]')
 PROBLEM = "unsupported operand type(s) for +: 'NoneType' and 'float'"

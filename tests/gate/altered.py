@@ -8,9 +8,9 @@ from typing import Any
 
 import onnx
 
+from instantstyle.targets.android.ort_format import to_ort_format
 from instantstyle.targets.artifact import describe_files
 from instantstyle.targets.base import Artifact
-from instantstyle.targets.ort_format import to_ort_format
 
 # Changes the message of a model, of ONNX or Core ML, in place.
 Edit = Callable[[Any], object]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from gate_helpers import release, write_recipe
 
-from instantstyle.validation import parity
+from instantstyle.validation.measure import parity
 
 
 @pytest.fixture(scope="session", autouse=True)

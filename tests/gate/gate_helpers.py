@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from typer.testing import CliRunner
 
-from instantstyle.export.cli import app
+from instantstyle.cli.main import app
 
 PAINTER = Path(__file__).parent.parent / "models" / "painter.py"
 RECIPE = f"""\

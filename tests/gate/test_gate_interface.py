@@ -14,13 +14,14 @@ from altered import described, edit_onnx, edit_package, rebuild_ort, rehashed, r
 from gate_helpers import PAINTER, Change, run
 from interface_defects import COREML, MODEL, ONNX, ORT, OTHER, fitting
 
-from instantstyle.export.capture import capture
-from instantstyle.export.program import Program, Provenance
-from instantstyle.export.recipe import QuantizeSettings
-from instantstyle.model.errors import ExecutionError
-from instantstyle.targets.base import Artifact, Precision
+from instantstyle.capture.program import Program, Provenance
+from instantstyle.compression.quantization.capture import capture
+from instantstyle.recipe.precision import Precision
+from instantstyle.recipe.recipe import QuantizeSettings
+from instantstyle.system.errors import ExecutionError
+from instantstyle.targets.base import Artifact
 from instantstyle.targets.registry import get_target
-from instantstyle.validation.built import Built
+from instantstyle.validation.measure.built import Built
 
 PRECISIONS = {"onnx": Precision.FLOAT32, "android": Precision.FLOAT32, "coreml": Precision.FLOAT16}
 Copy = Callable[[str], tuple[Artifact, Path]]

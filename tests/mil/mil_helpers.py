@@ -9,8 +9,8 @@ import coremltools as ct
 import numpy as np
 from coremltools.converters.mil.mil import Builder
 
-from instantstyle.validation.mil.evaluator import Arithmetic, Evaluator
-from instantstyle.validation.mil.package import Package, open_package
+from instantstyle.targets.coreml.mil.evaluator import Arithmetic, Evaluator
+from instantstyle.targets.coreml.mil.package import Package, open_package
 
 mb: Any = Builder  # it gets its operators at run time, which no type checker follows
 Arrays = Mapping[str, np.ndarray]

@@ -14,8 +14,8 @@ import torch
 from coremltools.converters.mil.mil import types
 from mil_helpers import OPSETS, assert_close, evaluate, evaluate_saved, mb, only, random
 
-from instantstyle.validation.mil.evaluator import Evaluator
-from instantstyle.validation.mil.package import open_package
+from instantstyle.targets.coreml.mil.evaluator import Evaluator
+from instantstyle.targets.coreml.mil.package import open_package
 
 BITS = {
     1: types.np_uint1_dtype,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from mil_helpers import assert_close, evaluate, evaluate_saved, mb, only, random
 
-from instantstyle.model.errors import ExecutionError
+from instantstyle.system.errors import ExecutionError
 
 Pads = Sequence[tuple[int, int]]
 SIZES, KERNELS, CUSTOM = (7, 6, 5), (3, 2, 4), ((1, 2), (0, 3), (2, 1))

@@ -10,7 +10,7 @@ import pytest
 from mil_helpers import assert_close, evaluate, evaluate_saved, mb, only, random
 from scipy import special
 
-from instantstyle.model.errors import ExecutionError
+from instantstyle.system.errors import ExecutionError
 
 
 def each(function: Callable[..., Any]) -> Callable[..., np.ndarray]:

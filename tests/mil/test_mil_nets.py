@@ -15,23 +15,22 @@ from torch.fx import GraphModule, Node
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from instantstyle.calibration.samples import Sample
-from instantstyle.export.capture import capture
-from instantstyle.export.program import GraphProgram, Program
-from instantstyle.export.quantize import calibrate
-from instantstyle.export.recipe import QuantizeSettings
+from instantstyle.capture.program import GraphProgram, Program
+from instantstyle.compression.quantization.capture import capture
+from instantstyle.compression.quantization.ranges import calibrate
 from instantstyle.model.decoder import DecoderWidths
-from instantstyle.model.graph import single_graph
+from instantstyle.model.graph import Sample, single_graph
 from instantstyle.model.network import STYLE_SIZE, InstantStyle, NetworkConfig
 from instantstyle.model.reference import to_model
 from instantstyle.model.style_encoder import HeadCounts
-from instantstyle.targets.base import Precision
+from instantstyle.recipe.precision import Precision
+from instantstyle.recipe.recipe import QuantizeSettings
 from instantstyle.targets.coreml.census import take_census
 from instantstyle.targets.coreml.interface import Interface
+from instantstyle.targets.coreml.mil.evaluator import Arithmetic, Evaluator
+from instantstyle.targets.coreml.mil.package import Package, open_package
 from instantstyle.targets.coreml.options import CoreMLOptions
 from instantstyle.targets.coreml.target import CoreMLTarget
-from instantstyle.validation.mil.evaluator import Arithmetic, Evaluator
-from instantstyle.validation.mil.package import Package, open_package
 
 SIZE = (32, 48)
 

@@ -8,8 +8,8 @@ import pytest
 from mil_helpers import assert_close, evaluate, evaluate_saved, mb, only, random
 from torch import from_numpy
 
-from instantstyle.model.errors import ExecutionError
-from instantstyle.validation.mil.operators.normalization import layer_norm
+from instantstyle.system.errors import ExecutionError
+from instantstyle.targets.coreml.mil.operators.normalization import layer_norm
 
 SHAPES = {3: (2, 3, 5), 4: (2, 3, 4, 5), 5: (2, 3, 2, 4, 3)}
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from mil_helpers import evaluate, mb, only, program, random
 
-from instantstyle.model.errors import ExecutionError
-from instantstyle.validation.mil.errors import PackageError, UnknownOperatorError
-from instantstyle.validation.mil.evaluator import Arithmetic, Evaluator
-from instantstyle.validation.mil.package import SPECIFICATION, WEIGHTS, Package, open_package
+from instantstyle.system.errors import ExecutionError
+from instantstyle.targets.coreml.mil.errors import PackageError, UnknownOperatorError
+from instantstyle.targets.coreml.mil.evaluator import Arithmetic, Evaluator
+from instantstyle.targets.coreml.mil.package import SPECIFICATION, WEIGHTS, Package, open_package
 
 ct: Any = coremltools
 WEIGHT = random(8, 4, 3, 3)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mil_helpers import assert_close, evaluate, evaluate_saved, mb, only, random
 
-from instantstyle.model.errors import ExecutionError
+from instantstyle.system.errors import ExecutionError
 
 NUMPY_MODES: dict[str, Any] = {"constant": "constant", "reflect": "reflect", "replicate": "edge"}
 SHAPES = [

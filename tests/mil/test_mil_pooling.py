@@ -10,7 +10,7 @@ from mil_helpers import assert_close, evaluate, evaluate_saved, mb, only, random
 from torch import from_numpy
 from torch.nn import functional
 
-from instantstyle.model.errors import ExecutionError
+from instantstyle.system.errors import ExecutionError
 
 SIZES, KERNELS, PADS = (7, 8, 5), (3, 4, 2), ((1, 2), (0, 1), (1, 0))
 

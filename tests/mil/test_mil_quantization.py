@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mil_helpers import assert_close, evaluate, evaluate_saved, mb, only, random
 
-from instantstyle.model.errors import ExecutionError
+from instantstyle.system.errors import ExecutionError
 
 RANGES = {"int8": (-128, 127), "uint8": (0, 255)}
 

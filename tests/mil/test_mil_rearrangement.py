@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mil_helpers import evaluate, evaluate_saved, mb, only, random
 
-from instantstyle.model.errors import ExecutionError
+from instantstyle.system.errors import ExecutionError
 
 SHAPES = [(1, 1, 2, 3), (2, 3, 4, 1), (1, 2, 3, 5)]
 

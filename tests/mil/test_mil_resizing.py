@@ -12,7 +12,7 @@ from scipy import ndimage
 from torch import from_numpy
 from torch.nn import functional
 
-from instantstyle.model.errors import ExecutionError
+from instantstyle.system.errors import ExecutionError
 
 MODES = ["STRICT_ALIGN_CORNERS", "ALIGN_CORNERS", "DEFAULT", "OFFSET_CORNERS", "UNALIGN_CORNERS"]
 SIZES = [((5, 7), (10, 21)), ((5, 7), (8, 3)), ((6, 4), (6, 9)), ((3, 8), (1, 1)), ((1, 5), (4, 2)), ((9, 2), (4, 13))]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from instantstyle.model.checkpoint import load_weights
-from instantstyle.model.errors import CheckpointError
+from instantstyle.system.errors import CheckpointError
 
 
 class Net(nn.Module):

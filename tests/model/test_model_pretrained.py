@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import save_file
 
 from instantstyle.model.content_encoder import ContentEncoder
-from instantstyle.model.errors import CheckpointError
 from instantstyle.model.pretrained import IMAGENET_DEVIATION, IMAGENET_MEAN, load_content_weights
+from instantstyle.system.errors import CheckpointError
 
 
 def trained_encoder() -> ContentEncoder:

@@ -9,12 +9,12 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor
 
-from instantstyle.targets.android import android_rewrites
-from instantstyle.targets.onnx_target import portable_rewrites, save
-from instantstyle.targets.ort_format import to_ort_format
-from instantstyle.targets.ort_runner import open_session
-from instantstyle.targets.rewrites.apply import apply
-from instantstyle.targets.rewrites.store_half import store_half
+from instantstyle.targets.android.ort_format import to_ort_format
+from instantstyle.targets.android.target import android_rewrites
+from instantstyle.targets.onnx.rewrites.apply import apply
+from instantstyle.targets.onnx.rewrites.store_half import store_half
+from instantstyle.targets.onnx.runner import open_session
+from instantstyle.targets.onnx.target import portable_rewrites, save
 
 
 def as_written(model: onnx.ModelProto, folder: Path, images: Sequence[Tensor]) -> list[Tensor]:

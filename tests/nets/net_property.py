@@ -13,17 +13,19 @@ from net_integers import as_executed, as_written, halved, rewritten
 from net_spec import Net, build, pictures
 from torch import Tensor, nn
 
-from instantstyle.export.capture import float_graph, quantized_graph
-from instantstyle.export.probe import as_model
-from instantstyle.export.program import GraphProgram, Program
-from instantstyle.export.quantize import PreparedGraph, fix_ranges, prepare, set_mode
-from instantstyle.export.recipe import QuantizeSettings
-from instantstyle.model.errors import CaptureError, InstantStyleError
+from instantstyle.capture.program import GraphProgram, Program
+from instantstyle.compression.quantization.capture import float_graph, quantized_graph
+from instantstyle.compression.quantization.quantize import PreparedGraph, prepare, set_mode
+from instantstyle.compression.quantization.ranges import fix_ranges
+from instantstyle.export.source.probe import as_model
 from instantstyle.model.graph import Graph
-from instantstyle.targets.base import Precision, Target
-from instantstyle.targets.onnx_export import to_onnx
+from instantstyle.recipe.precision import Precision
+from instantstyle.recipe.recipe import QuantizeSettings
+from instantstyle.system.errors import CaptureError, InstantStyleError
+from instantstyle.targets.base import Target
+from instantstyle.targets.onnx.exporter import to_onnx
 from instantstyle.targets.registry import get_target
-from instantstyle.validation.quality import checked_run
+from instantstyle.validation.measure.quality import checked_run
 
 SETTINGS = QuantizeSettings(method="ptq", observer="min_max")
 T = TypeVar("T")

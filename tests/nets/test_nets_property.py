@@ -15,7 +15,7 @@ from net_refusals import is_true
 from net_shrink import shrink
 from net_spec import build, parse, pictures
 
-from instantstyle.export.cli import main
+from instantstyle.cli.main import main
 
 FAST, MANY = 30, 300
 

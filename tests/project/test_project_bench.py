@@ -6,11 +6,12 @@ import pytest
 from bench_rows import WholeRelease, speed, whole_release
 from bench_table import Number, as_markdown, as_text
 
-from instantstyle.targets.base import Precision
-from instantstyle.validation.bundle import BundleArtifact
-from instantstyle.validation.entries import not_emitted
-from instantstyle.validation.limits import Limits
-from instantstyle.validation.measurements import Latency, Status, Timing
+from instantstyle.recipe.limits import Limits
+from instantstyle.recipe.precision import Precision
+from instantstyle.validation.judge.entries import not_emitted
+from instantstyle.validation.results.bundle import BundleArtifact
+from instantstyle.validation.results.measurements import Status
+from instantstyle.validation.results.timing import Latency, Timing
 
 REACHED, WITHIN, MISSED = "aim reached", "within the limit", "LIMIT MISSED"
 

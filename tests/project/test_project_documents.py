@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from instantstyle.export.cli import app
-from instantstyle.export.recipe import load_recipe
+from instantstyle.cli.main import app
+from instantstyle.export.source.checked_recipe import load_recipe
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/decisions.md")

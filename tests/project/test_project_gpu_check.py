@@ -16,11 +16,11 @@ from gpu_result import CHECK, WHOLE, Check, GraphTimes, Part, Time, Verdict
 from gpu_survey import NO_CUDA, NO_GPU, Survey, survey
 from gpu_table import as_markdown, gpu_row, numbers
 
-from instantstyle.export.recipe import load_recipe
-from instantstyle.model.errors import CaptureError, RecipeError
+from instantstyle.export.source.checked_recipe import load_recipe
+from instantstyle.metrics.statistics import Estimate
+from instantstyle.system.errors import CaptureError, RecipeError
 from instantstyle.targets.tensorrt.bindings import TENSORRT, TENSORRT_RTX, Gpu, Probe
-from instantstyle.validation.measurements import Timing
-from instantstyle.validation.statistics import Estimate
+from instantstyle.validation.results.timing import Timing
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "server.toml"

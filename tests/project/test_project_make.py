@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from instantstyle.validation.bundle import FILE_NAME
-from instantstyle.validation.report import JUNIT, SUMMARY
+from instantstyle.validation.report.report import JUNIT, SUMMARY
+from instantstyle.validation.results.bundle import FILE_NAME
 
 ROOT = Path(__file__).parents[2]
 WANTED = set("setup release android validate test lint typecheck bench clean".split())

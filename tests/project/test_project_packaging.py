@@ -13,7 +13,20 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
-TOP_FOLDERS = ("model", "training", "export", "calibration", "targets", "validation", "stylize", "pruning", "search")
+TOP_FOLDERS = (
+    "system",
+    "model",
+    "recipe",
+    "metrics",
+    "capture",
+    "calibration",
+    "targets",
+    "compression",
+    "training",
+    "validation",
+    "stylize",
+)
+TOP_FOLDERS += ("export", "search", "cli")
 # Where the name of an import is not that of its distribution.
 DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "onnx_ir": "onnx-ir", "pydantic_core": "pydantic"}
 
@@ -36,7 +49,7 @@ def constraints() -> dict[str, str]:
 
 def packages_in_tree() -> dict[str, str]:
     folders = {path.parent.relative_to(ROOT) for top in TOP_FOLDERS for path in (ROOT / top).rglob("*.py")}
-    return {".".join(("instantstyle", *folder.parts)): folder.as_posix() for folder in folders}
+    return {"instantstyle": "instantstyle"} | {".".join(("instantstyle", *folder.parts)): folder.as_posix() for folder in folders}
 
 
 def sources(top: str) -> list[Path]:
@@ -77,15 +90,20 @@ def test_type_checker_is_shown_every_package() -> None:
 
 
 def test_no_folder_name_lands_in_site_packages_alone() -> None:
-    assert all(name.startswith("instantstyle.") for name in SETUPTOOLS["packages"])
+    assert all(name.partition(".")[0] == "instantstyle" for name in SETUPTOOLS["packages"])
 
 
 def test_every_data_file_is_packaged() -> None:
-    patterns = SETUPTOOLS["package-data"]["*"]
-    files = [path for top in TOP_FOLDERS for path in (ROOT / top).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    patterns = SETUPTOOLS["package-data"]["instantstyle"]
+    files = [
+        path
+        for top in ("instantstyle", *TOP_FOLDERS)
+        for path in (ROOT / top).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
     data = [path for path in files if path.suffix != ".py"]
     assert [str(path) for path in data if not any(path.match(pattern) for pattern in patterns)] == []
-    assert {path.parent.name for path in data if path.name == "py.typed"} == set(TOP_FOLDERS)
+    assert [path.parent.name for path in data if path.name == "py.typed"] == ["instantstyle"]
 
 
 def test_command_is_installed() -> None:

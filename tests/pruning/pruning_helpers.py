@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from instantstyle.compression.pruning.prune import Pruned, prune_graph, score_graph
 from instantstyle.model.graph import Arrays, Graph
-from instantstyle.pruning.prune import Pruned, prune_graph, score_graph
 
 
 def ignore(done: int, total: int) -> None:

@@ -7,13 +7,13 @@ from pruning_helpers import ignore, score_and_prune
 from torch import Tensor, nn
 from torch.nn import functional
 
-from instantstyle.export.factory import import_factory
+from instantstyle.compression.pruning.channels import ChannelGroup, keep_best
+from instantstyle.compression.pruning.importance import importance
+from instantstyle.compression.pruning.prune import parameter_count, ratio_of
+from instantstyle.compression.pruning.trial import channel_groups, remove_all
+from instantstyle.export.source.factory import import_factory
 from instantstyle.model.adain import AdaIN
 from instantstyle.model.graph import Graph, TensorKind, TensorSpec, single_graph
-from instantstyle.pruning.channels import ChannelGroup, keep_best
-from instantstyle.pruning.importance import importance
-from instantstyle.pruning.prune import parameter_count, ratio_of
-from instantstyle.pruning.trial import channel_groups, remove_all
 
 MODELS = Path(__file__).parents[1] / "models"
 

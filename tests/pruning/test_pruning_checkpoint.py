@@ -5,14 +5,14 @@ import pytest
 import torch
 from pruning_helpers import score_and_prune
 
-from instantstyle.export.factory import import_factory
+from instantstyle.export.source.factory import import_factory
 from instantstyle.model.checkpoint import PRUNED, fit, load_checkpoint, load_tensors, read_tensors, save_checkpoint, save_tensors
 from instantstyle.model.decoder import DecoderWidths
-from instantstyle.model.errors import CheckpointError
 from instantstyle.model.graph import single_graph
 from instantstyle.model.network import InstantStyle, NetworkConfig
 from instantstyle.model.reference import to_model
 from instantstyle.model.style_encoder import GridAttention, HeadCounts
+from instantstyle.system.errors import CheckpointError
 
 MODELS = Path(__file__).parents[1] / "models"
 

@@ -4,11 +4,11 @@ import torch
 from pruning_helpers import score_and_prune
 from torch import Tensor, nn
 
-from instantstyle.model.errors import PruneError
+from instantstyle.compression.pruning.heads import expose_heads
 from instantstyle.model.graph import Graph, TensorKind, TensorSpec, single_graph
 from instantstyle.model.slim_attention import SlimAttention
 from instantstyle.model.style_encoder import GridAttention, HeadCounts, StyleEncoder
-from instantstyle.pruning.heads import expose_heads
+from instantstyle.system.errors import PruneError
 
 
 def style_encoder_graph() -> Graph:

@@ -9,12 +9,12 @@ from pruning_helpers import score_and_prune
 from pruning_nets import OBSTACLES, PRUNED, HandNorm, conv, net
 from torch import Tensor, nn
 
-from instantstyle.model.errors import PruneError
+from instantstyle.compression.pruning.channels import Channels
+from instantstyle.compression.pruning.checkpoint import read_pruned, write_pruned
+from instantstyle.compression.pruning.prune import Pruned, parameter_count
+from instantstyle.compression.pruning.trial import channel_groups, remove_all
 from instantstyle.model.graph import Graph, single_graph
-from instantstyle.pruning.channels import Channels
-from instantstyle.pruning.checkpoint import read_pruned, write_pruned
-from instantstyle.pruning.prune import Pruned, parameter_count
-from instantstyle.pruning.trial import channel_groups, remove_all
+from instantstyle.system.errors import PruneError
 
 OUTPUT = ("its channels are an output of the graph",)
 # Statistics over channels: without some they are those of the others, which silencing what reads them does not do.

@@ -5,8 +5,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from instantstyle.pruning.prune import Pruned
-from instantstyle.pruning.report import plot_heads, pruning_markdown
+from instantstyle.compression.pruning.prune import Pruned
+from instantstyle.compression.pruning.report import plot_heads, pruning_markdown
 
 ROWS = (
     Pruned("e.attention8.0", "heads", 0.5, 4, 2, (1e-3, 4e-2, 2e-5, 3e-1)),

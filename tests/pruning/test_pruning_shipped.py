@@ -10,13 +10,13 @@ from torch import nn
 
 from instantstyle.calibration.imageset import ImageSet
 from instantstyle.calibration.samples import make_samples
+from instantstyle.compression.pruning.prune import parameter_count
+from instantstyle.metrics.ssim import ssim
 from instantstyle.model.checkpoint import load_checkpoint
 from instantstyle.model.network import InstantStyle
 from instantstyle.model.reference import to_model
+from instantstyle.model.runs import runs_from_modules
 from instantstyle.model.style_encoder import GridAttention
-from instantstyle.pruning.prune import parameter_count
-from instantstyle.validation.reference import runs_from_modules
-from instantstyle.validation.ssim import ssim
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from instantstyle.model.errors import PruneError
 from instantstyle.search.candidate import Budget, Candidate, best
 from instantstyle.search.proposal import Proposal, Space
-from instantstyle.search.search import Search
 from instantstyle.search.sensitivity import Sensitivity
+from instantstyle.search.study import Search
 from instantstyle.search.trial import Measured
+from instantstyle.system.errors import PruneError
 
 PARAMETERS = 1000
 # Of three layers the second is nearly free and the first dear.

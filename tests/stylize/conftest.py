@@ -5,12 +5,12 @@ import pytest
 from PIL import Image
 from stylize_files import CHECKPOINT, PHOTOS
 
-from instantstyle.export.capture import capture
-from instantstyle.export.settings import QuantizeSettings
+from instantstyle.compression.quantization.capture import capture
 from instantstyle.model.reference import make
+from instantstyle.recipe.precision import Precision
+from instantstyle.recipe.settings import QuantizeSettings
 from instantstyle.targets.artifact import write_manifest
-from instantstyle.targets.base import Precision
-from instantstyle.targets.onnx_target import OnnxTarget
+from instantstyle.targets.onnx.target import OnnxTarget
 
 ARTIFACT_SIZE = (128, 192)
 

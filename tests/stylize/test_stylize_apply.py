@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typer.testing import CliRunner
 
-from instantstyle.export.capture import capture
-from instantstyle.export.cli import app
-from instantstyle.export.settings import QuantizeSettings
-from instantstyle.model.errors import InstantStyleError
+from instantstyle.cli.main import app
+from instantstyle.compression.quantization.capture import capture
 from instantstyle.model.graph import Arrays, Graph, Model, Run, TensorKind, TensorSpec
+from instantstyle.recipe.precision import Precision
+from instantstyle.recipe.settings import QuantizeSettings
+from instantstyle.system.errors import InstantStyleError
 from instantstyle.targets.artifact import write_manifest
-from instantstyle.targets.base import Precision
-from instantstyle.targets.onnx_target import OnnxTarget
+from instantstyle.targets.onnx.target import OnnxTarget
 
 SIZE = (32, 48)
 LEVELS: dict[str, Any] = {"minimum": 0.0, "maximum": 255.0}

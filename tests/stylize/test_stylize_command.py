@@ -8,10 +8,10 @@ from PIL import Image
 from stylize_files import PHOTOS, STYLE
 from typer.testing import CliRunner
 
-from instantstyle.export.cli import app
-from instantstyle.model.errors import InstantStyleError
+from instantstyle.cli.main import app
 from instantstyle.stylize.engine import Engine, Say
 from instantstyle.stylize.places import JOURNAL
+from instantstyle.system.errors import InstantStyleError
 
 SECOND = STYLE.with_name("made_pointillism.jpg")
 

@@ -3,7 +3,7 @@
 import pytest
 from programs import small_program
 
-from instantstyle.export.program import Program
+from instantstyle.capture.program import Program
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from instantstyle.targets.ort_kernels import read_kernels
+from instantstyle.targets.onnx.kernels import read_kernels
 
 # Powers of two make the arithmetic of the float kernels exact, so that equal means equal.
 SCALE = 2.0**-5

@@ -10,7 +10,7 @@ import json
 
 import torch
 
-from instantstyle.model.errors import ExecutionError, TargetUnavailableError
+from instantstyle.system.errors import ExecutionError, TargetUnavailableError
 from instantstyle.targets.artifact import describe_files, graph_path
 from instantstyle.targets.base import Artifact, Availability, Execution, GraphArtifact, Precision, Runner, Target
 from instantstyle.targets.declared import Declared, Tensor, as_arrays, check_declared, facts

@@ -8,13 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from instantstyle.calibration.samples import Sample
-from instantstyle.export.capture import capture
-from instantstyle.export.program import Program, Provenance
-from instantstyle.export.quantize import calibrate
-from instantstyle.export.recipe import QuantizeSettings
+from instantstyle.capture.program import Program, Provenance
+from instantstyle.compression.quantization.capture import capture
+from instantstyle.compression.quantization.ranges import calibrate
 from instantstyle.model.adain import AdaIN
-from instantstyle.model.graph import Arrays, Graph, Model, Run, TensorKind, TensorSpec
+from instantstyle.model.graph import Arrays, Graph, Model, Run, Sample, TensorKind, TensorSpec
+from instantstyle.recipe.recipe import QuantizeSettings
 
 SIZE = (32, 48)
 CODE = 6

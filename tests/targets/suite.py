@@ -16,12 +16,13 @@ from programs import CODE, SIZE, samples
 from torch.export import ExportedProgram
 
 import instantstyle.targets
-from instantstyle.export.program import Program
-from instantstyle.model.errors import ArtifactError, ExecutionError, TargetUnavailableError
+from instantstyle.capture.program import Program
 from instantstyle.model.graph import Arrays, TensorKind, TensorSpec
+from instantstyle.recipe.precision import Precision
+from instantstyle.system.errors import ArtifactError, ExecutionError, TargetUnavailableError
+from instantstyle.system.host import int8_saturates
 from instantstyle.targets.artifact import read_manifest, verify, write_manifest
-from instantstyle.targets.base import Artifact, GraphArtifact, Precision, Target
-from instantstyle.targets.host import int8_saturates
+from instantstyle.targets.base import Artifact, GraphArtifact, Target
 
 Manifest = Callable[[Artifact], Artifact]
 Emitted = Callable[[Precision], tuple[Artifact, Path]]
@@ -91,7 +92,7 @@ def snr_db(found: np.ndarray, reference: np.ndarray) -> float:
 
 
 def least_int8_snr_db(exact: float) -> float:
-    """``exact`` where int8 kernels add exactly. Elsewhere (``targets/host.py``) all that can be asked for is the same picture."""
+    """``exact`` where int8 kernels add exactly. Elsewhere (``system/host.py``) all that can be asked for is the same picture."""
     return 12.0 if int8_saturates() else exact
 
 

@@ -10,12 +10,13 @@ import torch
 from prediction import pretend_to_be_a_mac
 from torch import Tensor, nn
 
-from instantstyle.export.capture import capture
-from instantstyle.export.settings import QuantizeSettings
-from instantstyle.model.errors import ExecutionError
+from instantstyle.compression.quantization.capture import capture
 from instantstyle.model.graph import Graph, Model, TensorSpec
 from instantstyle.model.pixels import encode
-from instantstyle.targets.base import Artifact, Precision
+from instantstyle.recipe.precision import Precision
+from instantstyle.recipe.settings import QuantizeSettings
+from instantstyle.system.errors import ExecutionError
+from instantstyle.targets.base import Artifact
 from instantstyle.targets.coreml.target import CoreMLTarget
 
 pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="there, Core ML itself runs")

@@ -8,9 +8,10 @@ from prediction import Prediction, pretend_to_be_a_mac
 from programs import CODE, SIZE
 from suite import graph_inputs, run_pytorch, snr_db
 
-from instantstyle.export.program import Program
-from instantstyle.model.errors import ArtifactError, ExecutionError
-from instantstyle.targets.base import Artifact, Precision
+from instantstyle.capture.program import Program
+from instantstyle.recipe.precision import Precision
+from instantstyle.system.errors import ArtifactError, ExecutionError
+from instantstyle.targets.base import Artifact
 from instantstyle.targets.coreml import predict_runner
 from instantstyle.targets.coreml.target import CoreMLTarget
 

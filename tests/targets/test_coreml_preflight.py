@@ -12,12 +12,13 @@ from suite import graph_inputs
 from torch import Tensor, nn
 from torch.nn import functional
 
-from instantstyle.export.capture import capture, capture_float
-from instantstyle.export.program import Program
-from instantstyle.export.recipe import QuantizeSettings
-from instantstyle.model.errors import CaptureError
+from instantstyle.capture.program import Program
+from instantstyle.capture.trace import capture_float
+from instantstyle.compression.quantization.capture import capture
 from instantstyle.model.graph import single_graph
-from instantstyle.targets.base import Precision
+from instantstyle.recipe.precision import Precision
+from instantstyle.recipe.recipe import QuantizeSettings
+from instantstyle.system.errors import CaptureError
 from instantstyle.targets.coreml import interface
 from instantstyle.targets.coreml.target import CoreMLTarget
 

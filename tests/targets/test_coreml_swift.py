@@ -7,8 +7,8 @@ import pytest
 import tree_sitter_swift
 from tree_sitter import Language, Node, Parser
 
-from instantstyle.export.program import Program
-from instantstyle.targets.base import Precision
+from instantstyle.capture.program import Program
+from instantstyle.recipe.precision import Precision
 from instantstyle.targets.coreml.swift import Feature, Network, identifier, swift_source, type_name
 from instantstyle.targets.coreml.target import CoreMLTarget
 

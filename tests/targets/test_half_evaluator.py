@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from instantstyle.model.errors import ExecutionError
+from instantstyle.system.errors import ExecutionError
 from instantstyle.targets.half_evaluator import HalfEvaluator
 
 HALF, FLOAT = TensorProto.FLOAT16, TensorProto.FLOAT

@@ -8,13 +8,13 @@ import pytest
 from graphs import SCALE, Net, evaluate, kernels, operators, random_image
 from onnx import numpy_helper
 
-from instantstyle.targets.rewrites.apply import apply
-from instantstyle.targets.rewrites.count import int8_convolutions
-from instantstyle.targets.rewrites.integer_pad import integer_pad
-from instantstyle.targets.rewrites.pad_narrow_convolutions import fast_channels, pad_narrow_convolutions
-from instantstyle.targets.rewrites.quantize_bias import quantize_bias
-from instantstyle.targets.rewrites.refine_non_negative import refine_non_negative
-from instantstyle.targets.rewrites.uint8_activations import uint8_activations
+from instantstyle.targets.onnx.rewrites.apply import apply
+from instantstyle.targets.onnx.rewrites.count import int8_convolutions
+from instantstyle.targets.onnx.rewrites.integer_pad import integer_pad
+from instantstyle.targets.onnx.rewrites.pad_narrow_convolutions import fast_channels, pad_narrow_convolutions
+from instantstyle.targets.onnx.rewrites.quantize_bias import quantize_bias
+from instantstyle.targets.onnx.rewrites.refine_non_negative import refine_non_negative
+from instantstyle.targets.onnx.rewrites.uint8_activations import uint8_activations
 
 RANDOM = np.random.default_rng(6)
 

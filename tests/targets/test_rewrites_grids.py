@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from graphs import SCALE, Net, evaluate, grids, kernels, operators, random_image
 
-from instantstyle.targets.rewrites.apply import apply, summary
-from instantstyle.targets.rewrites.fold_repeated_quantization import fold_repeated_quantization
-from instantstyle.targets.rewrites.refine_non_negative import refine_non_negative
-from instantstyle.targets.rewrites.uint8_activations import uint8_activations
+from instantstyle.targets.onnx.rewrites.apply import apply, summary
+from instantstyle.targets.onnx.rewrites.fold_repeated_quantization import fold_repeated_quantization
+from instantstyle.targets.onnx.rewrites.refine_non_negative import refine_non_negative
+from instantstyle.targets.onnx.rewrites.uint8_activations import uint8_activations
 
 RANDOM = np.random.default_rng(5)
 

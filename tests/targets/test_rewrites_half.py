@@ -8,9 +8,9 @@ import onnxruntime
 from graphs import evaluate, random_image
 from onnx import TensorProto, helper, numpy_helper
 
-from instantstyle.targets.ort_format import to_ort_format
-from instantstyle.targets.rewrites.apply import apply
-from instantstyle.targets.rewrites.store_half import store_half
+from instantstyle.targets.android.ort_format import to_ort_format
+from instantstyle.targets.onnx.rewrites.apply import apply
+from instantstyle.targets.onnx.rewrites.store_half import store_half
 
 RANDOM = np.random.default_rng(1)
 LARGE, SMALL = RANDOM.normal(size=(16, 8, 3, 3)).astype(np.float32), RANDOM.normal(size=(4, 16, 1, 1)).astype(np.float32)

@@ -6,9 +6,9 @@ import onnx_ir as ir
 import pytest
 from graphs import Net
 
-from instantstyle.targets.rewrites.apply import apply
-from instantstyle.targets.rewrites.count import int8_convolutions
-from instantstyle.targets.rewrites.half_precision import half_precision
+from instantstyle.targets.onnx.rewrites.apply import apply
+from instantstyle.targets.onnx.rewrites.count import int8_convolutions
+from instantstyle.targets.onnx.rewrites.half_precision import half_precision
 
 HALF, FLOAT = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
 

@@ -8,10 +8,10 @@ import pytest
 from graphs import SCALE, Net, evaluate, operators, random_image
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
-from instantstyle.targets.ort_runner import open_session
-from instantstyle.targets.rewrites.apply import apply
-from instantstyle.targets.rewrites.keep_cubic_layout import keep_cubic_layout
-from instantstyle.targets.rewrites.uint8_activations import uint8_activations
+from instantstyle.targets.onnx.rewrites.apply import apply
+from instantstyle.targets.onnx.rewrites.keep_cubic_layout import keep_cubic_layout
+from instantstyle.targets.onnx.rewrites.uint8_activations import uint8_activations
+from instantstyle.targets.onnx.runner import open_session
 
 RANDOM = np.random.default_rng(9)
 CUBIC = {"mode": "cubic", "coordinate_transformation_mode": "half_pixel", "cubic_coeff_a": -0.75}

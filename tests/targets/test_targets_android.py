@@ -7,11 +7,12 @@ import pytest
 from onnxruntime.tools.ort_format_model.ort_flatbuffers_py.fbs.InferenceSession import InferenceSession
 from suite import Emitted, TargetSuite, assert_no_path_of_this_machine, graph_inputs, run_pytorch, snr_db
 
-from instantstyle.export.program import Program
-from instantstyle.targets.android import AndroidTarget
-from instantstyle.targets.base import Precision, Target
-from instantstyle.targets.onnx_target import OnnxTarget
-from instantstyle.targets.ort_kernels import read_kernels
+from instantstyle.capture.program import Program
+from instantstyle.recipe.precision import Precision
+from instantstyle.targets.android.target import AndroidTarget
+from instantstyle.targets.base import Target
+from instantstyle.targets.onnx.kernels import read_kernels
+from instantstyle.targets.onnx.target import OnnxTarget
 
 
 def nodes(path: Path) -> list[tuple[str, str]]:

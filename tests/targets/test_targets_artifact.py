@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from instantstyle.model.errors import ArtifactError
 from instantstyle.model.graph import TensorKind, TensorSpec
+from instantstyle.recipe.precision import Precision
+from instantstyle.system.errors import ArtifactError
 from instantstyle.targets.artifact import MANIFEST, describe_files, graph_path, read_manifest, verify, write_manifest
-from instantstyle.targets.base import Artifact, ArtifactFile, GraphArtifact, Precision
+from instantstyle.targets.base import Artifact, ArtifactFile, GraphArtifact
 
 GRAPH = GraphArtifact("net", "deep/net.bin", (TensorSpec("image"),), (TensorSpec("code", TensorKind.VECTOR, 4, fixed_size=(8, 8)),), 3, 2)
 

@@ -13,12 +13,13 @@ import pytest
 from programs import samples, small_model
 from suite import Emitted, TargetSuite, graph_inputs, snr_db
 
-from instantstyle.export.program import Program, Provenance
-from instantstyle.model.errors import CaptureError, InstantStyleError
-from instantstyle.targets.base import Precision, Target
+from instantstyle.capture.program import Program, Provenance
+from instantstyle.recipe.precision import Precision
+from instantstyle.system.errors import CaptureError, InstantStyleError
+from instantstyle.targets.base import Target
+from instantstyle.targets.coreml.mil.evaluator import Evaluator
 from instantstyle.targets.coreml.package import tidy_constants
 from instantstyle.targets.coreml.target import CoreMLTarget
-from instantstyle.validation.mil.evaluator import Evaluator
 
 pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="there, Core ML itself runs")
 

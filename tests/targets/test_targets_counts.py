@@ -8,20 +8,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from instantstyle.calibration.samples import Sample
-from instantstyle.export.capture import capture
-from instantstyle.export.program import Program
-from instantstyle.export.quantize import calibrate
-from instantstyle.export.recipe import QuantizeSettings
-from instantstyle.model.errors import CaptureError, ExecutionError
-from instantstyle.model.graph import single_graph
-from instantstyle.targets import onnx_target
-from instantstyle.targets.android import AndroidTarget
-from instantstyle.targets.base import Precision, Target
+from instantstyle.capture.program import Program
+from instantstyle.compression.quantization.capture import capture
+from instantstyle.compression.quantization.ranges import calibrate
+from instantstyle.model.graph import Sample, single_graph
+from instantstyle.recipe.precision import Precision
+from instantstyle.recipe.recipe import QuantizeSettings
+from instantstyle.system.errors import CaptureError, ExecutionError
+from instantstyle.targets.android.target import AndroidTarget
+from instantstyle.targets.base import Target
 from instantstyle.targets.convolutions import convolutions, repeated_note
 from instantstyle.targets.coreml.target import CoreMLTarget
-from instantstyle.targets.onnx_target import OnnxTarget
-from instantstyle.targets.rewrites.count import Int8Convolutions
+from instantstyle.targets.onnx import target as onnx_target
+from instantstyle.targets.onnx.rewrites.count import Int8Convolutions
+from instantstyle.targets.onnx.target import OnnxTarget
 from instantstyle.targets.tensorrt.target import TensorRTRTXTarget
 
 SIZE = (32, 48)

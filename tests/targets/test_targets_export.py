@@ -8,13 +8,12 @@ from programs import quantized_program, smooth
 from suite import fresh
 from torch import Tensor, nn
 
-from instantstyle.calibration.samples import Sample
-from instantstyle.export.program import GraphProgram, Program
-from instantstyle.model.errors import CaptureError
-from instantstyle.model.graph import TensorKind, TensorSpec, single_graph
-from instantstyle.targets.base import Precision
-from instantstyle.targets.onnx_export import to_onnx
-from instantstyle.targets.onnx_target import build, portable_rewrites
+from instantstyle.capture.program import GraphProgram, Program
+from instantstyle.model.graph import Sample, TensorKind, TensorSpec, single_graph
+from instantstyle.recipe.precision import Precision
+from instantstyle.system.errors import CaptureError
+from instantstyle.targets.onnx.exporter import to_onnx
+from instantstyle.targets.onnx.target import build, portable_rewrites
 
 SIZE = (8, 8)
 IMAGE = TensorSpec("image")

@@ -9,8 +9,9 @@ import pytest
 from onnx import numpy_helper
 from suite import Emitted, TargetSuite, assert_no_path_of_this_machine
 
-from instantstyle.targets.base import Precision, Target
-from instantstyle.targets.onnx_target import OnnxTarget
+from instantstyle.recipe.precision import Precision
+from instantstyle.targets.base import Target
+from instantstyle.targets.onnx.target import OnnxTarget
 
 
 class TestOnnx(TargetSuite):

@@ -8,15 +8,16 @@ import onnxruntime
 import pytest
 from graphs import SCALE, Net, random_image
 
-from instantstyle.model.errors import ArtifactError, ExecutionError
 from instantstyle.model.graph import TensorSpec
-from instantstyle.targets.base import Artifact, GraphArtifact, Precision
+from instantstyle.recipe.precision import Precision
+from instantstyle.system.errors import ArtifactError, ExecutionError
+from instantstyle.targets.base import Artifact, GraphArtifact
 from instantstyle.targets.declared import facts
-from instantstyle.targets.onnx_declared import PREFIX
-from instantstyle.targets.ort_runner import OrtRunner
-from instantstyle.targets.rewrites.apply import apply
-from instantstyle.targets.rewrites.refine_non_negative import refine_non_negative
-from instantstyle.targets.rewrites.uint8_activations import uint8_activations
+from instantstyle.targets.onnx.declared import PREFIX
+from instantstyle.targets.onnx.rewrites.apply import apply
+from instantstyle.targets.onnx.rewrites.refine_non_negative import refine_non_negative
+from instantstyle.targets.onnx.rewrites.uint8_activations import uint8_activations
+from instantstyle.targets.onnx.runner import OrtRunner
 
 SIZE = (8, 8)
 FEATURES, OUTPUT = TensorSpec("x", channels=4), TensorSpec("y", channels=16)

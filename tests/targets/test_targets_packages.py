@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from instantstyle.model.errors import TargetUnavailableError
-from instantstyle.targets.host import has_vnni
+from instantstyle.system.errors import TargetUnavailableError
+from instantstyle.system.host import has_vnni
 from instantstyle.targets.packages import install_command, missing_packages, require
 
 

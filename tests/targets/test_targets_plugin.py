@@ -7,7 +7,8 @@ import pytest
 from plugin import TARGET_MODULE, install
 from suite import TargetSuite
 
-from instantstyle.targets.base import Precision, Target
+from instantstyle.recipe.precision import Precision
+from instantstyle.targets.base import Target
 from instantstyle.targets.registry import get_target
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from plugin import TARGET_MODULE, install
 
-from instantstyle.export.program import Program
-from instantstyle.model.errors import InstantStyleError, TargetUnavailableError
-from instantstyle.targets.android import AndroidTarget
-from instantstyle.targets.base import Artifact, Precision, Target
+from instantstyle.capture.program import Program
+from instantstyle.recipe.precision import Precision
+from instantstyle.system.errors import InstantStyleError, TargetUnavailableError
+from instantstyle.targets.android.target import AndroidTarget
+from instantstyle.targets.base import Artifact, Target
 from instantstyle.targets.coreml.target import CoreMLTarget
-from instantstyle.targets.onnx_target import OnnxTarget
+from instantstyle.targets.onnx.target import OnnxTarget
 from instantstyle.targets.registry import get_target, targets
 from instantstyle.targets.tensorrt.target import TensorRTRTXTarget, TensorRTTarget
 

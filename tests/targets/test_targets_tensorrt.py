@@ -14,12 +14,13 @@ from programs import small_model
 from suite import Emitted, TargetSuite
 from torch import nn
 
-from instantstyle.export.capture import capture
-from instantstyle.export.program import Program
-from instantstyle.export.recipe import QuantizeSettings
-from instantstyle.model.errors import ArtifactError, CaptureError, ExecutionError, InstantStyleError, TargetUnavailableError
+from instantstyle.capture.program import Program
+from instantstyle.compression.quantization.capture import capture
 from instantstyle.model.graph import single_graph
-from instantstyle.targets.base import Artifact, Precision, Target
+from instantstyle.recipe.precision import Precision
+from instantstyle.recipe.recipe import QuantizeSettings
+from instantstyle.system.errors import ArtifactError, CaptureError, ExecutionError, InstantStyleError, TargetUnavailableError
+from instantstyle.targets.base import Artifact, Target
 from instantstyle.targets.declared import Declared, Tensor
 from instantstyle.targets.tensorrt import bindings
 from instantstyle.targets.tensorrt.bindings import TENSORRT, TENSORRT_RTX, Gpu, Probe, Product, probe
@@ -135,7 +136,7 @@ def test_unsupported_operator(odd: Path, tmp_path: Path) -> None:
 
 
 def test_unsigned_activations_are_refused(tmp_path: Path, program: Program) -> None:
-    from instantstyle.targets.onnx_target import OnnxTarget
+    from instantstyle.targets.onnx.target import OnnxTarget
 
     OnnxTarget().emit(program, Precision.INT8, tmp_path)
     with pytest.raises(CaptureError, match=r"\((Quantize|Dequantize)Linear\): .*[Zz]ero point"):

@@ -7,11 +7,11 @@ import torch
 from training_nets import tiny_network
 from typer.testing import CliRunner
 
-from instantstyle.export.cli import app
+from instantstyle.cli.main import app
 from instantstyle.model.checkpoint import load_checkpoint, save_checkpoint
 from instantstyle.model.decoder import DecoderDepths
-from instantstyle.model.errors import CheckpointError, InstantStyleError, RecipeError
 from instantstyle.model.network import CONFIGS, InstantStyle
+from instantstyle.system.errors import CheckpointError, InstantStyleError, RecipeError
 from instantstyle.training import command as train_command
 from instantstyle.training.command import start_network
 from instantstyle.training.recipe import load_training_recipe
@@ -137,7 +137,7 @@ def test_freezing_what_does_not_exist_is_refused(data: Path) -> None:
 
 
 def test_evaluate_prints_every_figure_beside_its_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from instantstyle.training.evaluation import report
+    from instantstyle.training.evaluation import command as report
     from instantstyle.training.evaluation.pairs import Evaluation
 
     save_checkpoint(tiny_network(), tmp_path / "tiny.safetensors")

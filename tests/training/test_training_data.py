@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from instantstyle.export.settings import HeldOutSettings
-from instantstyle.model.errors import ImageError
+from instantstyle.recipe.settings import HeldOutSettings
+from instantstyle.system.errors import ImageError
 from instantstyle.training import rows as rows_module
 from instantstyle.training.images import load_square, recolour, split_data
 from instantstyle.training.pairs import PairCache, build_pairs

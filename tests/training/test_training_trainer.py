@@ -11,8 +11,8 @@ from torch.utils.hooks import RemovableHandle
 from training_nets import tiny_network
 
 from instantstyle.model.content_encoder import ContentFeatures
-from instantstyle.model.errors import RecipeError, TrainingError
 from instantstyle.model.network import InstantStyle
+from instantstyle.system.errors import RecipeError, TrainingError
 from instantstyle.training.images import split_data
 from instantstyle.training.journal import Journal, read_metrics
 from instantstyle.training.pairs import PairCache, build_pairs

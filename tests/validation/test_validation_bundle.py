@@ -8,13 +8,14 @@ import jsonschema
 import pytest
 import validation_fakes as fakes
 
-from instantstyle.model.errors import ArtifactError, InstantStyleError
-from instantstyle.targets.base import Precision
-from instantstyle.validation.bundle import creation_time, digests, read_bundle, schema_text, write_bundle
-from instantstyle.validation.codec import decode, encode
-from instantstyle.validation.entries import not_emitted, unmeasured
-from instantstyle.validation.limits import Limits
-from instantstyle.validation.measurements import Measurements, Quality, Score, Status
+from instantstyle.recipe.limits import Limits
+from instantstyle.recipe.precision import Precision
+from instantstyle.system.errors import ArtifactError, InstantStyleError
+from instantstyle.validation.judge.entries import not_emitted, unmeasured
+from instantstyle.validation.results.bundle import creation_time
+from instantstyle.validation.results.bundle_file import digests, read_bundle, schema_text, write_bundle
+from instantstyle.validation.results.codec import decode, encode
+from instantstyle.validation.results.measurements import Measurements, Quality, Score, Status
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "bundle.schema.json"
 
@@ -51,7 +52,9 @@ def test_what_is_not_finite_survives_as_valid_json(tmp_path: Path) -> None:
 
 
 def test_the_committed_schema_is_that_of_the_code() -> None:
-    assert SCHEMA.read_text() == schema_text(), "write it again: python -m instantstyle.validation.bundle > docs/bundle.schema.json"
+    assert SCHEMA.read_text() == schema_text(), (
+        "write it again: python -m instantstyle.validation.results.bundle_file > docs/bundle.schema.json"
+    )
 
 
 def test_a_written_bundle_follows_the_committed_schema(tmp_path: Path) -> None:

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import validation_fakes as fakes
 
-from instantstyle.targets.base import Precision
-from instantstyle.validation.bundle import Bundle, BundleArtifact, Choice
-from instantstyle.validation.choice import choose
-from instantstyle.validation.gate import exit_code, gate
-from instantstyle.validation.half_range import HalfRange
-from instantstyle.validation.limits import Limits, judge
-from instantstyle.validation.measurements import Latency, Status
-from instantstyle.validation.report import markdown
+from instantstyle.recipe.limits import Limits
+from instantstyle.recipe.precision import Precision
+from instantstyle.validation.judge.choice import choose
+from instantstyle.validation.judge.gate import exit_code, gate
+from instantstyle.validation.judge.verdict import judge
+from instantstyle.validation.report.report import markdown
+from instantstyle.validation.results.bundle import Bundle, BundleArtifact, Choice
+from instantstyle.validation.results.half_range import HalfRange
+from instantstyle.validation.results.measurements import Status
+from instantstyle.validation.results.timing import Latency
 
 SIZE = (512, 512)
 HALF_RANGE = HalfRange("painter", "up", "conv2d", 65504 / 4, 0.25, "a")

@@ -7,15 +7,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cuda_contestants
 import numpy as np
 import pytest
 import torch
+from cuda_contestants import CUDA_PROVIDER, EAGER_FLOAT32, eager_make, engine_makes, ort_cuda_make, pytorch_makes
 from torch import nn
 
-from instantstyle.model.errors import ExecutionError
 from instantstyle.model.graph import Arrays, Graph, TensorSpec
-from instantstyle.validation import cuda_contestants
-from instantstyle.validation.cuda_contestants import CUDA_PROVIDER, EAGER_FLOAT32, eager_make, engine_makes, ort_cuda_make, pytorch_makes
+from instantstyle.system.errors import ExecutionError
 
 INPUTS = {"x": np.full((1, 3, 8, 8), 0.25, np.float32)}
 BUFFERS, GRAPH, HOST = "e, device buffers", "e, CUDA graph", "e, host to host"

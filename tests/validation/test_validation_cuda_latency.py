@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from cuda_latency import LONGEST_REASON, Contestant, EventClock, Schedule, WallClock, compare, reason
 
-from instantstyle.model.errors import ExecutionError
-from instantstyle.validation.cuda_latency import LONGEST_REASON, Contestant, EventClock, Schedule, WallClock, compare, reason
+from instantstyle.system.errors import ExecutionError
 
 
 class Workshop:
@@ -145,6 +145,6 @@ def test_events_enclose_one_pass_on_an_idle_device(events: list[str]) -> None:
 
 
 def test_wall_clock_waits_for_the_device(events: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("instantstyle.validation.cuda_latency.time", SimpleNamespace(perf_counter=lambda: float(len(events))))
+    monkeypatch.setattr("cuda_latency.time", SimpleNamespace(perf_counter=lambda: float(len(events))))
     assert WallClock().measure(lambda: events.append("run"), 1) == [2000.0]
     assert events == ["synchronize", "run", "synchronize"]

@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 
+from instantstyle.metrics.local_errors import colour_difference, worst_block
+from instantstyle.metrics.ssim import similarity
 from instantstyle.model.graph import TensorSpec
-from instantstyle.validation.departure import Departure
-from instantstyle.validation.local_errors import colour_difference, worst_block
-from instantstyle.validation.ssim import similarity
+from instantstyle.validation.results.departure import Departure
 
 SPEC = TensorSpec("image", minimum=0, maximum=255, mean=(10.0, 20.0, 30.0), order="BGR")
 

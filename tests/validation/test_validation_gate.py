@@ -5,15 +5,17 @@ from pathlib import Path
 import pytest
 import validation_fakes as fakes
 
-from instantstyle.targets.base import Artifact, Precision
-from instantstyle.validation.bundle import Bundle, BundleArtifact
-from instantstyle.validation.checks import unjudged
-from instantstyle.validation.departure import Departure
-from instantstyle.validation.entries import judged, not_emitted
-from instantstyle.validation.gate import exit_code, gate
-from instantstyle.validation.limits import Failure, Limits, judge
-from instantstyle.validation.measurements import Quality, Score, Status, UnitMeasurements
-from instantstyle.validation.report import markdown
+from instantstyle.recipe.limits import Limits
+from instantstyle.recipe.precision import Precision
+from instantstyle.targets.base import Artifact
+from instantstyle.validation.judge.checks import unjudged
+from instantstyle.validation.judge.entries import judged, not_emitted
+from instantstyle.validation.judge.gate import exit_code, gate
+from instantstyle.validation.judge.verdict import judge
+from instantstyle.validation.report.report import markdown
+from instantstyle.validation.results.bundle import Bundle, BundleArtifact, Failure
+from instantstyle.validation.results.departure import Departure
+from instantstyle.validation.results.measurements import Quality, Score, Status, UnitMeasurements
 
 NAME = "android-int8-512x512"
 

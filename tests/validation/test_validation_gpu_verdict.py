@@ -7,16 +7,16 @@ import gpu_measure
 import pytest
 import torch
 import validation_fakes as fakes
+from cuda_contestants import EAGER_FLOAT32, ORT_CUDA
+from cuda_latency import Comparison, Schedule
 from gpu_measure import measure
 from gpu_result import PART, WHOLE, GraphTimes, Verdict
 
-from instantstyle.export.recipe import Recipe
-from instantstyle.model.errors import CaptureError, ExecutionError, RecipeError
+from instantstyle.recipe.limits import Limits
+from instantstyle.recipe.recipe import Recipe
+from instantstyle.system.errors import CaptureError, ExecutionError, RecipeError
 from instantstyle.targets.tensorrt.bindings import TENSORRT, Probe
-from instantstyle.validation.bundle import Bundle
-from instantstyle.validation.cuda_contestants import EAGER_FLOAT32, ORT_CUDA
-from instantstyle.validation.cuda_latency import Comparison, Schedule
-from instantstyle.validation.limits import Limits
+from instantstyle.validation.results.bundle import Bundle
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "server.toml"
 STAND_IN = {"evaluator": "same graph elsewhere", "latency": (), "peak_memory_bytes": 0}

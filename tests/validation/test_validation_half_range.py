@@ -6,16 +6,17 @@ import torch
 import validation_fakes as fakes
 from torch import Tensor, nn
 
-from instantstyle.calibration.samples import Sample
-from instantstyle.export.capture import capture
-from instantstyle.export.recipe import QuantizeSettings
-from instantstyle.model.graph import single_graph
-from instantstyle.targets.base import Precision
-from instantstyle.validation.codec import decode, encode
-from instantstyle.validation.half_range import HalfRange, Magnitude, half_rows
-from instantstyle.validation.limits import Limits, judge
-from instantstyle.validation.magnitudes import measure_magnitudes
-from instantstyle.validation.measurements import Measurements
+from instantstyle.compression.quantization.capture import capture
+from instantstyle.model.graph import Sample, single_graph
+from instantstyle.recipe.limits import Limits
+from instantstyle.recipe.precision import Precision
+from instantstyle.recipe.recipe import QuantizeSettings
+from instantstyle.validation.judge.verdict import judge
+from instantstyle.validation.measure.magnitudes import measure_magnitudes
+from instantstyle.validation.report.half_range import rows as half_rows
+from instantstyle.validation.results.codec import decode, encode
+from instantstyle.validation.results.half_range import HalfRange, Magnitude
+from instantstyle.validation.results.measurements import Measurements
 
 
 class Inner(nn.Module):

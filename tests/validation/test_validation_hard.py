@@ -2,7 +2,7 @@ import numpy as np
 import validation_fakes as fakes
 
 from instantstyle.model.graph import TensorSpec, single_graph
-from instantstyle.validation.hard import hard_samples
+from instantstyle.validation.measure.hard import hard_samples
 
 
 def by_name() -> dict[str, dict[str, np.ndarray]]:

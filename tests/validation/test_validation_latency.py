@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from instantstyle.validation import latency
-from instantstyle.validation.latency import (
+from instantstyle.validation.measure import latency
+from instantstyle.validation.measure.latency import (
     BETWEEN_PROCESSES,
     TIMED_PASSES,
     Contestants,
@@ -17,7 +17,7 @@ from instantstyle.validation.latency import (
     take_times,
     timing,
 )
-from instantstyle.validation.order import balanced_orders
+from instantstyle.validation.measure.order import balanced_orders
 
 
 class Workshop:

@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 from validation_fakes import DEPARTURES, HARD, SCORES, latency, measurements
 
-from instantstyle.model.errors import InstantStyleError
-from instantstyle.targets.base import Precision
-from instantstyle.validation.checks import check
-from instantstyle.validation.departure import Departure, Departures
-from instantstyle.validation.half_range import HalfRange
-from instantstyle.validation.limits import Limits, LimitTable, judge, merge
-from instantstyle.validation.measurements import GraphExecution, Measurements, Quality, Score
+from instantstyle.recipe.limits import Limits, LimitTable, merge
+from instantstyle.recipe.precision import Precision
+from instantstyle.system.errors import InstantStyleError
+from instantstyle.validation.judge.checks import check
+from instantstyle.validation.judge.verdict import judge
+from instantstyle.validation.results.departure import Departure, Departures
+from instantstyle.validation.results.half_range import HalfRange
+from instantstyle.validation.results.measurements import GraphExecution, Measurements, Quality, Score
 
 NAN = math.nan
 EVERY_LIMIT: dict[str, Any] = {

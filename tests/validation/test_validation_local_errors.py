@@ -3,8 +3,8 @@ import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import structural_similarity
 
-from instantstyle.validation.local_errors import colour_difference, worst_block
-from instantstyle.validation.ssim import RADIUS, similarity
+from instantstyle.metrics.local_errors import colour_difference, worst_block
+from instantstyle.metrics.ssim import RADIUS, similarity
 
 
 def picture(height: int = 160, width: int = 224) -> np.ndarray:

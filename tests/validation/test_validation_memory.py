@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import validation_fakes as fakes
 
-from instantstyle.model.errors import ExecutionError
-from instantstyle.validation.memory import Request, peak_bytes, peak_over_baseline, pipeline_peak_bytes
+from instantstyle.system.errors import ExecutionError
+from instantstyle.validation.measure.memory import Request, peak_bytes, peak_over_baseline, pipeline_peak_bytes
 
 MIB = 2**20
 

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-from instantstyle.model.errors import InstantStyleError
+from instantstyle.metrics.difference import max_abs, psnr_db, snr_db
+from instantstyle.metrics.ssim import ssim
 from instantstyle.model.graph import TensorKind, TensorSpec
-from instantstyle.validation.metrics import max_abs, psnr_db, score, snr_db
-from instantstyle.validation.ssim import ssim
+from instantstyle.system.errors import InstantStyleError
+from instantstyle.validation.measure.quality import score
 
 IMAGE = TensorSpec("image")
 VECTOR = TensorSpec("code", TensorKind.VECTOR, channels=2)

@@ -9,18 +9,19 @@ import torch
 import validation_fakes as fakes
 from skimage.metrics import structural_similarity
 
-from instantstyle.export.recipe import LatencySettings
-from instantstyle.model.errors import ExecutionError
 from instantstyle.model.graph import Arrays, Run, Scenario
-from instantstyle.targets.base import Precision
-from instantstyle.validation import parity
-from instantstyle.validation.built import Built
-from instantstyle.validation.hard import hard_samples
-from instantstyle.validation.limits import Limits, judge
-from instantstyle.validation.measurements import Measurements
-from instantstyle.validation.memory import Request
-from instantstyle.validation.parity import Task, measure
-from instantstyle.validation.reference import Reference
+from instantstyle.recipe.limits import Limits
+from instantstyle.recipe.precision import Precision
+from instantstyle.recipe.recipe import LatencySettings
+from instantstyle.system.errors import ExecutionError
+from instantstyle.validation.judge.verdict import judge
+from instantstyle.validation.measure import parity
+from instantstyle.validation.measure.built import Built
+from instantstyle.validation.measure.hard import hard_samples
+from instantstyle.validation.measure.memory import Request
+from instantstyle.validation.measure.parity import Task, measure
+from instantstyle.validation.measure.reference import Reference
+from instantstyle.validation.results.measurements import Measurements
 
 MEMORY_BYTES = 54_321
 SETTINGS = LatencySettings(threads=3, warmup=1, runs=30)

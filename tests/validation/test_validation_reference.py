@@ -8,11 +8,11 @@ import torch
 import validation_fakes as fakes
 from torch import nn
 
-from instantstyle.calibration.samples import Sample
-from instantstyle.model.errors import InstantStyleError
-from instantstyle.model.graph import Arrays, Model, Run
-from instantstyle.validation.cached_run import CachedRun, content_key
-from instantstyle.validation.reference import Reference, runs_from_modules
+from instantstyle.model.cached_run import CachedRun, content_key
+from instantstyle.model.graph import Arrays, Model, Run, Sample
+from instantstyle.model.runs import runs_from_modules
+from instantstyle.system.errors import InstantStyleError
+from instantstyle.validation.measure.reference import Reference
 
 
 def with_painter(module: nn.Module) -> Model:

@@ -6,11 +6,11 @@ import pytest
 import validation_fakes as fakes
 from rich.console import Console
 
-from instantstyle.model.errors import ArtifactError, InstantStyleError
+from instantstyle.recipe.limits import Limits
+from instantstyle.system.errors import ArtifactError, InstantStyleError
 from instantstyle.validation.integrity import seal
-from instantstyle.validation.limits import Limits
-from instantstyle.validation.measurements import Quality
 from instantstyle.validation.rejudge import rejudge
+from instantstyle.validation.results.measurements import Quality
 
 RECIPE = """
 name = "mobile"

@@ -6,15 +6,15 @@ import pytest
 import validation_fakes as fakes
 from rich.console import Console
 
-from instantstyle.targets.base import Precision
-from instantstyle.targets.host import SATURATION_NOTE
-from instantstyle.validation.bundle import Bundle
-from instantstyle.validation.entries import not_emitted
-from instantstyle.validation.gate import exit_code
-from instantstyle.validation.junit import junit_xml
-from instantstyle.validation.limits import Limits
-from instantstyle.validation.measurements import Quality, Score, Status
-from instantstyle.validation.report import markdown, print_verdict, write_reports
+from instantstyle.recipe.limits import Limits
+from instantstyle.recipe.precision import Precision
+from instantstyle.system.host import SATURATION_NOTE
+from instantstyle.validation.judge.entries import not_emitted
+from instantstyle.validation.judge.gate import exit_code
+from instantstyle.validation.report.junit import junit_xml
+from instantstyle.validation.report.report import markdown, print_verdict, write_reports
+from instantstyle.validation.results.bundle import Bundle
+from instantstyle.validation.results.measurements import Quality, Score, Status
 
 NAME = "android-int8-512x512"
 MISSED = Limits(min_ssim_mean=0.99, max_bytes=3_000_000)

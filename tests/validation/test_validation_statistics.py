@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from instantstyle.validation.measurements import Quality, Score, Spread
-from instantstyle.validation.statistics import can_carry, median, ratio_of_medians, samples_needed
+from instantstyle.metrics.statistics import can_carry, median, ratio_of_medians, samples_needed
+from instantstyle.validation.results.measurements import Quality, Score, Spread
 
 
 @pytest.mark.parametrize("percent,needed", [(50, 4), (75, 8), (90, 20), (95, 40), (99, 200), (5, 40), (1, 200), (10, 20)])

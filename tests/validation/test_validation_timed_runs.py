@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import validation_fakes as fakes
 
-from instantstyle.model.errors import ExecutionError
-from instantstyle.targets.base import Precision
-from instantstyle.validation import quiet, timed_runs
-from instantstyle.validation.built import Built
-from instantstyle.validation.latency import TIMED_PASSES, Times
-from instantstyle.validation.measurements import Latency
-from instantstyle.validation.quiet import Patience
-from instantstyle.validation.timed_runs import FreshRuns, Timed, time_until_decided
+from instantstyle.recipe.precision import Precision
+from instantstyle.system.errors import ExecutionError
+from instantstyle.validation.measure import quiet, timed_runs
+from instantstyle.validation.measure.built import Built
+from instantstyle.validation.measure.latency import TIMED_PASSES, Times
+from instantstyle.validation.measure.quiet import Patience
+from instantstyle.validation.measure.timed_runs import FreshRuns, Timed, time_until_decided
+from instantstyle.validation.results.timing import Latency
 
 
 def timed(ratio: float, busy: float = 0.0) -> Timed:

@@ -9,18 +9,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from instantstyle.calibration.samples import Sample
-from instantstyle.export.fingerprint import file_sha256
-from instantstyle.export.program import Program, Provenance
-from instantstyle.model.graph import Arrays, Graph, Model, Run, Size, TensorKind, TensorSpec
+from instantstyle.capture.program import Program, Provenance
+from instantstyle.model.graph import Arrays, Graph, Model, Run, Sample, Size, TensorKind, TensorSpec
+from instantstyle.recipe.limits import Limits
+from instantstyle.recipe.precision import Precision
+from instantstyle.system.hashing import file_sha256
 from instantstyle.targets.artifact import describe_all, describe_files, write_manifest
-from instantstyle.targets.base import Artifact, Availability, Execution, GraphArtifact, Precision, Runner, Target
-from instantstyle.validation.bundle import FORMAT, Bundle, Island, Library, ModelSource, RecipeSource
-from instantstyle.validation.departure import Departure, Departures
-from instantstyle.validation.entries import judged
-from instantstyle.validation.evidence import Evidence, GraphCalls, SampleImage, SampleSet
-from instantstyle.validation.limits import Limits
-from instantstyle.validation.measurements import GraphExecution, Latency, Machine, Measurements, Quality, Score, Timing
+from instantstyle.targets.base import Artifact, Availability, Execution, GraphArtifact, Runner, Target
+from instantstyle.validation.judge.entries import judged
+from instantstyle.validation.results.bundle import FORMAT, Bundle
+from instantstyle.validation.results.departure import Departure, Departures
+from instantstyle.validation.results.evidence import Evidence, GraphCalls, SampleImage, SampleSet
+from instantstyle.validation.results.measurements import GraphExecution, Measurements, Quality, Score
+from instantstyle.validation.results.provenance import Island, Library, ModelSource, RecipeSource
+from instantstyle.validation.results.timing import Latency, Machine, Timing
 
 SIZE: Size = (32, 48)
 PHOTO = TensorSpec("photo")

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...metrics.ssim import ssim
 from ...model.network import STYLE_SIZE, InstantStyle
-from ...validation.ssim import ssim
 from ..images import load_square, to_tensor
 from .pairs import Say
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ...model.files import write_atomically
 from ...model.network import InstantStyle
+from ...system.disk import atomic_write
 from ..images import load_square, to_tensor
 from ..sizes import CONTENT_SIZE, STYLE_SIZE
 from ..teacher import Teacher
@@ -50,7 +50,7 @@ def paired_grid(network: InstantStyle, photos: list[Path], artworks: list[Path])
 def write_page(folder: Path, name: str, result: Evaluation, rows: tuple[Row, ...], grid: np.ndarray) -> Path:
     """Writes ``grid.png`` and ``index.html``, which holds the same pictures as JPEG; returns the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "grid.png", _encoded(grid, "PNG"))
+    atomic_write(folder / "grid.png", _encoded(grid, "PNG"))
     picture = base64.b64encode(_encoded(grid, "JPEG", quality=88)).decode()
     page = folder / "index.html"
     lines = "\n".join(_line(row) for row in rows)
@@ -65,7 +65,7 @@ def write_page(folder: Path, name: str, result: Evaluation, rows: tuple[Row, ...
 <img alt="photos in the styles of artworks" src="data:image/jpeg;base64,{picture}">
 </body></html>
 """
-    write_atomically(page, text.encode())
+    atomic_write(page, text.encode())
     return page
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...metrics.ssim import ssim
 from ...model.content_encoder import ContentFeatures
-from ...model.errors import ImageError
 from ...model.network import InstantStyle
-from ...validation.ssim import ssim
+from ...system.errors import ImageError
 from ..images import load_square, to_tensor
 from ..losses import relative_distances
 from ..perceptual import PerceptualNetwork, style_statistics

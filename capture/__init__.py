@@ -1,0 +1,1 @@
+"""A model's graphs as programs in one normal form, checked against the model."""

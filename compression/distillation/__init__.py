@@ -1,0 +1,1 @@
+"""Training a changed graph against its whole float self."""

@@ -1,0 +1,126 @@
+"""After pruning: each graph learns again to give what its whole self gives, on random crops of whatever pictures there are."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ...metrics.ssim_loss import structural_similarity
+from ...model.cached_run import CachedRun
+from ...model.graph import Arrays, Graph, Model, Run, Sample, TensorKind, TensorSpec
+from ...model.pixels import affine
+from ...model.precision import working_dtype
+from ...model.runs import runs_from_modules
+from ...recipe.settings import RecoverSettings
+from ...system.progress import Report
+from .distill import SAVE_EVERY, Distiller, read_state, save_state
+from .draws import SampleDraws
+
+# Steps at the end in float32, where bfloat16 was faster before: its rounding would hide the last of the differences.
+EXACT_SHARE = 0.2
+
+
+def recover(
+    model: Model, reference: Model, draws: SampleDraws, settings: RecoverSettings, state_file: Path, report: Report
+) -> dict[str, dict[str, Tensor]]:
+    """Fine-tunes every pruned graph; batch normalisation keeps its statistics.
+
+    Args:
+        model: its graphs' weights move.
+        reference: the same graphs, whole.
+        draws: samples at the crop size of the settings.
+        state_file: where the state is kept every few steps; a killed run continues from it and ends with the same weights.
+
+    Returns:
+        Parameters by graph and name.
+    """
+    torch.manual_seed(settings.seed)
+    runs: dict[str, Run] = {name: CachedRun(run) for name, run in runs_from_modules(reference).items()}
+    state = read_state(state_file)
+    changed = [graph for graph in model.graphs if graph.module is not reference.graph(graph.name).module and settings.steps_of(graph.name)]
+    total, done = sum(settings.steps_of(graph.name) for graph in changed), 0
+    for graph in changed:
+        for parameter in graph.module.parameters():
+            parameter.requires_grad_(True)
+        student = _Student(reference, graph, draws, runs, settings)
+        student.restore(state.get(graph.name))
+        while student.step < student.steps:
+            loss = student.train_step()
+            report(done + student.step, total, f"{graph.name} {loss:.4f}")
+            if student.step % SAVE_EVERY == 0 or student.step == student.steps:
+                state[graph.name] = student.state()
+                save_state(state, state_file)
+        student.helper.shutdown()
+        done += student.steps
+    return {graph.name: state[graph.name]["weights"] for graph in changed}
+
+
+class _Student(Distiller):
+    """A pruned graph that learns from its whole self."""
+
+    rate_key = "prune.recover.learning_rate"
+
+    def __init__(self, reference: Model, graph: Graph, draws: SampleDraws, runs: Mapping[str, Run], settings: RecoverSettings) -> None:
+        super().__init__(reference.graph(graph.name), graph.module.eval(), (), settings, settings.steps_of(graph.name))
+        self.reference, self.draws, self.runs, self.structure = reference, draws, runs, settings.structure
+        self.helper = ThreadPoolExecutor(1)
+        self.ahead: dict[int, Future[dict[str, np.ndarray]]] = {}
+        # Inputs of a fixed size repeat, and so does what the teacher makes of them.
+        self.repeats = all(spec.fixed_size for spec in graph.inputs)
+        self.bfloat16 = working_dtype(torch.device("cpu")) is torch.bfloat16
+
+    def arithmetic(self) -> AbstractContextManager[object]:
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16 and self.step < (1 - EXACT_SHARE) * self.steps)
+
+    def teach(self, batch: Arrays, inputs: Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
+        if not self.repeats:
+            return super().teach(batch, inputs)
+        run, count = self.runs[self.teacher.name], len(inputs[0])
+        # What is kept is exact.
+        with torch.autocast("cpu", enabled=False):
+            rows = [run({name: array[row : row + 1] for name, array in batch.items()}) for row in range(count)]
+        return tuple(torch.from_numpy(np.concatenate([row[spec.name] for row in rows])) for spec in self.teacher.outputs)
+
+    def batch_arrays(self, step: int) -> dict[str, np.ndarray]:
+        ready = self.ahead.pop(step, None)
+        # Cutting pictures keeps one core busy for a quarter of a step, which the next step's may do beside this one.
+        self.ahead = {step + 1: self.helper.submit(self._batch, step + 1)}
+        return ready.result() if ready else self._batch(step)
+
+    def _batch(self, step: int) -> dict[str, np.ndarray]:
+        fed = [self._inputs(self.draws.draw(step, position)) for position in range(self.settings.batch)]
+        return {spec.name: np.concatenate([inputs[spec.name] for inputs in fed]) for spec in self.teacher.inputs}
+
+    def _inputs(self, sample: Sample) -> Arrays:
+        """What the scenario feeds to the graph; nothing behind it is computed."""
+
+        def stop(inputs: Arrays) -> dict[str, np.ndarray]:
+            raise _ReachedError(inputs)
+
+        try:
+            self.reference.scenario({**self.runs, self.teacher.name: stop}, sample.inputs)
+        except _ReachedError as reached:
+            return reached.inputs
+        raise AssertionError(f"the scenario never runs graph '{self.teacher.name}'")
+
+    def loss(self, got: Tensor, wanted: Tensor, spec: TensorSpec) -> Tensor:
+        got, wanted = got.float(), wanted.float()
+        distance = functional.l1_loss(got, wanted)
+        if spec.kind is not TensorKind.IMAGE or not self.structure:
+            return distance
+        scale, offset = (torch.from_numpy(numbers).float() for numbers in affine(spec))
+        shown = got * scale + offset, wanted * scale + offset
+        return distance + self.structure * (1 - structural_similarity(*shown, spec.minimum, spec.maximum))
+
+
+class _ReachedError(Exception):
+    """The scenario has come to the graph whose inputs were wanted."""
+
+    def __init__(self, inputs: Arrays) -> None:
+        super().__init__()
+        self.inputs = inputs

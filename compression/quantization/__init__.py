@@ -1,0 +1,1 @@
+"""From a captured graph to an int8 program: rules, fake quantisation, training, conversion."""

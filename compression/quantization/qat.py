@@ -1,0 +1,81 @@
+"""Quantisation-aware training: weights learn to live on the int8 grid, each graph distilled from its float, unpruned self.
+
+Short by design: it starts from a trained float model, batch normalisation is folded, activation ranges are calibrated
+first and stay fixed, and only weights move. The loss is the L1 distance to that graph's outputs.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...model.graph import Arrays, Graph, Model, Sample
+from ...model.runs import graph_inputs
+from ...recipe.recipe import QuantizeSettings
+from ...system.progress import Report
+from ..distillation.distill import SAVE_EVERY, Distiller, read_state, save_state, with_scalars
+from .quantize import PreparedGraph, load_weights, prepare, refresh_weight_ranges, set_mode
+from .ranges import fix_ranges, rehearse
+
+
+def tune(
+    model: Model, reference: Model, samples: Sequence[Sample], settings: QuantizeSettings, state_file: Path, report: Report
+) -> dict[str, dict[str, Tensor]]:
+    """Fine-tunes every graph under fake quantisation.
+
+    Args:
+        reference: the same graphs, unpruned: what is aimed at.
+        samples: at the crop size of the settings; scalar inputs are drawn anew over their range.
+        state_file: where the state is kept every few steps; a killed run continues from it and ends with the same weights.
+
+    Returns:
+        Weights by graph and parameter name, batch normalisation folded.
+    """
+    size = (settings.crop, settings.crop)
+    torch.manual_seed(settings.seed)
+    fed = list(graph_inputs(reference, with_scalars(model, samples, settings.seed)))
+    state = read_state(state_file)
+    trainable = [graph for graph in model.graphs if any(parameter.requires_grad for parameter in graph.module.parameters())]
+    total = settings.steps * len(trainable)
+    tuned: dict[str, dict[str, Tensor]] = {}
+    for position, graph in enumerate(trainable):
+        if graph.name in state and state[graph.name]["step"] == settings.steps:
+            tuned[graph.name] = state[graph.name]["weights"]
+            continue
+        own = [inputs[graph.name] for inputs in fed]
+        rehearse(prepare(graph, size, settings, samples=own[:1]), graph, size, own[:1], settings)
+        prepared = prepare(graph, size, settings, settings.batch, own[: settings.batch])
+        tuner = _Tuner(reference.graph(graph.name), graph, prepared, own, settings)
+        tuner.restore(state.get(graph.name))
+        while tuner.step < settings.steps:
+            loss = tuner.train_step()
+            report(position * settings.steps + tuner.step, total, f"{graph.name} L1 {loss:.4f}")
+            if tuner.step % SAVE_EVERY == 0 or tuner.step == settings.steps:
+                state[graph.name] = tuner.state()
+                save_state(state, state_file)
+        tuned[graph.name] = state[graph.name]["weights"]
+    return tuned
+
+
+class _Tuner(Distiller):
+    """A graph under fake quantisation."""
+
+    rate_key = "quantize.learning_rate"
+
+    def __init__(self, teacher: Graph, graph: Graph, prepared: PreparedGraph, inputs: Sequence[Arrays], settings: QuantizeSettings) -> None:
+        super().__init__(teacher, prepared.module, inputs, settings, settings.steps)
+        self.prepared = prepared
+        fix_ranges(prepared, graph, [self.batch_arrays(index) for index in range(max(1, len(inputs) // settings.batch))], settings)
+        set_mode(prepared, fake_quantize=True)
+
+    def teach(self, batch: Arrays, inputs: Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
+        """One sample at a time, as artifacts run: some models normalise by the statistics of their batch."""
+        rows = [self.teacher.module(*(value[index : index + 1] for value in inputs)) for index in range(len(inputs[0]))]
+        return torch.cat(rows) if isinstance(rows[0], Tensor) else tuple(torch.cat(column) for column in zip(*rows, strict=True))
+
+    def before_step(self) -> None:
+        refresh_weight_ranges(self.prepared)
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        load_weights(self.prepared, weights)

@@ -1,0 +1,143 @@
+"""Ranges of activations: measured on samples, put into fake quantisers, kept in a table."""
+
+import contextlib
+import copy
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...calibration.observer import Observer, ObserverError
+from ...calibration.observers import make_observer
+from ...calibration.table import CalibrationTable, TensorRange
+from ...capture.equality import probe_inputs
+from ...model.graph import Arrays, Graph, Model, Sample, Size
+from ...model.runs import graph_inputs
+from ...recipe.recipe import QuantizeSettings
+from ...system.errors import CalibrationError
+from ...system.progress import Report
+from .quantize import PreparedGraph, convert, load_weights, prepare, refresh_weight_ranges, set_mode, take_scale
+from .quantizer import LIMIT
+
+
+def set_activation_ranges(prepared: PreparedGraph, ranges: Mapping[str, TensorRange]) -> None:
+    """Fixes the scale of every activation to a calibration table's."""
+    for name, fake in prepared.activations.items():
+        limit = torch.tensor(ranges[name].scale * LIMIT)
+        observer = fake.activation_post_process
+        observer.min_val, observer.max_val = -limit, limit  # type: ignore[union-attr]
+        take_scale(fake)
+
+
+def observe(
+    model: Model,
+    prepared: Mapping[str, PreparedGraph],
+    samples: Iterable[Sample],
+    total: int,
+    settings: QuantizeSettings,
+    report: Report,
+) -> tuple[TensorRange, ...]:
+    """Ranges of every quantised activation over the samples, in float arithmetic, through the scenario.
+
+    Raises:
+        CalibrationError: NaN or infinity in an activation; names graph and tensor.
+    """
+    observers: dict[tuple[str, str], Observer] = {}
+    with contextlib.ExitStack() as hooks:
+        for graph_name, graph in prepared.items():
+            set_mode(graph, fake_quantize=False)
+            for name, fake in graph.activations.items():
+                observers[graph_name, name] = make_observer(settings.observer, settings.percentile)
+                hook = fake.register_forward_pre_hook(_feed(observers[graph_name, name], graph_name, name))
+                hooks.callback(hook.remove)
+        # Without fake quantisation a prepared graph is the float graph, so that the scenario itself runs through them.
+        runs = {graph.name: partial(_run_prepared, graph, prepared[graph.name]) for graph in model.graphs}
+        for done, sample in enumerate(samples, 1):
+            model.scenario(runs, sample.inputs)
+            report(done, total, "")
+    ranges: list[TensorRange] = []
+    for (graph_name, name), observer in observers.items():
+        with _naming(graph_name, name):
+            ranges.append(TensorRange.of(graph_name, name, observer.range(), settings.observer))
+    return tuple(ranges)
+
+
+def _run_prepared(graph: Graph, prepared: PreparedGraph, inputs: Arrays) -> dict[str, np.ndarray]:
+    with torch.no_grad():
+        result = prepared.module(*(torch.from_numpy(inputs[spec.name]) for spec in graph.inputs))
+    results = (result,) if isinstance(result, Tensor) else result
+    return {spec.name: value.numpy() for spec, value in zip(graph.outputs, results, strict=True)}
+
+
+def _feed(observer: Observer, graph: str, tensor: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        with _naming(graph, tensor):
+            observer.update(inputs[0])
+
+    return hook
+
+
+@contextlib.contextmanager
+def _naming(graph: str, tensor: str) -> Iterator[None]:
+    """An observer does not know what it watches; the user needs the name."""
+    try:
+        yield
+    except ObserverError as error:
+        raise CalibrationError(f"calibration of graph '{graph}', tensor '{tensor}': {error}") from error
+
+
+def fix_ranges(prepared: PreparedGraph, graph: Graph, inputs: Sequence[Arrays], settings: QuantizeSettings) -> None:
+    """Ranges of activations and weights of one graph from its own inputs."""
+    name, output = graph.name, graph.outputs[0].name
+    alone = Model(name, (graph,), lambda runs, sample: runs[name](sample)[output], (), name)
+    samples = [Sample(str(index), dict(arrays)) for index, arrays in enumerate(inputs)]
+    ranges = observe(alone, {name: prepared}, samples, len(samples), settings, lambda *_: None)
+    set_activation_ranges(prepared, {entry.tensor: entry for entry in ranges})
+    refresh_weight_ranges(prepared)
+
+
+def calibrate(
+    model: Model,
+    samples: Iterable[Sample],
+    total: int,
+    size: Size,
+    tuned: Mapping[str, Mapping[str, Tensor]],
+    settings: QuantizeSettings,
+    image_set_sha256: str,
+    report: Report,
+) -> CalibrationTable:
+    """Calibration table of a model at one size.
+
+    Args:
+        tuned: weights by graph and parameter name as ``qat.tune`` returned them; empty for post-training quantisation.
+        total: number of samples, for progress.
+    """
+    remaining = iter(samples)
+    first = list(itertools.islice(remaining, 1))
+    (fed,) = graph_inputs(model, first)
+    prepared = {graph.name: prepare(graph, size, settings, samples=[fed[graph.name]]) for graph in model.graphs}
+    for graph in model.graphs:
+        rehearse(prepared[graph.name], graph, size, [fed[graph.name]], settings)
+    samples = itertools.chain(first, remaining)
+    for name, weights in tuned.items():
+        load_weights(prepared[name], weights)
+    entries = observe(model, prepared, samples, total, settings, report)
+    return CalibrationTable.of(model.name, size, settings.observer, image_set_sha256, entries)
+
+
+def rehearse(prepared: PreparedGraph, graph: Graph, size: Size, samples: Sequence[Arrays], settings: QuantizeSettings) -> None:
+    """Converts a copy with the ranges of a few samples: what conversion changes is found before anything is calibrated or tuned.
+
+    Raises:
+        CaptureError: as ``convert``.
+    """
+    trial = copy.deepcopy(prepared)
+    fix_ranges(trial, graph, samples or [_named(graph, probe_inputs(graph, size))], settings)
+    convert(trial, graph, size, samples)
+
+
+def _named(graph: Graph, inputs: Iterable[Tensor]) -> Arrays:
+    return {spec.name: value.numpy() for spec, value in zip(graph.inputs, inputs, strict=True)}

@@ -1,0 +1,1 @@
+"""The bundle as a folder: assembled, and swapped in as a whole."""

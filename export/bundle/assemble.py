@@ -1,0 +1,132 @@
+"""Puts a build's results into the dist folder: artifacts, ``bundle.json``, reports, calibration table, a copy of the recipe."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ...recipe.recipe import Recipe
+from ...system.errors import InstantStyleError, RecipeError
+from ...system.hashing import file_sha256
+from ...system.versions import library_versions
+from ...validation.integrity import seal, verify
+from ...validation.judge.choice import choose
+from ...validation.judge.entries import judged, not_emitted, unmeasured
+from ...validation.measure.latency import describe_machine, load_average
+from ...validation.measure.memory import pipeline_peak_bytes
+from ...validation.results.bundle import FORMAT, RECIPE, TABLE, Bundle, BundleArtifact, creation_time
+from ...validation.results.bundle_file import read_bundle
+from ...validation.results.codec import encode
+from ...validation.results.measurements import Measurements, Status
+from ...validation.results.provenance import Island, ModelSource, PrunedGroup, RecipeSource, libraries
+from ..cache.store import Entry
+from ..source.source import Source
+from ..stages.capture import read_islands
+from ..stages.emit import Emitted, Job, NotEmitted, configured_targets
+from ..stages.quantize import table_path
+from .swap import replacing
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one artifact. ``measured`` has its status and a reason where there are no measurements."""
+
+    made: Emitted | NotEmitted
+    measured: Measurements | tuple[Status, str] | None
+
+
+@dataclass(frozen=True)
+class Build:
+    """Everything that goes into a bundle. ``only`` is the target that was built alone, if any."""
+
+    source: Source
+    results: Sequence[Result]
+    table: Entry | None
+    int8_program: Entry | None
+    only: str = ""
+
+
+def make_bundle(build: Build, ran: bool) -> Bundle:
+    """The content of ``bundle.json``; ``ran`` if any stage was not reused."""
+    recipe = build.source.recipe
+    checkpoint = recipe.model.checkpoint
+    islands = read_islands(build.int8_program) if build.int8_program else ()
+    artifacts = tuple(_entry(build, result) for result in build.results)
+    fastest = [name for name, target in configured_targets(recipe).items() if target.ships_fastest]
+    return Bundle(
+        format=FORMAT,
+        created=creation_time(),
+        model=ModelSource(build.source.model.name, file_sha256(checkpoint) if checkpoint else None),
+        recipe=RecipeSource(recipe.name, recipe.sha256),
+        sizes=recipe.model.sizes,
+        required=recipe.targets.required,
+        artifacts=artifacts,
+        choices=tuple(choice for name in fastest for choice in choose(name, artifacts)),
+        graph_parity_suffices=recipe.targets.graph_parity_suffices,
+        pruning=tuple(PrunedGroup.of(row) for row in build.source.pruning),
+        float_islands=tuple(Island.of(graph, island) for graph, island in islands),
+        libraries=libraries(library_versions()),
+        machine=describe_machine(recipe.latency.threads, load_average()),
+        pipeline_peak_memory_bytes=pipeline_peak_bytes() if ran else 0,
+        reference_sha256=build.source.reference_sha256,
+        samples=build.source.validation.sample_set,
+        different_samples=build.source.different_samples,
+        minimum_samples=recipe.images.validation.minimum,
+        built_only=build.only,
+    )
+
+
+def publish(build: Build, bundle: Bundle, dist: Path) -> tuple[Bundle, bool]:
+    """Replaces ``dist`` by the bundle and its files; the bundle as it lies there, and False if it did already.
+
+    Raises:
+        RecipeError: the recipe was changed during the build.
+        OSError: the disk is full or read-only; ``dist`` is then as it was.
+    """
+    current = _current(bundle, dist)
+    if current is not None:
+        return current, False
+    with replacing(dist) as folder:
+        for result in build.results:
+            if isinstance(result.made, Emitted):
+                shutil.copytree(result.made.folder, folder / folder_of(result.made.job))
+        if build.table is not None:
+            shutil.copyfile(table_path(build.table), folder / TABLE)
+        _copy_recipe(build.source.recipe, folder / RECIPE)
+        sealed = seal(bundle, folder)
+    return sealed, True
+
+
+def _copy_recipe(recipe: Recipe, copy: Path) -> None:
+    shutil.copyfile(recipe.path, copy)
+    if file_sha256(copy) != recipe.sha256:
+        raise RecipeError(f"{recipe.path}: was changed while it was built; build again")
+
+
+def folder_of(job: Job) -> str:
+    """Where an artifact lies in the bundle, e.g. ``android/int8-512x512``."""
+    return f"{job.target}/{job.precision}-{job.size[0]}x{job.size[1]}"
+
+
+def _entry(build: Build, result: Result) -> BundleArtifact:
+    made, measured = result.made, result.measured
+    job = made.job
+    limits = build.source.recipe.limits_for(job.target, job.precision)
+    if isinstance(made, NotEmitted):
+        status = Status.FAILED if made.refused else Status.NOT_EXECUTED
+        return not_emitted(job.target, job.precision, job.size, limits, status, made.reason)
+    if isinstance(measured, Measurements):
+        return judged(made.artifact, folder_of(job), measured, limits)
+    status, reason = measured or (Status.NOT_EXECUTED, "was not measured")
+    return unmeasured(made.artifact, folder_of(job), limits, status, reason)
+
+
+def _current(bundle: Bundle, dist: Path) -> Bundle | None:
+    """What ``dist`` holds, if that is this bundle, whenever and wherever it was made, with all its files intact."""
+    try:
+        there = read_bundle(dist)
+        verify(there, dist)
+    except (InstantStyleError, OSError):
+        return None
+    own = {name: getattr(there, name) for name in ("created", "machine", "pipeline_peak_memory_bytes", "files", "digests")}
+    return there if encode(replace(bundle, **own)) == encode(there) else None

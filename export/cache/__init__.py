@@ -1,0 +1,1 @@
+"""Results of stages on disk, by everything that they depend on."""

@@ -1,0 +1,85 @@
+"""The stages of quantisation: training with fake quantisers, and the calibration table."""
+
+from pathlib import Path
+
+from safetensors.torch import save
+from torch import Tensor
+
+from ...calibration.samples import count_samples, make_samples
+from ...calibration.table import CalibrationTable
+from ...model.checkpoint import read_tensors
+from ...system.disk import atomic_write
+from ...system.hashing import file_sha256
+from ...system.progress import Report
+from ..cache.pipeline import Pipeline
+from ..cache.store import Entry, Workspace
+from ..source.source import Source
+
+WEIGHTS, TABLE = "weights.safetensors", "calibration.json"
+
+
+def tune(pipeline: Pipeline, source: Source) -> Entry | None:
+    """Weights after quantisation-aware training, or None if the recipe asks for none."""
+    settings = source.recipe.quantize
+    if settings.method != "qat":
+        pipeline.pass_over("qat", "", "off")
+        return None
+
+    def make(workspace: Workspace, report: Report) -> None:
+        from ...compression.quantization.qat import tune as train
+
+        model, images, side = source.model, source.calibration, settings.crop
+        samples = list(make_samples(model, (side, side), images.sets, images.settings.pairing))
+        tuned = train(model, source.reference, samples, settings, workspace.state / "qat.pt", report)
+        tensors = {f"{graph}.{name}": value.detach().clone() for graph, weights in tuned.items() for name, value in weights.items()}
+        atomic_write(workspace.output / WEIGHTS, save(tensors))
+
+    inputs = {"model": source.fingerprint, "reference": source.reference_fingerprint, **quantization_key(source)}
+    return pipeline.run("qat", "", inputs, make)
+
+
+def calibrate(pipeline: Pipeline, source: Source, tuned: Entry | None) -> Entry:
+    """The calibration table, measured or taken from the recipe's file."""
+    settings = source.recipe.quantize
+    table = settings.calibration_table
+
+    def make(workspace: Workspace, report: Report) -> None:
+        if table is not None:
+            CalibrationTable.load(table).save(workspace.output / TABLE)
+            return
+        from ...compression.quantization.ranges import calibrate as measure
+
+        model, size, images = source.model, source.recipe.model.sizes[0], source.calibration
+        samples = make_samples(model, size, images.sets, images.settings.pairing)
+        total = count_samples(model, images.sets, images.settings.pairing)
+        hashes = "+".join(images_set.sha256 for images_set in images.sets)
+        measure(model, samples, total, size, tuned_weights(tuned), settings, hashes, report).save(workspace.output / TABLE)
+
+    inputs = {"model": source.fingerprint, "tuned": tuned.digest if tuned else None, **quantization_key(source)}
+    return pipeline.run("calibrate", "", inputs, make)
+
+
+def table_path(entry: Entry) -> Path:
+    """Where ``calibrate`` stored the table."""
+    return entry.folder / TABLE
+
+
+def tuned_weights(tuned: Entry | None) -> dict[str, dict[str, Tensor]]:
+    """Tuned weights by graph and name; empty without tuning."""
+    weights: dict[str, dict[str, Tensor]] = {}
+    for key, value in (read_tensors(tuned.folder / WEIGHTS) if tuned else {}).items():
+        graph, _, name = key.partition(".")
+        weights.setdefault(graph, {})[name] = value
+    return weights
+
+
+def quantization_key(source: Source) -> dict[str, object]:
+    """What every stage of quantisation depends on."""
+    settings = source.recipe.quantize
+    table = settings.calibration_table
+    return {
+        "settings": settings.model_dump(mode="json", exclude={"minimum_images", "calibration_table"}),
+        "table_file": file_sha256(table) if table else None,
+        "calibration_size": source.recipe.model.sizes[0],
+        **source.calibration.key,
+    }

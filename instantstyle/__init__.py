@@ -1,0 +1,1 @@
+"""Mobile and edge export toolchain for InstantStyle and other image-to-image PyTorch models."""

@@ -1,0 +1,63 @@
+"""Graphs as they run in eager PyTorch, float32."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import numpy as np
+import torch
+
+from ..system.errors import InstantStyleError
+from .graph import Arrays, Graph, Model, Run, Sample
+
+
+def runs_from_modules(model: Model) -> dict[str, Run]:
+    """Run functions of the model's graphs in eager PyTorch, float32, without gradients. Puts the modules into eval mode."""
+    return {graph.name: _module_run(graph) for graph in model.graphs}
+
+
+def graph_inputs(model: Model, samples: Iterable[Sample]) -> Iterator[dict[str, Arrays]]:
+    """What the scenario feeds to each graph, sample by sample, with every graph in float PyTorch."""
+    runs = runs_from_modules(model)
+    for sample in samples:
+        fed: dict[str, Arrays] = {}
+
+        def recorded(name: str, inputs: Arrays, fed: dict[str, Arrays] = fed) -> dict[str, np.ndarray]:
+            fed[name] = inputs
+            return runs[name](inputs)
+
+        model.scenario({name: partial(recorded, name) for name in runs}, sample.inputs)
+        yield fed
+
+
+def _module_run(graph: Graph) -> Run:
+    module = graph.module.eval()
+
+    def run(inputs: Arrays) -> dict[str, np.ndarray]:
+        with torch.inference_mode():
+            result = module(*(_tensor(inputs[spec.name]) for spec in graph.inputs))
+        tensors = result if isinstance(result, tuple) else (result,)
+        if len(tensors) != len(graph.outputs):
+            raise InstantStyleError(
+                f"graph '{graph.name}' returns {len(tensors)} outputs, the model declares {len(graph.outputs)}: "
+                f"{', '.join(spec.name for spec in graph.outputs)}"
+            )
+        return {spec.name: tensor.numpy() for spec, tensor in zip(graph.outputs, tensors, strict=True)}
+
+    return run
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    """PyTorch wants arrays that it may write to; those that live on disk are not."""
+    return torch.from_numpy(np.require(array, np.float32, ("C", "W")))
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """Gives PyTorch that many threads, and the former number back afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

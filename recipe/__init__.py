@@ -1,0 +1,1 @@
+"""The recipe: its tables, limits and complaints."""

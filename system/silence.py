@@ -1,0 +1,73 @@
+"""Keeps what libraries print off the screen: dropped, or in a log file, C++ code and warnings included."""
+
+import io
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import TextIO
+
+STANDARD_STREAMS = ("stdout", "stderr")
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Drops what is printed, warned or logged below ERROR inside the block. Exceptions pass."""
+    level = logging.root.manager.disable
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        logging.disable(max(level, logging.WARNING))
+        try:
+            yield
+        finally:
+            logging.disable(level)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps torchao's import notes and deprecation warnings off the screen; errors still raise."""
+    level = logging.root.manager.disable
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(level)
+
+
+@contextmanager
+def quiet_libraries(log: Path) -> Iterator[TextIO]:
+    """Sends everything that is printed to ``log`` and gives the stream that still reaches the user's standard output.
+
+    Streams without a file descriptor of their own (a test's buffer) are left alone.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w", buffering=1, encoding="utf-8") as file, warnings.catch_warnings():
+        warnings.simplefilter("default")
+        saved = {name: os.dup(number) for name in STANDARD_STREAMS if (number := _descriptor(getattr(sys, name))) is not None}
+        screen = os.fdopen(os.dup(saved["stdout"]), "w", buffering=1, encoding="utf-8") if "stdout" in saved else sys.stdout
+        try:
+            for name in saved:
+                getattr(sys, name).flush()
+                os.dup2(file.fileno(), getattr(sys, name).fileno())
+            yield screen
+        finally:
+            for name, descriptor in saved.items():
+                getattr(sys, name).flush()
+                os.dup2(descriptor, getattr(sys, name).fileno())
+                os.close(descriptor)
+            # Last, because it fails if nobody reads the standard output any more.
+            screen.flush()
+            if screen is not sys.stdout:
+                screen.close()
+
+
+def _descriptor(stream: object) -> int | None:
+    try:
+        return stream.fileno()  # type: ignore[union-attr]
+    except (AttributeError, OSError, ValueError):
+        return None

@@ -1,0 +1,1 @@
+"""ONNX Runtime on Android: the .ort format."""

@@ -1,0 +1,106 @@
+"""Runs one graph on ONNX Runtime and proves what it ran."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...model.graph import Arrays, Size
+from ...system.errors import ArtifactError, ExecutionError
+from ..base import Artifact, Execution, GraphArtifact, Runner
+from ..declared import as_arrays, check_declared
+from ..runner_checks import check_inputs, check_int8
+from .declared import of_session
+from .kernels import CONVOLUTIONS, INT8_CONVOLUTION, int8_convolutions, read_kernels
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+PROVIDER = "CPUExecutionProvider"
+# What goes wrong is raised as well; ONNX Runtime would print it besides.
+LOG_NOTHING = 4
+SESSION_OPTIONS = {
+    # Idle sessions spin otherwise and slow the next one by a third.
+    "session.force_spinning_stop": "1",
+    "session.save_model_format": "ORT",
+}
+
+
+class SessionRunner(Runner):
+    """Runs a session; subclasses open it as ``_session``."""
+
+    _session: "onnxruntime.InferenceSession | None"
+
+    def __init__(self, graph: GraphArtifact, size: Size) -> None:
+        self._graph, self._size = graph, size
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        if self._session is None:
+            raise ExecutionError(f"graph '{self._graph.name}': the runner was closed")
+        check_inputs(self._graph, self._size, inputs)
+        names = [spec.name for spec in self._graph.outputs]
+        return {name: np.asarray(value) for name, value in zip(names, self._session.run(names, dict(inputs)), strict=True)}
+
+    def close(self) -> None:
+        self._session = None
+
+
+class OrtRunner(SessionRunner):
+    """A session on ONNX Runtime's CPU provider for a ``.onnx`` or ``.ort`` file.
+
+    Args:
+        path: the model file.
+        artifact: that the file belongs to.
+        name: of the graph.
+        threads: threads within an operator.
+
+    Raises:
+        ArtifactError: ONNX Runtime cannot open the file.
+        ExecutionError: the file declares another interface than the manifest, another provider, or fewer int8 convolutions than asked for.
+    """
+
+    def __init__(self, path: Path, artifact: Artifact, name: str, threads: int) -> None:
+        graph = artifact.graph(name)
+        super().__init__(graph, artifact.size)
+        with tempfile.TemporaryDirectory(prefix="instantstyle-") as folder:
+            optimized = Path(folder) / "optimized.ort"
+            self._session = open_session(path, threads, optimized)
+            counts, int8 = read_kernels(optimized), int8_convolutions(optimized)
+        check_declared(of_session(self._session), as_arrays(artifact, graph), path)
+        providers = self._session.get_providers()
+        if providers != [PROVIDER]:
+            raise ExecutionError(f"graph '{graph.name}': ONNX Runtime runs it on {providers}, not on {PROVIDER} alone")
+        convolutions = sum(count for kernel, count in counts.items() if kernel in CONVOLUTIONS)
+        self.execution = Execution(PROVIDER, convolutions, counts[INT8_CONVOLUTION], tuple(counts.most_common()))
+        found = {graph.node_of(name) for name in int8}
+        floats = (name for name, _ in graph.modules if name not in found)
+        check_int8(graph, path, convolutions, counts[INT8_CONVOLUTION], floats, "run as int8 kernels")
+
+
+def open_session(path: Path, threads: int, optimized: Path | None = None, optimize: bool = True):
+    """A session on PROVIDER.
+
+    Args:
+        optimized: where the graph as it will run is written, if anywhere.
+        optimize: whether ONNX Runtime may change the graph at all.
+
+    Raises:
+        ArtifactError: ONNX Runtime cannot open the file.
+    """
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as state  # pyright: ignore[reportAttributeAccessIssue]  (compiled)
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = LOG_NOTHING
+    if optimized is not None:
+        options.optimized_model_filepath = str(optimized)
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    for key, value in SESSION_OPTIONS.items():
+        options.add_session_config_entry(key, value)
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=[PROVIDER])
+    except (state.Fail, state.InvalidProtobuf, state.InvalidGraph, state.NoSuchFile, state.NotImplemented, state.RuntimeException) as error:
+        raise ArtifactError(f"ONNX Runtime {onnxruntime.__version__} cannot open {path}: {error}") from error

@@ -1,0 +1,137 @@
+"""Target ``onnx``: plain ONNX files for any runtime, and for ONNX Runtime on servers, desktops and in browsers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...capture.program import GraphProgram, Program
+from ...recipe.precision import Precision
+from ...system.errors import CaptureError
+from ...system.host import SATURATION_NOTE, int8_saturates
+from ..artifact import describe_files, graph_path
+from ..base import Artifact, Availability, Runner, Target
+from ..convolutions import Convolution, advice, convolutions, described, missing, repeated_note
+from ..packages import install_command, missing_packages, require
+from .exporter import PACKAGES, stamp, to_onnx
+
+if TYPE_CHECKING:
+    import onnx
+
+    from .rewrites.count import Int8Convolutions
+    from .rewrites.graph import Rewrite
+
+RUNTIME = "onnxruntime"
+
+
+def availability(emit: Sequence[str], run: Sequence[str]) -> Availability:
+    """What a target can do with the packages that are installed here."""
+    missing = missing_packages(tuple(dict.fromkeys((*emit, *run))))
+    if not missing:
+        return Availability(can_emit=True, can_run=True)
+    can_emit, can_run = not set(missing) & set(emit), not set(missing) & set(run)
+    return Availability(can_emit, can_run, f"not installed: {', '.join(missing)}", install_command(missing))
+
+
+def portable_rewrites() -> tuple["Rewrite", ...]:
+    """Rewrites of the numbers' grids alone, which leave the shape of the network as it is.
+
+    Activations are uint8 beside int8 weights: ONNX Runtime on x86 runs a third of the convolutions of the signed, symmetric form as int8
+    kernels and is slower with it than in float; in this form it runs all of them.
+    """
+    from .rewrites.fold_repeated_quantization import fold_repeated_quantization
+    from .rewrites.keep_cubic_layout import keep_cubic_layout
+    from .rewrites.refine_non_negative import refine_non_negative
+    from .rewrites.uint8_activations import uint8_activations
+
+    return fold_repeated_quantization, refine_non_negative, uint8_activations, keep_cubic_layout
+
+
+def build(
+    program: Program, graph: GraphProgram, precision: Precision, rewrites: Sequence["Rewrite"]
+) -> tuple["onnx.ModelProto", int, tuple[str, ...]]:
+    """One graph as an ONNX model.
+
+    Returns:
+        the model, how many of its convolutions must run as int8 kernels, and notes for the artifact.
+
+    Raises:
+        CaptureError: the graph has no ONNX form, or lost int8 convolutions on the way.
+    """
+    from .rewrites.apply import apply, summary
+    from .rewrites.keep_cubic_layout import keep_cubic_layout
+
+    model, asked = to_onnx(graph, precision, program.size), 0
+    wanted = convolutions(graph, precision)
+    notes = repeated_note(graph, wanted)
+    if precision is not Precision.INT8:
+        model, _ = apply(model, (keep_cubic_layout,))
+    else:
+        from .rewrites.count import int8_convolutions
+
+        model, changes = apply(model, rewrites)
+        found = int8_convolutions(model)
+        check_all_int8(graph, wanted, found, model)
+        asked = found.plain
+        notes += (f"{graph.name}: {summary(changes)}",)
+        if found.transposed:
+            notes += (f"{graph.name}: {found.transposed} transposed convolutions run in float, ONNX Runtime has no int8 kernel for them",)
+    stamp(model, program, graph, precision)
+    return model, asked, notes
+
+
+def check_all_int8(graph: GraphProgram, wanted: Sequence[Convolution], found: "Int8Convolutions", model: "onnx.ModelProto") -> None:
+    """Raises CaptureError if convolutions that are int8 in the program are not in its ONNX model; names their modules."""
+    asked = sum(each.int8 for each in wanted)
+    if found.plain + found.transposed >= asked:
+        return
+    int8 = {node.name for node in model.graph.node} - set(found.floats)
+    lost = [each.module_path for each in missing(wanted, int8)]
+    listed = ", ".join(f"'{path}'" for path in lost) or "some of them"
+    raise CaptureError(
+        f"graph '{graph.name}': {asked} convolutions are int8 in the program, {found.plain + found.transposed} in the ONNX model: "
+        f"an input or the output of {listed} is not quantised there; {advice(lost)}"
+    )
+
+
+def host_notes(precision: Precision) -> tuple[str, ...]:
+    """What to know about scores that are measured on the machine that emits."""
+    if precision is not Precision.INT8 or not int8_saturates():
+        return ()
+    return (SATURATION_NOTE,)
+
+
+def save(model: "onnx.ModelProto", path: Path) -> None:
+    """Writes a model so that equal models are equal files."""
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+class OnnxTarget(Target):
+    """``<graph>.onnx`` for each graph, opset 18, simplified. INT8 is in standard QuantizeLinear/DequantizeLinear nodes."""
+
+    name = "onnx"
+    description = "ONNX opset 18 (float32, int8 QDQ), executed by ONNX Runtime"
+    precisions = (Precision.FLOAT32, Precision.INT8)
+
+    def availability(self) -> Availability:
+        return availability(PACKAGES, (RUNTIME,))
+
+    def emit(self, program: Program, precision: Precision, folder: Path) -> Artifact:
+        require(self.name, PACKAGES)
+        graphs, notes = [], host_notes(precision)
+        from .rewrites.store_half import store_half
+
+        for graph in program.graphs:
+            model, asked, graph_notes = build(program, graph, precision, (*portable_rewrites(), store_half))
+            save(model, folder / f"{graph.name}.onnx")
+            graphs.append(described(graph, f"{graph.name}.onnx", precision, asked))
+            notes += graph_notes
+        files = describe_files(folder)
+        shipped_bytes = sum(file.size_bytes for file in files)
+        source = (program.model, program.provenance)
+        return Artifact(self.name, precision, program.size, tuple(graphs), files, shipped_bytes, notes, *source)
+
+    def open(self, artifact: Artifact, folder: Path, graph: str, threads: int) -> Runner:
+        require(self.name, (RUNTIME,))
+        from .runner import OrtRunner
+
+        return OrtRunner(graph_path(artifact, folder, graph), artifact, graph, threads)

@@ -1,0 +1,1 @@
+"""Judging measurements: limits, plausibility, verdicts."""

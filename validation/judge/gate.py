@@ -1,0 +1,90 @@
+"""The gate: whether everything that was required is there and passed. Any doubt is a no."""
+
+from ..results.bundle import Bundle, BundleArtifact
+from ..results.measurements import Measurements, Status
+from .verdict import judge
+
+
+def exit_code(bundle: Bundle) -> int:
+    """0 if all required artifacts passed, 1 otherwise."""
+    return 1 if gate(bundle) else 0
+
+
+def gate(bundle: Bundle) -> tuple[str, ...]:
+    """What stands in the way, a sentence each; empty if all required artifacts passed."""
+    if not bundle.required:
+        return ("nothing is required, so nothing can pass: name targets under `required` in the recipe",)
+    sentences = [sentence for required in bundle.required for sentence in refusals(bundle, required)]
+    if bundle.different_samples < bundle.minimum_samples:
+        sentences.append(too_few_samples(bundle.different_samples, bundle.minimum_samples))
+    return tuple(dict.fromkeys(sentences))
+
+
+def too_few_samples(different: int, wanted: int) -> str:
+    """Why so few validation samples pass nothing."""
+    return (
+        f"images.validation: {different} different samples, and fewer than {wanted} pass nothing; add images, "
+        f"or say `images.validation.minimum = {different}` in the recipe, and the report will say so, too"
+    )
+
+
+def refusals(bundle: Bundle, required: str) -> tuple[str, ...]:
+    """What stands in the way of one entry of ``required``: a target, a target in one precision, or an artifact's name.
+
+    There has to be an artifact of it in every size that was asked for, and all of them have to pass; where one precision was chosen by
+    its speed, that one.
+    """
+    chosen = {(choice.target, choice.size): choice.artifact for choice in bundle.choices if choice.artifact and choice.target == required}
+    wanted = [artifact for artifact in bundle.artifacts if required in names(artifact)]
+    wanted = [artifact for artifact in wanted if chosen.get((artifact.target, artifact.size), artifact.name) == artifact.name]
+    if not wanted:
+        return (f"{required}: is required, and there is no such artifact",)
+    missing = (
+        [] if required in {artifact.name for artifact in wanted} else sorted(set(bundle.sizes) - {artifact.size for artifact in wanted})
+    )
+    suffices = required in bundle.graph_parity_suffices
+    absent = tuple(f"{required}: is required, and there is no artifact of it in {height}x{width}" for height, width in missing)
+    return absent + tuple(sentence for artifact in wanted for sentence in problems(artifact, suffices))
+
+
+def shortcomings(bundle: Bundle, artifact: BundleArtifact) -> tuple[str, ...]:
+    """``problems`` of an artifact, given the level that the bundle wants of it."""
+    return problems(artifact, any(name in bundle.graph_parity_suffices for name in names(artifact)))
+
+
+def undecided(bundle: Bundle) -> frozenset[str]:
+    """Those of the gate's sentences that another measurement may turn into a pass."""
+    measured = [(artifact.measurements, artifact.limits) for artifact in bundle.artifacts if artifact.measurements is not None]
+    return frozenset(failure.sentence for found, limits in measured for failure in judge(found, limits) if failure.undecided)
+
+
+def names(artifact: BundleArtifact) -> tuple[str, str, str]:
+    """What ``required`` may call it."""
+    return artifact.target, f"{artifact.target}-{artifact.precision}", artifact.name
+
+
+def problems(artifact: BundleArtifact, graph_parity_suffices: bool = False) -> tuple[str, ...]:
+    """Why an artifact is not a pass; empty if it is. Stored verdicts are not trusted: measurements are judged again."""
+    if artifact.status is Status.NOT_EXECUTED:
+        return (f"{artifact.name}: was not executed: {artifact.reason or 'no reason given'}",)
+    if artifact.measurements is None:
+        return (f"{artifact.name}: {artifact.reason or 'was not measured'}",)
+    if not _belongs(artifact, artifact.measurements):
+        return (f"{artifact.name}: its measurements are not its own, they are of {artifact.measurements.artifact}",)
+    found = {failure.limit: failure.sentence for failure in (*artifact.failures, *judge(artifact.measurements, artifact.limits))}
+    return tuple(found.values()) or _doubts(artifact, artifact.measurements.evaluator, graph_parity_suffices)
+
+
+def _doubts(artifact: BundleArtifact, evaluator: str, graph_parity_suffices: bool) -> tuple[str, ...]:
+    """Of an artifact that kept its limits."""
+    if evaluator and not graph_parity_suffices:
+        return (f"{artifact.name}: graph parity only, {evaluator}: run it where it belongs, or set its targets.level to graph_parity",)
+    if artifact.status is not (Status.GRAPH_PARITY if evaluator else Status.PASSED):
+        return (f"{artifact.name}: {artifact.reason or 'failed for no reason that is recorded'}",)
+    return ()
+
+
+def _belongs(artifact: BundleArtifact, measurements: Measurements) -> bool:
+    """Limits are judged by what the measurements say about the artifact, so that has to be true."""
+    said = (measurements.artifact, measurements.precision, measurements.shipped_bytes)
+    return said == (artifact.name, artifact.precision, artifact.shipped_bytes)

@@ -1,0 +1,1 @@
+"""Measuring an artifact: quality beside the reference, latency, memory."""

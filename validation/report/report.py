@@ -1,0 +1,184 @@
+"""The verdict for people: a Markdown summary for CI, and a table and sentences for the terminal."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ...recipe.settings import ENOUGH_SAMPLES
+from ...system.disk import atomic_write
+from ...system.host import SATURATION_NOTE
+from ...system.tables import _cell, markdown_table
+from ..judge.checks import unjudged
+from ..judge.gate import gate, shortcomings, undecided
+from ..results.bundle import Bundle, BundleArtifact
+from ..results.measurements import Status
+from .departure import COLUMNS as DEPARTURE_COLUMNS
+from .departure import rows as departure_rows
+from .half_range import COLUMNS
+from .half_range import rows as half_rows
+from .junit import junit_xml
+from .rows import artifact_row, graph_rows, number, psnr_text, unit_rows
+
+SUMMARY, JUNIT = "summary.md", "junit.xml"
+STATUS_STYLE = {
+    Status.PASSED: "green",
+    Status.FAILED: "bold red",
+    Status.UNDECIDED: "yellow",
+    Status.GRAPH_PARITY: "cyan",
+    Status.NOT_EXECUTED: "yellow",
+}
+ARTIFACT_COLUMNS = (
+    ("Artifact", "Status", "SSIM mean", "5th percentile", "worst", "worst sample", "PSNR dB", "p50 ms", "p90 ms", "FPS")
+    + ("vs ORT float", "vs PyTorch", "memory MB", "bytes", "int8 convolutions")
+)  # fmt: skip
+GRAPH_COLUMNS = (
+    ("Artifact", "Graph", "alone, mean / worst", "p50 ms", "ORT float ms", "PyTorch ms", "vs ORT float", "vs PyTorch", "runs")
+    + ("int8 convolutions",)
+)  # fmt: skip
+UNIT_COLUMNS = ("Artifact", "Unit", "SSIM mean", "worst", "p50 ms", "vs ORT float", "vs PyTorch")
+PRUNED_COLUMNS = ("Group", "What", "asked", "removed", "kept", "why not")
+
+
+def write_reports(bundle: Bundle, folder: Path) -> None:
+    """Writes ``summary.md`` and ``junit.xml``."""
+    atomic_write(folder / SUMMARY, markdown(bundle))
+    atomic_write(folder / JUNIT, junit_xml(bundle))
+
+
+def markdown(bundle: Bundle) -> str:
+    """The whole report."""
+    parts = [f"# {_cell(bundle.model.name)}: {verdict(bundle)}", ""]
+    parts += _list([*gate(bundle), *_few(bundle)])
+    parts += markdown_table(ARTIFACT_COLUMNS, (vars(artifact_row(artifact)).values() for artifact in bundle.artifacts))
+    parts += ["Times are medians of the graph that runs once per image, with 95% intervals.", ""]
+    refused = gate(bundle)
+    other = [sentence for artifact in bundle.artifacts for sentence in shortcomings(bundle, artifact) if sentence not in refused]
+    parts += _section("Not required, and not passed", _list(other))
+    parts += _section("Not executed here", _list(_evaluated(bundle)))
+    parts += _section("Chosen by speed", _list(_chosen(bundle)))
+    parts += _section(
+        "Graphs", markdown_table(GRAPH_COLUMNS, (vars(row).values() for artifact in bundle.artifacts for row in graph_rows(artifact)))
+    )
+    apart = (
+        row
+        for artifact in bundle.artifacts
+        if artifact.measurements is not None
+        for row in departure_rows(artifact.measurements, artifact.limits)
+    )
+    parts += _section("Beside its own float network", markdown_table(DEPARTURE_COLUMNS, apart))
+    parts += _section("Headroom in float16", markdown_table(COLUMNS, half_rows(bundle.artifacts)))
+    parts += _section("Compute units", markdown_table(UNIT_COLUMNS, (row for artifact in bundle.artifacts for row in unit_rows(artifact))))
+    parts += _section("Hard samples", markdown_table(("Artifact", "Sample", "SSIM", "PSNR dB", "max abs"), _hard_rows(bundle.artifacts)))
+    islands = [f"`{island.graph}.{island.module_path}`: {', '.join(island.operators)} ({island.reason})" for island in bundle.float_islands]
+    parts += _section("Left in float", _list(islands))
+    pruned = (
+        (row.name, row.kind, f"{row.asked:.0%}", f"{row.reached:.0%}", f"{row.kept} of {row.width}", row.obstacle) for row in bundle.pruning
+    )
+    parts += _section("Pruned", markdown_table(PRUNED_COLUMNS, pruned))
+    notes = [f"{artifact.name}: {note}" for artifact in bundle.artifacts for note in artifact.notes]
+    parts += _section("Notes", _list(notes))
+    parts += _section("Machine", _list(_machine(bundle)))
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def verdict(bundle: Bundle) -> str:
+    """In one line."""
+    refused = gate(bundle)
+    if refused:
+        word = "UNDECIDED" if set(refused) <= undecided(bundle) else "FAILED"
+        return f"{word}, {len(refused)} {'reason' if len(refused) == 1 else 'reasons'}"
+    return f"passed, {', '.join(bundle.required)}"
+
+
+def print_verdict(bundle: Bundle, console: Console) -> None:
+    """Table, sentences and the verdict."""
+    console.print(terminal_table(bundle))
+    open_questions = undecided(bundle)
+    for sentence in gate(bundle):
+        word = "[yellow]open[/]  " if sentence in open_questions else "[bold red]failed[/]"
+        console.print(f"{word} {escape(sentence)}", highlight=False, soft_wrap=True)
+    for sentence in _few(bundle):
+        console.print(f"[yellow]few[/]    {escape(sentence)}", highlight=False, soft_wrap=True)
+    for sentence in _evaluated(bundle):
+        console.print(f"[cyan]graph[/]  {escape(sentence)}", highlight=False, soft_wrap=True)
+    if any(artifact.status is Status.FAILED and SATURATION_NOTE in artifact.notes for artifact in bundle.artifacts):
+        console.print(f"note   {SATURATION_NOTE}", highlight=False, soft_wrap=True)
+    for sentence in _chosen(bundle):
+        console.print(f"[cyan]chosen[/] {escape(sentence)}", highlight=False, soft_wrap=True)
+    console.print(f"[bold]{escape(verdict(bundle))}[/]", highlight=False, soft_wrap=True)
+
+
+def terminal_table(bundle: Bundle) -> Table:
+    """What fits 80 columns; the Markdown summary has the rest."""
+    legend = "SSIM mean and worst, median time, times faster than ONNX Runtime float and PyTorch"
+    table = Table(title=bundle.model.name, title_justify="left", caption=legend, caption_justify="left", box=None, padding=(0, 1, 0, 0))
+    for column in ("artifact", "status"):
+        table.add_column(column, no_wrap=True)
+    for column in ("SSIM", "worst", "ms", "ORT", "PyTorch", "bytes", "int8"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for artifact in bundle.artifacts:
+        row = artifact_row(artifact)
+        status = f"[{STATUS_STYLE[artifact.status]}]{row.status}[/]"
+        times = (cell.partition(" (")[0] for cell in (row.p50_ms, row.over_ort_float, row.over_pytorch))
+        table.add_row(escape(row.artifact), status, row.ssim_mean, row.ssim_worst, *times, row.size_bytes, row.int8_convolutions)
+    return table
+
+
+def _few(bundle: Bundle) -> list[str]:
+    """What is judged on less than the usual number of samples."""
+    different = bundle.different_samples
+    return [f"judged on {different} different samples; fewer than {ENOUGH_SAMPLES} say little"] if different < ENOUGH_SAMPLES else []
+
+
+def _evaluated(bundle: Bundle) -> list[str]:
+    """What is known of a graph alone, and the limits that wait for the artifact itself."""
+    lines = []
+    for artifact in bundle.artifacts:
+        measured = artifact.measurements
+        if measured is not None and measured.evaluator:
+            waiting = unjudged(measured, artifact.limits)
+            rest = f"; not judged: {', '.join(waiting)}" if waiting else ""
+            reached = "graph parity" if artifact.status is Status.GRAPH_PARITY else str(artifact.status)
+            lines.append(f"{artifact.name}: {reached}, {measured.evaluator}{rest}")
+    return lines
+
+
+def _chosen(bundle: Bundle) -> list[str]:
+    lines = []
+    for choice in bundle.choices:
+        ships = f"ships {choice.artifact}" if choice.artifact else "is undecided"
+        lines.append(f"{choice.target} {choice.size[0]}x{choice.size[1]} {ships}: {choice.reason}")
+    return lines
+
+
+def _hard_rows(artifacts: Sequence[BundleArtifact]) -> Iterator[tuple[str, ...]]:
+    for artifact in artifacts:
+        for score in artifact.measurements.end_to_end.hard_scores if artifact.measurements else ():
+            yield artifact.name, score.sample, number(score.ssim, 4), psnr_text(score.psnr_db), number(score.max_abs, 4)
+
+
+def _machine(bundle: Bundle) -> list[str]:
+    machine = bundle.machine
+    peak = bundle.pipeline_peak_memory_bytes
+    lines = [f"{machine.cpu}, {machine.cores} cores, {machine.system}"]
+    for artifact in bundle.artifacts:
+        if artifact.measurements is not None:
+            at = artifact.measurements.machine
+            others = "" if at.busy_elsewhere is None else f", other processes took {at.busy_elsewhere:.0%} meanwhile"
+            load = f"load {at.load_before:.1f} before, {at.load_after:.1f} after{others}"
+            lines.append(f"{artifact.name}: timed with {at.threads} threads on {at.cpu}; {load}")
+    lines.append(f"peak memory of the build: {peak / 1e6:,.0f} MB" if peak else "peak memory of the build: not measured")
+    lines.append(", ".join(f"{library.name} {library.version}" for library in bundle.libraries))
+    return [line for line in lines if line]
+
+
+def _section(title: str, lines: Sequence[str]) -> list[str]:
+    return [f"## {title}", "", *lines] if lines else []
+
+
+def _list(lines: Iterable[str]) -> list[str]:
+    listed = [f"- {' '.join(line.split())}" for line in lines]
+    return [*listed, ""] if listed else []

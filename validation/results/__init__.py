@@ -1,0 +1,1 @@
+"""What is measured and judged, as values, and the bundle that holds them."""

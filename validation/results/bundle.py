@@ -1,0 +1,179 @@
+"""``dist/bundle.json``: what was built, what it was measured at and what it was held to. Its schema is docs/bundle.schema.json."""
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pydantic import with_config
+
+from ...model.graph import Size
+from ...recipe.limits import Limits
+from ...recipe.precision import Precision
+from ...system.errors import InstantStyleError
+from ...targets.base import ArtifactFile
+from .codec import STRICT
+from .evidence import SampleSet, Sha256
+from .measurements import Measurements, Status
+from .numbers import Count
+from .provenance import Island, Library, ModelSource, PrunedGroup, RecipeSource
+from .timing import Machine
+
+FILE_NAME, RECIPE, TABLE = "bundle.json", "recipe.toml", "calibration.json"
+FORMAT = 2
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One limit that an artifact missed.
+
+    Attributes:
+        limit: the field of ``Limits``, or the name of a check that needs no limit.
+        wanted: None for a check that is no number.
+        measured: None for what was not measured.
+        sentence: which artifact, what was measured and wanted, and by how much it missed.
+        undecided: it may be kept or missed; the measurement does not say.
+    """
+
+    limit: str
+    wanted: float | None
+    measured: float | None
+    sentence: str
+    undecided: bool = False
+
+
+@dataclass(frozen=True)
+class BundleArtifact:
+    """One artifact that the recipe asked for, whether it could be made or not.
+
+    Attributes:
+        name: target, precision and size, e.g. ``android-int8-512x512``.
+        target: what it runs on.
+        precision: arithmetic of its convolutions.
+        size: height and width in pixels.
+        folder: where its files lie, relative to the bundle; empty if it could not be made.
+        files: with their paths relative to ``folder``.
+        shipped_bytes: what an app must carry; 0 if it could not be made.
+        status: only ``passed`` is a pass; ``graph_parity`` is one where the recipe says so.
+        reason: why it failed without being measured, or was not executed; otherwise empty.
+        failures: the limits it missed.
+        limits: what it was held to; null is not limited.
+        measurements: null if it was not executed or crashed.
+        notes: what its target has to say about it.
+    """
+
+    name: str
+    target: str
+    precision: Precision
+    size: Size
+    folder: str
+    files: tuple[ArtifactFile, ...]
+    shipped_bytes: Count
+    status: Status
+    reason: str
+    failures: tuple[Failure, ...]
+    limits: Limits
+    measurements: Measurements | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which artifact of a target ships, where the recipe says that the fastest does.
+
+    Attributes:
+        target: of which precisions were built.
+        size: height and width in pixels.
+        artifact: name of the one that ships; empty if none could be chosen.
+        reason: what was measured.
+    """
+
+    target: str
+    size: Size
+    artifact: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PartDigest:
+    """What proves that a part of this file is as it was written.
+
+    Attributes:
+        part: a key, or a key of one of ``artifacts``, e.g. ``artifacts[0].status``.
+        sha256: of its canonical JSON: sorted keys, no spaces, as ASCII.
+    """
+
+    part: str
+    sha256: Sha256
+
+
+@with_config(STRICT)
+@dataclass(frozen=True)
+class Bundle:
+    """All that a build made, and the proof.
+
+    Numbers that are not finite are the strings "NaN", "Infinity" and "-Infinity"; the PSNR of equal images is "Infinity".
+
+    Attributes:
+        format: of this file.
+        created: in UTC.
+        model: that was exported.
+        recipe: that was followed.
+        sizes: heights and widths in pixels that were asked for.
+        required: what has to pass: targets, or a target in one precision such as ``android-int8``.
+        artifacts: everything the recipe asked for.
+        float_islands: what stays in float in the int8 artifacts.
+        libraries: that the build ran with.
+        machine: that the build ran on.
+        pipeline_peak_memory_bytes: highest resident memory of any one process of the build; 0 if nothing was run.
+        pruning: what was removed from the model before everything else.
+        graph_parity_suffices: what of ``required`` need not be executed: graph parity is enough.
+        choices: of precisions, by measurement.
+        reference_sha256: of the weights of the float PyTorch model that everything is compared with.
+        samples: what everything is judged on.
+        different_samples: those of them that differ in what they show.
+        minimum_samples: how many of these the recipe asks for.
+        files: every file of the bundle but this one, with paths relative to it.
+        digests: of every part of this file but this one.
+        built_only: the target that was built alone; empty for all of the recipe.
+        judged_only: the target that was judged alone; empty for all that were built.
+        executed_only: whether graph parity suffices for nothing, whatever the recipe says.
+    """
+
+    format: int
+    created: datetime
+    model: ModelSource
+    recipe: RecipeSource
+    sizes: tuple[Size, ...]
+    required: tuple[str, ...]
+    artifacts: tuple[BundleArtifact, ...]
+    float_islands: tuple[Island, ...]
+    libraries: tuple[Library, ...]
+    machine: Machine
+    pipeline_peak_memory_bytes: Count
+    reference_sha256: Sha256
+    samples: SampleSet
+    different_samples: Count
+    minimum_samples: Count
+    pruning: tuple[PrunedGroup, ...] = ()
+    graph_parity_suffices: tuple[str, ...] = ()
+    choices: tuple[Choice, ...] = ()
+    built_only: str = ""
+    judged_only: str = ""
+    executed_only: bool = False
+    files: tuple[ArtifactFile, ...] = ()
+    digests: tuple[PartDigest, ...] = ()
+
+
+def creation_time() -> datetime:
+    """Now in UTC, or what SOURCE_DATE_EPOCH says (reproducible-builds.org).
+
+    Raises:
+        InstantStyleError: SOURCE_DATE_EPOCH is no number of seconds.
+    """
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if epoch is None:
+        return datetime.now(UTC).replace(microsecond=0)
+    try:
+        return datetime.fromtimestamp(int(epoch), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise InstantStyleError(f"SOURCE_DATE_EPOCH has to be seconds since 1970, found {epoch!r}") from error
