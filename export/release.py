@@ -5,6 +5,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -33,6 +34,11 @@ from .stages.prune import prune
 from .stages.quantize import calibrate, tune
 from .variants import from_checkpoint, select
 
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..model.graph import Model
+
 LOG_COLUMNS = 140
 
 
@@ -49,13 +55,30 @@ class ReleaseOptions:
     start: str | None = None
 
 
+@dataclass(frozen=True)
+class Built:
+    """The bundle as it lies in the dist folder, and a line on how it came there."""
+
+    bundle: Bundle
+    summary: str
+
+
 def release(options: ReleaseOptions) -> int:
-    """Builds, measures, judges and bundles; 0 if every required artifact passed, 1 if not.
+    """Builds and shows the verdict; 0 if every required artifact passed, 1 if not. Raises what ``build`` does."""
+    start = time.monotonic()
+    built = build(options)
+    return _conclude(built.bundle, built.summary, time.monotonic() - start, options.as_json)
+
+
+def build(options: ReleaseOptions, given: "nn.Module | Model | None" = None) -> Built:
+    """Builds, measures, judges and bundles.
+
+    Args:
+        given: the model, in the place of what the recipe's factory would return.
 
     Raises:
         InstantStyleError: wrong input; the dist folder is then as it was.
     """
-    start = time.monotonic()
     recipe = from_checkpoint(select(load_recipe(options.recipe), options.only), options.start)
     dist = options.out.resolve()
     root = cache_folder(recipe, options.cache)
@@ -65,16 +88,15 @@ def release(options: ReleaseOptions) -> int:
         try:
             recover(dist)
             with session(root, options.as_json, options.remeasure) as pipeline:
-                bundle, changed = _build(pipeline, recipe, dist, options.only or "")
+                bundle, changed = _build(pipeline, recipe, dist, options.only or "", given)
         finally:
             lock.release()
     counts = f"{pipeline.reused} stages reused, {pipeline.done} done"
-    summary = f"{os.path.relpath(dist)} {'written' if changed else 'was up to date'}; {counts}"
-    return _conclude(bundle, summary, time.monotonic() - start, options.as_json)
+    return Built(bundle, f"{os.path.relpath(dist)} {'written' if changed else 'was up to date'}; {counts}")
 
 
-def _build(pipeline: Pipeline, recipe: Recipe, dist: Path, only: str) -> tuple[Bundle, bool]:
-    source = _checked_source(pipeline, recipe)
+def _build(pipeline: Pipeline, recipe: Recipe, dist: Path, only: str, given: "nn.Module | Model | None") -> tuple[Bundle, bool]:
+    source = _checked_source(pipeline, recipe, given)
     wants_int8 = any(Precision.INT8 in precisions for precisions in recipe.targets.build.values())
     tuned = tune(pipeline, source) if wants_int8 else None
     table = calibrate(pipeline, source, tuned) if wants_int8 else None
@@ -84,15 +106,15 @@ def _build(pipeline: Pipeline, recipe: Recipe, dist: Path, only: str) -> tuple[B
         for size in recipe.model.sizes:
             int8_program, made = _build_size(pipeline, source, size, tuned, table, bench)
             results += made
-    build = Build(source, results, table, int8_program, only)
-    bundle = make_bundle(build, ran=pipeline.done > 0)
+    parts = Build(source, results, table, int8_program, only)
+    bundle = make_bundle(parts, ran=pipeline.done > 0)
     with pipeline.display.stage("bundle", dist.name):
-        return publish(build, bundle, dist)
+        return publish(parts, bundle, dist)
 
 
-def _checked_source(pipeline: Pipeline, recipe: Recipe) -> Source:
+def _checked_source(pipeline: Pipeline, recipe: Recipe, given: "nn.Module | Model | None" = None) -> Source:
     """The source, pruned; targets are asked about it before anything is trained."""
-    whole = load(pipeline, recipe)
+    whole = load(pipeline, recipe, given)
     if recipe.prune.method == "off" or recipe.prune.result is not None:
         source = prune(pipeline, whole)
         preflight(pipeline, source)

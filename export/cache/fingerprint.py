@@ -4,6 +4,7 @@ import ast
 import hashlib
 import importlib.metadata
 import importlib.util
+import inspect
 import re
 import site
 import sys
@@ -135,9 +136,38 @@ def model_fingerprint(model: "Model", source: ModuleType) -> str:
             "structure": [MEMORY_ADDRESS.sub("", repr((graph.module, _hooks(graph.module)))) for graph in model.graphs],
             "scenario": [repr(model.sample_inputs), model.hot_graph, model.size_multiple, model.name],
             "sources": sources_hash(user_sources(source)),
+            "code": _code_of(model),
             "packages": user_packages(source),
         }
     )
+
+
+def _code_of(model: "Model") -> str:
+    """Hash of what the modules' own code compiles to: classes of a notebook or of a string have no source file."""
+    state, seen = hashlib.sha256(), set[int]()
+    for graph in model.graphs:
+        for path, module in graph.module.named_modules():
+            for kind in type(module).__mro__:
+                if _is_own_code(_location(kind.__module__.partition(".")[0])) or kind.__module__ == "__main__":
+                    for name, value in sorted(vars(kind).items()):
+                        _hash_code(state, f"{graph.name}.{path}.{name}", value, seen)
+    return state.hexdigest()
+
+
+def _hash_code(state: "hashlib._Hash", name: str, value: object, seen: set[int]) -> None:
+    """Of a function, and of the functions of its own module that it calls."""
+    function = inspect.unwrap(value) if callable(value) else getattr(value, "__func__", None)
+    code = getattr(function, "__code__", None)
+    if code is None or id(code) in seen:
+        return
+    seen.add(id(code))
+    constants = [value for value in code.co_consts if not inspect.iscode(value)]
+    state.update(f"{name} {code.co_code.hex()} {code.co_names} {constants!r}\n".encode())
+    space = getattr(function, "__globals__", {})
+    for called in code.co_names:
+        other = space.get(called)
+        if inspect.isfunction(other) and other.__module__ == space.get("__name__"):
+            _hash_code(state, called, other, seen)
 
 
 def _hooks(module: "nn.Module") -> list[object]:

@@ -1,5 +1,7 @@
 """From a recipe to a checked ``Model`` in eval mode, with the checkpoint's weights."""
 
+import copy
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -34,12 +36,15 @@ class LoadedModel:
     notices: tuple[str, ...] = ()
 
 
-def load_model(recipe: Recipe) -> LoadedModel:
+def load_model(recipe: Recipe, given: nn.Module | Model | None = None) -> LoadedModel:
     """Calls the recipe's factory and loads its checkpoint.
 
     Where the checkpoint goes: to the factory if it declares a parameter ``checkpoint`` (it then loads it itself);
     else into the ``nn.Module`` that it returns, names and shapes strictly equal; else into the graphs of the ``Model``
     that it returns, tensors named ``<graph>.<name in the graph's module>``.
+
+    Args:
+        given: the model itself; it is copied, and the recipe's factory is not called.
 
     Raises:
         RecipeError: the factory, what it returned or a size is wrong.
@@ -49,8 +54,11 @@ def load_model(recipe: Recipe) -> LoadedModel:
     if settings.checkpoint is not None and not settings.checkpoint.exists():
         raise CheckpointError(f"{recipe.path}: model.checkpoint: no such file {settings.checkpoint}")
     try:
-        function, source = import_factory(settings.factory, recipe.base)
-        returned, took_checkpoint = call_factory(function, settings.factory, settings.checkpoint)
+        if given is not None:
+            returned, took_checkpoint, source = copy.deepcopy(given), False, sys.modules[type(given).__module__]
+        else:
+            function, source = import_factory(settings.factory, recipe.base)
+            returned, took_checkpoint = call_factory(function, settings.factory, settings.checkpoint)
         model, notices = _to_model(returned, settings, took_checkpoint, recipe.name)
         _check_model(model, settings.factory)
         _check_sizes(model, "model.sizes", settings.sizes)

@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass
 from itertools import islice
 
+from torch import nn
+
 from ...calibration.imageset import ImageSet, check
 from ...calibration.samples import count_samples, labels, make_samples
 from ...compression.pruning.prune import Pruned
@@ -59,6 +61,7 @@ class Source:
         different_samples: validation samples that differ in what they show.
         bare: as in ``LoadedModel``.
         pruning: what was removed from the model.
+        in_memory: whether the model was given, so that no other process can make it.
     """
 
     recipe: Recipe
@@ -72,12 +75,17 @@ class Source:
     different_samples: int
     bare: bool = False
     pruning: tuple[Pruned, ...] = ()
+    in_memory: bool = False
 
 
-def load(pipeline: Pipeline, recipe: Recipe) -> Source:
-    """Model, checkpoint and image sets, all checked. Never cached: it is quick, and it finds what changed."""
+def load(pipeline: Pipeline, recipe: Recipe, given: nn.Module | Model | None = None) -> Source:
+    """Model, checkpoint and image sets, all checked. Never cached: it is quick, and it finds what changed.
+
+    Args:
+        given: the model, in the place of what the recipe's factory would return.
+    """
     with pipeline.display.stage("load", recipe.name):
-        loaded = load_model(recipe)
+        loaded = load_model(recipe, given)
         calibration = _image_sets(recipe, loaded.model, recipe.images.calibration)
         validation = _image_sets(recipe, loaded.model, recipe.images.validation)
         fingerprint, weights = model_fingerprint(loaded.model, loaded.source), weights_sha256(loaded.model)
@@ -91,8 +99,8 @@ def load(pipeline: Pipeline, recipe: Recipe) -> Source:
     different, wanted = count_different(judged, validation.settings.pairing), recipe.images.validation.minimum
     if different < wanted:
         pipeline.display.notice(f"{recipe.path}: {too_few_samples(different, wanted)}")
-    given = (recipe, loaded.model, loaded.model, fingerprint, fingerprint, weights, calibration, validation, different)
-    return Source(*given, loaded.bare)
+    parts = (recipe, loaded.model, loaded.model, fingerprint, fingerprint, weights, calibration, validation, different)
+    return Source(*parts, loaded.bare, in_memory=given is not None)
 
 
 def _image_sets(recipe: Recipe, model: Model, settings: ImageSetSettings) -> ImageSets:

@@ -100,7 +100,8 @@ def measure_artifact(
         if isinstance(baseline, Emitted):
             ort_float = Built(baseline.artifact, baseline.folder, configured(source.recipe, baseline.job.target))
         limits = source.recipe.limits_for(emitted.job.target, emitted.job.precision)
-        latency, sample_set, load = source.recipe.latency, source.validation.sample_set, partial(load_float, source.recipe)
+        latency, sample_set = source.recipe.latency, source.validation.sample_set
+        load = None if source.in_memory else partial(load_float, source.recipe)
         given = (source.reference, size, at.samples, at.hard, at.reference, ort_float, latency, sample_set, source.reference_sha256)
         task = Task(*given, at.own, needed, limits, load, bench.patience)
         found = measure(task, built, report)

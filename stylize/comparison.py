@@ -1,0 +1,121 @@
+"""``instantstyle.compare``: two ways to make pictures, picture by picture."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..calibration.imageset import ImageSet
+from ..metrics.difference import max_abs, psnr_db
+from ..metrics.local_errors import colour_difference
+from ..metrics.ssim import similarity
+from ..system.errors import ImageError
+from ..system.tables import markdown_table
+from .loaded import load
+from .pictures import WHITE, Picture, to_pil
+
+Paint = Callable[..., Any]
+COLUMNS = ("Picture", "SSIM", "worst tile", "PSNR dB", "CIEDE2000", "largest difference")
+
+
+@dataclass(frozen=True)
+class Row:
+    """Two pictures beside each other.
+
+    Attributes:
+        name: of the photo.
+        ssim: structural similarity, in [-1, 1]; ``worst_tile`` of the worst tile of 64x64 pixels.
+        psnr_db: infinite for equal pictures.
+        colour: mean CIEDE2000.
+        largest: largest difference, in levels of 255.
+    """
+
+    name: str
+    ssim: float
+    worst_tile: float
+    psnr_db: float
+    colour: float
+    largest: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A row for each photo."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean SSIM."""
+        return float(np.mean([row.ssim for row in self.rows]))
+
+    @property
+    def worst(self) -> float:
+        """Least SSIM."""
+        return min(row.ssim for row in self.rows)
+
+    def __repr__(self) -> str:
+        return f"Comparison of {len(self.rows)} pictures: SSIM {self.mean:.4f} mean, {self.worst:.4f} worst"
+
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows."""
+        cells = [
+            (row.name, f"{row.ssim:.4f}", f"{row.worst_tile:.4f}", f"{row.psnr_db:.1f}", f"{row.colour:.2f}", f"{row.largest:.0f}")
+            for row in self.rows
+        ]
+        return "\n".join([f"{self!r}", "", *markdown_table(COLUMNS, cells)])
+
+
+def compare(
+    reference: Paint | Picture,
+    candidate: Paint | Picture,
+    images: Picture | Sequence[Picture] | None = None,
+    styles: Sequence[Picture] = (),
+) -> Comparison:
+    """How far the pictures of ``candidate`` are from those of ``reference``, in 8 bits.
+
+    Args:
+        reference, candidate: functions from a picture to a picture, such as what ``load`` gives; folders of artifacts or bundles;
+            or, without ``images``, two pictures.
+        images: a folder, a glob, a file, a picture, or several pictures.
+        styles: given to both behind each photo.
+
+    Raises:
+        ImageError: the pictures differ in size, or there are none.
+    """
+    if images is None:
+        return Comparison((_row("picture", _levels(reference), _levels(candidate)),))
+    makers = [maker if callable(maker) else load(maker) for maker in (reference, candidate)]
+    rows = []
+    for name, photo in _named(images):
+        wanted, found = (_levels(maker(photo, *styles)) for maker in makers)
+        rows.append(_row(name, wanted, found))
+    if not rows:
+        raise ImageError("images: none given")
+    return Comparison(tuple(rows))
+
+
+def _named(images: Any) -> list[tuple[str, Any]]:
+    if isinstance(images, str | Path):
+        return [(path.name, to_pil(path)) for path in ImageSet.from_patterns([str(images)], Path.cwd()).files]
+    several = images if isinstance(images, Sequence) else [images]
+    return [
+        (Path(image).name, to_pil(image)) if isinstance(image, str | Path) else (f"picture {index}", image)
+        for index, image in enumerate(several)
+    ]
+
+
+def _levels(picture: Any) -> np.ndarray:
+    """(3, H, W) in levels of 255."""
+    return np.asarray(to_pil(picture), np.float64).transpose(2, 0, 1)
+
+
+def _row(name: str, wanted: np.ndarray, found: np.ndarray) -> Row:
+    if wanted.shape != found.shape:
+        sizes = (f"{shape[2]}x{shape[1]}" for shape in (wanted.shape, found.shape))
+        raise ImageError(f"{name}: one picture has {' pixels and the other '.join(sizes)}")
+    structure = similarity(wanted, found, 0, WHITE)
+    colour = colour_difference(wanted, found, 0, WHITE)
+    return Row(name, structure.mean, structure.worst_tile, psnr_db(wanted, found, WHITE), colour, max_abs(wanted, found))
