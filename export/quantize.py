@@ -25,7 +25,7 @@ from ..calibration.table import CalibrationTable, TensorRange
 from ..model.errors import CalibrationError, CaptureError
 from ..model.graph import Arrays, Graph, Model, Size
 from ..validation.reference import graph_inputs
-from .capture import example_inputs, trace
+from .capture import trace
 from .equality import check_converted, check_same, probe_inputs
 from .normalization.nodes import forget_origins, set_origin
 from .program import FloatIsland, module_path, operator_name
@@ -226,9 +226,13 @@ def _naming(graph: str, tensor: str) -> Iterator[None]:
 def convert(prepared: PreparedGraph, graph: Graph, size: Size, samples: Sequence[Arrays] = ()) -> ExportedProgram:
     """A prepared graph with final ranges to an int8 program at its size, batch 1.
 
+    Returns:
+        the program; its example inputs are a sample, by which targets see how far sums of integers go.
+
     Raises:
         CaptureError: the program computes something else than the prepared graph under fake quantisation.
     """
+    inputs = probe_inputs(graph, size, samples)
     with quiet():
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
@@ -237,8 +241,8 @@ def convert(prepared: PreparedGraph, graph: Graph, size: Size, samples: Sequence
         converted = convert_pt2e(copy.deepcopy(prepared.module))
         for node in converted.graph.nodes:
             set_origin(node, node.name)
-        program = torch.export.export(converted, example_inputs(graph, size, 1), strict=False)
-    check_converted(graph, prepared.module, cast(GraphModule, program.module(check_guards=False)), probe_inputs(graph, size, samples))
+        program = torch.export.export(converted, inputs, strict=False)
+    check_converted(graph, prepared.module, cast(GraphModule, program.module(check_guards=False)), inputs)
     forget_origins(program.graph)
     return program
 

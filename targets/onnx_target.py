@@ -9,11 +9,11 @@ from ..model.errors import CaptureError
 from .artifact import describe_files, graph_path
 from .base import Artifact, Availability, Precision, Runner, Target
 from .convolutions import Convolution, advice, convolutions, described, missing, repeated_note
-from .host import SATURATION_NOTE, int8_saturates
 from .onnx_export import PACKAGES, stamp, to_onnx
 from .packages import install_command, missing_packages, require
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnx
 
     from .rewrites.count import Int8Convolutions
@@ -34,7 +34,7 @@ def availability(emit: Sequence[str], run: Sequence[str]) -> Availability:
 def portable_rewrites() -> tuple["Rewrite", ...]:
     """Rewrites of the numbers' grids alone, which leave the shape of the network as it is.
 
-    Activations are uint8 beside int8 weights: ONNX Runtime on x86 runs a third of the convolutions of the signed, symmetric form as int8
+    Activations are uint8 beside int8 weights (uint8 where sums would saturate, ``saturation.py``): ONNX Runtime on x86 runs a third of the convolutions of the signed, symmetric form as int8
     kernels and is slower with it than in float; in this form it runs all of them.
     """
     from .rewrites.fold_repeated_quantization import fold_repeated_quantization
@@ -66,16 +66,26 @@ def build(
         model, _ = apply(model, (keep_cubic_layout,))
     else:
         from .rewrites.count import int8_convolutions
+        from .rewrites.uint8_weights import uint8_weights
+        from .saturation import saturating
 
         model, changes = apply(model, rewrites)
+        model, raised = apply(model, (uint8_weights(saturating(model, example_inputs(graph))),))
         found = int8_convolutions(model)
         check_all_int8(graph, wanted, found, model)
         asked = found.plain
-        notes += (f"{graph.name}: {summary(changes)}",)
+        notes += (f"{graph.name}: {summary((*changes, *raised))}",)
         if found.transposed:
             notes += (f"{graph.name}: {found.transposed} transposed convolutions run in float, ONNX Runtime has no int8 kernel for them",)
     stamp(model, program, graph, precision)
     return model, asked, notes
+
+
+def example_inputs(graph: GraphProgram) -> dict[str, "np.ndarray"]:
+    """The inputs of a sample that an int8 program was captured with."""
+    examples = graph.int8_program.example_inputs if graph.int8_program is not None else None
+    values = examples[0] if examples is not None else ()
+    return {spec.name: value.numpy() for spec, value in zip(graph.inputs, values, strict=True)}
 
 
 def check_all_int8(graph: GraphProgram, wanted: Sequence[Convolution], found: "Int8Convolutions", model: "onnx.ModelProto") -> None:
@@ -92,13 +102,6 @@ def check_all_int8(graph: GraphProgram, wanted: Sequence[Convolution], found: "I
     )
 
 
-def host_notes(precision: Precision) -> tuple[str, ...]:
-    """What to know about scores that are measured on the machine that emits."""
-    if precision is not Precision.INT8 or not int8_saturates():
-        return ()
-    return (SATURATION_NOTE,)
-
-
 def save(model: "onnx.ModelProto", path: Path) -> None:
     """Writes a model so that equal models are equal files."""
     path.write_bytes(model.SerializeToString(deterministic=True))
@@ -112,11 +115,11 @@ class OnnxTarget(Target):
     precisions = (Precision.FLOAT32, Precision.INT8)
 
     def availability(self) -> Availability:
-        return availability(PACKAGES, (RUNTIME,))
+        return availability((*PACKAGES, RUNTIME), (RUNTIME,))
 
     def emit(self, program: Program, precision: Precision, folder: Path) -> Artifact:
-        require(self.name, PACKAGES)
-        graphs, notes = [], host_notes(precision)
+        require(self.name, (*PACKAGES, RUNTIME))
+        graphs, notes = [], ()
         from .rewrites.store_half import store_half
 
         for graph in program.graphs:

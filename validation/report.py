@@ -8,7 +8,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..export.disk import atomic_write
-from ..targets.host import SATURATION_NOTE
 from .bundle import Bundle, BundleArtifact
 from .checks import unjudged
 from .departure import COLUMNS as DEPARTURE_COLUMNS
@@ -102,8 +101,6 @@ def print_verdict(bundle: Bundle, console: Console) -> None:
         console.print(f"[yellow]few[/]    {escape(sentence)}", highlight=False, soft_wrap=True)
     for sentence in _evaluated(bundle):
         console.print(f"[cyan]graph[/]  {escape(sentence)}", highlight=False, soft_wrap=True)
-    if any(artifact.status is Status.FAILED and SATURATION_NOTE in artifact.notes for artifact in bundle.artifacts):
-        console.print(f"note   {SATURATION_NOTE}", highlight=False, soft_wrap=True)
     for sentence in _chosen(bundle):
         console.print(f"[cyan]chosen[/] {escape(sentence)}", highlight=False, soft_wrap=True)
     console.print(f"[bold]{escape(verdict(bundle))}[/]", highlight=False, soft_wrap=True)
