@@ -34,8 +34,9 @@ def availability(emit: Sequence[str], run: Sequence[str]) -> Availability:
 def portable_rewrites() -> tuple["Rewrite", ...]:
     """Rewrites of the numbers' grids alone, which leave the shape of the network as it is.
 
-    Activations are uint8 beside int8 weights (uint8 where sums would saturate, ``saturation.py``): ONNX Runtime on x86 runs a third of the convolutions of the signed, symmetric form as int8
-    kernels and is slower with it than in float; in this form it runs all of them.
+    Activations are uint8 beside int8 weights (uint8 ones where sums would saturate, see ``saturation.py``): ONNX Runtime on x86
+    runs a third of the convolutions of the signed, symmetric form as int8 kernels and is slower with it than in float; in this form
+    it runs all of them.
     """
     from .rewrites.fold_repeated_quantization import fold_repeated_quantization
     from .rewrites.keep_cubic_layout import keep_cubic_layout
