@@ -42,6 +42,10 @@ def net_of(weights: np.ndarray, channels: int, readers: int = 1, **attributes: A
     return apply(net.model(*(net.grid(net.conv(value, weight, **attributes), 2.0**-3) for _ in range(readers))), [uint8_activations])[0]
 
 
+def run(session: Any, image: dict[str, np.ndarray]) -> np.ndarray:
+    return np.concatenate(session.run(None, image))
+
+
 def by_loops(weights: np.ndarray, image: np.ndarray, attributes: dict[str, Any]) -> float:
     """Sums of two in 16 bits, one output after the other."""
     strides, dilations = attributes.get("strides", [1, 1]), attributes.get("dilations", [1, 1])
@@ -95,11 +99,11 @@ def test_a_shared_weight_is_stored_once_and_means_the_same(tmp_path: Path) -> No
     assert [change.detail for change in changes] == ["zero point 128"]
     assert operators(raised) == operators(model)
     assert raised.ByteSize() - model.ByteSize() < 300
-    before, after = (open_session(each.SerializeToString(), 1, optimize=False).run(None, image) for each in (model, raised))
+    before, after = (run(open_session(each.SerializeToString(), 1, optimize=False), image) for each in (model, raised))
     np.testing.assert_array_equal(after, before)
     # By the kernels of whatever processor this is: within one level.
-    fused = open_session(raised.SerializeToString(), 1, tmp_path / "fused.ort").run(None, image)
-    assert np.abs(np.subtract(fused, before)).max() <= 2.0**-3
+    fused = run(open_session(raised.SerializeToString(), 1, tmp_path / "fused.ort"), image)
+    assert np.abs(fused - before).max() <= 2.0**-3
     assert kernels(raised, tmp_path)["QLinearConv"] == 2
 
 
