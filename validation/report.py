@@ -51,9 +51,7 @@ def markdown(bundle: Bundle) -> str:
     parts += _list([*gate(bundle), *_few(bundle)])
     parts += markdown_table(ARTIFACT_COLUMNS, (vars(artifact_row(artifact)).values() for artifact in bundle.artifacts))
     parts += ["Times are medians of the graph that runs once per image, with 95% intervals.", ""]
-    refused = gate(bundle)
-    other = [sentence for artifact in bundle.artifacts for sentence in shortcomings(bundle, artifact) if sentence not in refused]
-    parts += _section("Not required, and not passed", _list(other))
+    parts += _section("Not required, and not passed", _list(_not_required(bundle)))
     parts += _section("Not executed here", _list(_evaluated(bundle)))
     parts += _section("Chosen by speed", _list(_chosen(bundle)))
     parts += _section(
@@ -97,6 +95,8 @@ def print_verdict(bundle: Bundle, console: Console) -> None:
     for sentence in gate(bundle):
         word = "[yellow]open[/]  " if sentence in open_questions else "[bold red]failed[/]"
         console.print(f"{word} {escape(sentence)}", highlight=False, soft_wrap=True)
+    for sentence in _not_required(bundle):
+        console.print(f"[dim]other[/]  {escape(sentence)}; not required", highlight=False, soft_wrap=True)
     for sentence in _few(bundle):
         console.print(f"[yellow]few[/]    {escape(sentence)}", highlight=False, soft_wrap=True)
     for sentence in _evaluated(bundle):
@@ -120,6 +120,12 @@ def terminal_table(bundle: Bundle) -> Table:
         times = (cell.partition(" (")[0] for cell in (row.p50_ms, row.over_ort_float, row.over_pytorch))
         table.add_row(escape(row.artifact), status, row.ssim_mean, row.ssim_worst, *times, row.size_bytes, row.int8_convolutions)
     return table
+
+
+def _not_required(bundle: Bundle) -> list[str]:
+    """What is wrong with artifacts that nothing depends on."""
+    refused = gate(bundle)
+    return [sentence for artifact in bundle.artifacts for sentence in shortcomings(bundle, artifact) if sentence not in refused]
 
 
 def _few(bundle: Bundle) -> list[str]:
