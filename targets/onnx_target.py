@@ -83,10 +83,13 @@ def build(
 
 
 def example_inputs(graph: GraphProgram) -> dict[str, "np.ndarray"]:
-    """The inputs of a sample that an int8 program was captured with."""
+    """The inputs of a sample that an int8 program was captured with; CaptureError if it has none."""
     examples = graph.int8_program.example_inputs if graph.int8_program is not None else None
-    values = examples[0] if examples is not None else ()
-    return {spec.name: value.numpy() for spec, value in zip(graph.inputs, values, strict=True)}
+    if examples is None:
+        raise CaptureError(
+            f"graph '{graph.name}': its int8 program has no example inputs, by which sums of integers are checked; capture it again"
+        )
+    return {spec.name: value.numpy() for spec, value in zip(graph.inputs, examples[0], strict=True)}
 
 
 def check_all_int8(graph: GraphProgram, wanted: Sequence[Convolution], found: "Int8Convolutions", model: "onnx.ModelProto") -> None:

@@ -83,7 +83,8 @@ def _layers(graph: ir.Graph) -> Iterator[Layer]:
 
 
 def _is_depthwise(node: ir.Node, weight: QuantizedWeight) -> bool:
-    return node.op_type == "Conv" and weight.values.shape[1] == 1 and _number(node, "group", 1) > 1
+    """Whether it makes one channel of each."""
+    return node.op_type == "Conv" and weight.values.shape[:2] == (_number(node, "group", 1), 1)
 
 
 def _integers(model: onnx.ModelProto, names: tuple[str, ...], inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -30,6 +30,7 @@ LAYERS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "three channels, whose pairs cross pixels": ((8, 3, 3, 3), {"pads": [1, 1, 1, 1]}),
     "strided and padded unevenly": ((8, 4, 3, 5), {"strides": [2, 1], "pads": [1, 0, 2, 3]}),
     "dilated": ((8, 4, 3, 3), {"dilations": [2, 3]}),
+    "two outputs of each channel": ((8, 1, 3, 3), {"group": 4}),
     "in groups": ((8, 3, 3, 3), {"group": 2, "pads": [1, 1, 1, 1]}),
 }
 
