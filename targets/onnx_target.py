@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..export.program import GraphProgram, Program
 from ..model.errors import CaptureError
+from ..model.graph import TensorKind
 from .artifact import describe_files, graph_path
 from .base import Artifact, Availability, Precision, Runner, Target
 from .convolutions import Convolution, advice, convolutions, described, missing, repeated_note
@@ -13,7 +16,6 @@ from .onnx_export import PACKAGES, stamp, to_onnx
 from .packages import install_command, missing_packages, require
 
 if TYPE_CHECKING:
-    import numpy as np
     import onnx
 
     from .rewrites.count import Int8Convolutions
@@ -71,7 +73,7 @@ def build(
         from .saturation import saturating
 
         model, changes = apply(model, rewrites)
-        model, raised = apply(model, (uint8_weights(saturating(model, example_inputs(graph))),))
+        model, raised = apply(model, (uint8_weights(saturating(model, examples(graph))),))
         found = int8_convolutions(model)
         check_all_int8(graph, wanted, found, model)
         asked = found.plain
@@ -82,14 +84,19 @@ def build(
     return model, asked, notes
 
 
-def example_inputs(graph: GraphProgram) -> dict[str, "np.ndarray"]:
-    """The inputs of a sample that an int8 program was captured with; CaptureError if it has none."""
-    examples = graph.int8_program.example_inputs if graph.int8_program is not None else None
-    if examples is None:
-        raise CaptureError(
-            f"graph '{graph.name}': its int8 program has no example inputs, by which sums of integers are checked; capture it again"
-        )
-    return {spec.name: value.numpy() for spec, value in zip(graph.inputs, examples[0], strict=True)}
+def examples(graph: GraphProgram) -> tuple[dict[str, np.ndarray], ...]:
+    """Inputs to see sums of integers by: the sample that the int8 program was captured with, and its negative, bright where that is dark.
+
+    Raises:
+        CaptureError: it was captured without one.
+    """
+    found = graph.int8_program.example_inputs if graph.int8_program is not None else None
+    if found is None:
+        raise CaptureError(f"graph '{graph.name}': its int8 program has no example inputs; capture it again")
+    given = {spec.name: value.numpy() for spec, value in zip(graph.inputs, found[0], strict=True)}
+    images = [spec for spec in graph.inputs if spec.kind is TensorKind.IMAGE]
+    negative = {spec.name: np.asarray(spec.minimum + spec.maximum - given[spec.name], np.float32) for spec in images}
+    return given, given | negative
 
 
 def check_all_int8(graph: GraphProgram, wanted: Sequence[Convolution], found: "Int8Convolutions", model: "onnx.ModelProto") -> None:

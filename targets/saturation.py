@@ -33,9 +33,9 @@ class Layer:
     zero_point: int
 
 
-def saturating(model: onnx.ModelProto, inputs: Mapping[str, np.ndarray]) -> frozenset[str]:
-    """Names of the layers that lose more than ``TOLERABLE``; arguments as of ``saturation``."""
-    return frozenset(name for name, share in saturation(model, inputs).items() if share > TOLERABLE)
+def saturating(model: onnx.ModelProto, samples: Iterable[Mapping[str, np.ndarray]]) -> frozenset[str]:
+    """Names of the layers that lose more than ``TOLERABLE`` of any of some samples; arguments as of ``saturation``."""
+    return frozenset(name for inputs in samples for name, share in saturation(model, inputs).items() if share > TOLERABLE)
 
 
 def saturation(model: onnx.ModelProto, inputs: Mapping[str, np.ndarray]) -> dict[str, float]:
