@@ -92,18 +92,19 @@ def print_verdict(bundle: Bundle, console: Console) -> None:
     """Table, sentences and the verdict."""
     console.print(terminal_table(bundle))
     open_questions = undecided(bundle)
-    for sentence in gate(bundle):
-        word = "[yellow]open[/]  " if sentence in open_questions else "[bold red]failed[/]"
-        console.print(f"{word} {escape(sentence)}", highlight=False, soft_wrap=True)
-    for sentence in _not_required(bundle):
-        console.print(f"[dim]other[/]  {escape(sentence)}; not required", highlight=False, soft_wrap=True)
-    for sentence in _few(bundle):
-        console.print(f"[yellow]few[/]    {escape(sentence)}", highlight=False, soft_wrap=True)
-    for sentence in _evaluated(bundle):
-        console.print(f"[cyan]graph[/]  {escape(sentence)}", highlight=False, soft_wrap=True)
-    for sentence in _chosen(bundle):
-        console.print(f"[cyan]chosen[/] {escape(sentence)}", highlight=False, soft_wrap=True)
+    said = [("[yellow]open[/]  " if each in open_questions else "[bold red]failed[/]", each) for each in gate(bundle)]
+    said += [("[dim]other[/] ", f"{each}; not required") for each in _not_required(bundle)]
+    said += [("[yellow]few[/]   ", each) for each in _few(bundle)]
+    said += [("[cyan]graph[/] ", each) for each in _evaluated(bundle)]
+    said += [("[cyan]chosen[/]", each) for each in _chosen(bundle)]
+    for word, sentence in said:
+        console.print(f"{word} {escape(_printable(sentence))}", highlight=False, soft_wrap=True)
     console.print(f"[bold]{escape(verdict(bundle))}[/]", highlight=False, soft_wrap=True)
+
+
+def _printable(sentence: str) -> str:
+    """Without what would move the cursor or colour the terminal: reasons may quote other programs."""
+    return "".join(character if character.isprintable() else " " for character in sentence)
 
 
 def terminal_table(bundle: Bundle) -> Table:
