@@ -93,7 +93,7 @@ def print_verdict(bundle: Bundle, console: Console) -> None:
     console.print(terminal_table(bundle))
     open_questions = undecided(bundle)
     said = [("[yellow]open[/]  " if each in open_questions else "[bold red]failed[/]", each) for each in gate(bundle)]
-    said += [("[dim]other[/] ", f"{each}; not required") for each in _not_required(bundle)]
+    said += [("[dim]other[/] ", f"{each}; not required") for each in _not_required(bundle, all_but=Status.GRAPH_PARITY)]
     said += [("[yellow]few[/]   ", each) for each in _few(bundle)]
     said += [("[cyan]graph[/] ", each) for each in _evaluated(bundle)]
     said += [("[cyan]chosen[/]", each) for each in _chosen(bundle)]
@@ -123,10 +123,10 @@ def terminal_table(bundle: Bundle) -> Table:
     return table
 
 
-def _not_required(bundle: Bundle) -> list[str]:
-    """What is wrong with artifacts that nothing depends on."""
-    refused = gate(bundle)
-    return [sentence for artifact in bundle.artifacts for sentence in shortcomings(bundle, artifact) if sentence not in refused]
+def _not_required(bundle: Bundle, all_but: Status | None = None) -> list[str]:
+    """What is wrong with artifacts that nothing depends on, but those of one status."""
+    refused, artifacts = gate(bundle), [each for each in bundle.artifacts if each.status is not all_but]
+    return [sentence for artifact in artifacts for sentence in shortcomings(bundle, artifact) if sentence not in refused]
 
 
 def _few(bundle: Bundle) -> list[str]:
