@@ -4,7 +4,6 @@ import os
 import platform
 from pathlib import Path
 
-SATURATION_NOTE = "this x86 processor has no VNNI: its int8 kernels saturate at 16 bits, so int8 scores are lower here than on Arm"
 _X86 = ("x86_64", "AMD64", "i386", "i686")
 _CPUINFO = Path("/proc/cpuinfo")
 

@@ -15,7 +15,7 @@ from torch.fx import GraphModule, Node
 from ...capture.equality import check_converted, check_same, probe_inputs
 from ...capture.normalization.nodes import forget_origins, set_origin
 from ...capture.program import FloatIsland, is_convolution, module_path, operator_name
-from ...capture.trace import example_inputs, trace
+from ...capture.trace import trace
 from ...model.graph import Arrays, Graph, Size
 from ...recipe.recipe import QuantizeSettings
 from ...system.errors import CaptureError
@@ -137,9 +137,13 @@ def take_scale(fake: nn.Module) -> None:
 def convert(prepared: PreparedGraph, graph: Graph, size: Size, samples: Sequence[Arrays] = ()) -> ExportedProgram:
     """A prepared graph with final ranges to an int8 program at its size, batch 1.
 
+    Returns:
+        the program; its example inputs are a sample, by which targets see how far sums of integers go.
+
     Raises:
         CaptureError: the program computes something else than the prepared graph under fake quantisation.
     """
+    inputs = probe_inputs(graph, size, samples)
     with quiet():
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
@@ -148,8 +152,8 @@ def convert(prepared: PreparedGraph, graph: Graph, size: Size, samples: Sequence
         converted = convert_pt2e(copy.deepcopy(prepared.module))
         for node in converted.graph.nodes:
             set_origin(node, node.name)
-        program = torch.export.export(converted, example_inputs(graph, size, 1), strict=False)
-    check_converted(graph, prepared.module, cast(GraphModule, program.module(check_guards=False)), probe_inputs(graph, size, samples))
+        program = torch.export.export(converted, inputs, strict=False)
+    check_converted(graph, prepared.module, cast(GraphModule, program.module(check_guards=False)), inputs)
     forget_origins(program.graph)
     return program
 

@@ -23,7 +23,7 @@ from ..artifact import describe_files, graph_path
 from ..base import Artifact, Availability, Runner, Target
 from ..convolutions import described
 from ..onnx.exporter import PACKAGES
-from ..onnx.target import RUNTIME, availability, build, host_notes, portable_rewrites, save
+from ..onnx.target import RUNTIME, availability, build, portable_rewrites, save
 from ..packages import require
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class AndroidTarget(Target):
         require(self.name, (*PACKAGES, RUNTIME))
         from .ort_format import to_ort_format
 
-        graphs, notes = [], host_notes(precision)
+        graphs, notes = [], ()
         with tempfile.TemporaryDirectory(prefix="instantstyle-") as scratch:
             for graph in program.graphs:
                 model, asked, graph_notes = build(program, graph, precision, android_rewrites())

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from torch.export import ExportedProgram
 
-from ...capture.program import GraphProgram, Program, operator_name
+from ...capture.program import GraphProgram, Program, module_path, operator_name
 from ...model.graph import Size, TensorSpec
 from ...recipe.precision import Precision
 from ...system.errors import CaptureError
@@ -63,6 +63,7 @@ def _export_once(graph: GraphProgram, precision: Precision, size: Size) -> _Expo
     program = _program(graph, precision)
     if program not in _exported:
         model = _export(graph, program)
+        _name_convolutions(model, program)
         _rename(model.graph, graph, size)
         modules = {node.name or "": _module_path(node) for node in model.graph}
         _forget_origin(model)
@@ -71,9 +72,29 @@ def _export_once(graph: GraphProgram, precision: Precision, size: Size) -> _Expo
 
 
 def _module_path(node: "ir.Node") -> str:
+    return _scopes(node)[0]
+
+
+def _scopes(node: "ir.Node") -> tuple[str, str]:
+    """Path of the module that a node comes from, and the name that it had in the captured program; both empty if nothing tells."""
     scopes = node.metadata_props.get(SCOPES)
     found = ast.literal_eval(scopes) if scopes else []
-    return str(found[-2]) if len(found) > 1 else ""
+    return (str(found[-2]), str(found[-1])) if len(found) > 1 else ("", "")
+
+
+def _name_convolutions(model: "ir.Model", program: ExportedProgram) -> None:
+    """Gives convolutions the captured program's names: the exporter numbers those that it rewrites, such as all without a bias, and renames
+    transposed ones."""
+    calls = [node for node in program.graph.nodes if node.op == "call_function"]
+    captured = {node.name: module_path(node) for node in calls if operator_name(node).startswith("conv")}
+    found = [node for node in model.graph if node.op_type in ("Conv", "ConvTranspose")]
+    left = captured.keys() - {_scopes(node)[1] for node in found}
+    for node in found:
+        path, name = _scopes(node)
+        if name not in captured:
+            name = next((each for each in captured if each in left and captured[each] == path), "")
+            left.discard(name)
+        node.name = f"node_{name}" if name else node.name
 
 
 def stamp(model: "onnx.ModelProto", program: Program, graph: GraphProgram, precision: Precision) -> None:

@@ -78,10 +78,11 @@ class OrtRunner(SessionRunner):
         check_int8(graph, path, convolutions, counts[INT8_CONVOLUTION], floats, "run as int8 kernels")
 
 
-def open_session(path: Path, threads: int, optimized: Path | None = None, optimize: bool = True):
+def open_session(model: Path | bytes, threads: int, optimized: Path | None = None, optimize: bool = True):
     """A session on PROVIDER.
 
     Args:
+        model: a file, or the content of one.
         optimized: where the graph as it will run is written, if anywhere.
         optimize: whether ONNX Runtime may change the graph at all.
 
@@ -101,6 +102,8 @@ def open_session(path: Path, threads: int, optimized: Path | None = None, optimi
     for key, value in SESSION_OPTIONS.items():
         options.add_session_config_entry(key, value)
     try:
-        return onnxruntime.InferenceSession(path, options, providers=[PROVIDER])
+        return onnxruntime.InferenceSession(model, options, providers=[PROVIDER])
     except (state.Fail, state.InvalidProtobuf, state.InvalidGraph, state.NoSuchFile, state.NotImplemented, state.RuntimeException) as error:
-        raise ArtifactError(f"ONNX Runtime {onnxruntime.__version__} cannot open {path}: {error}") from error
+        raise ArtifactError(
+            f"ONNX Runtime {onnxruntime.__version__} cannot open {model if isinstance(model, Path) else 'a model'}: {error}"
+        ) from error

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ...capture.program import GraphProgram, Program
+from ...model.graph import TensorKind
 from ...recipe.precision import Precision
 from ...system.errors import CaptureError
-from ...system.host import SATURATION_NOTE, int8_saturates
 from ..artifact import describe_files, graph_path
 from ..base import Artifact, Availability, Runner, Target
 from ..convolutions import Convolution, advice, convolutions, described, missing, repeated_note
@@ -35,8 +37,9 @@ def availability(emit: Sequence[str], run: Sequence[str]) -> Availability:
 def portable_rewrites() -> tuple["Rewrite", ...]:
     """Rewrites of the numbers' grids alone, which leave the shape of the network as it is.
 
-    Activations are uint8 beside int8 weights: ONNX Runtime on x86 runs a third of the convolutions of the signed, symmetric form as int8
-    kernels and is slower with it than in float; in this form it runs all of them.
+    Activations are uint8 beside int8 weights (uint8 ones where sums would saturate, see ``saturation.py``): ONNX Runtime on x86
+    runs a third of the convolutions of the signed, symmetric form as int8 kernels and is slower with it than in float; in this form
+    it runs all of them.
     """
     from .rewrites.fold_repeated_quantization import fold_repeated_quantization
     from .rewrites.keep_cubic_layout import keep_cubic_layout
@@ -67,16 +70,34 @@ def build(
         model, _ = apply(model, (keep_cubic_layout,))
     else:
         from .rewrites.count import int8_convolutions
+        from .rewrites.uint8_weights import uint8_weights
+        from .saturation import saturating
 
         model, changes = apply(model, rewrites)
+        model, raised = apply(model, (uint8_weights(saturating(model, examples(graph))),))
         found = int8_convolutions(model)
         check_all_int8(graph, wanted, found, model)
         asked = found.plain
-        notes += (f"{graph.name}: {summary(changes)}",)
+        notes += (f"{graph.name}: {summary((*changes, *raised))}",)
         if found.transposed:
             notes += (f"{graph.name}: {found.transposed} transposed convolutions run in float, ONNX Runtime has no int8 kernel for them",)
     stamp(model, program, graph, precision)
     return model, asked, notes
+
+
+def examples(graph: GraphProgram) -> tuple[dict[str, np.ndarray], ...]:
+    """Inputs to see sums of integers by: the sample that the int8 program was captured with, and its negative, bright where that is dark.
+
+    Raises:
+        CaptureError: it was captured without one.
+    """
+    found = graph.int8_program.example_inputs if graph.int8_program is not None else None
+    if found is None:
+        raise CaptureError(f"graph '{graph.name}': its int8 program has no example inputs; capture it again")
+    given = {spec.name: value.numpy() for spec, value in zip(graph.inputs, found[0], strict=True)}
+    images = [spec for spec in graph.inputs if spec.kind is TensorKind.IMAGE]
+    negative = {spec.name: np.asarray(spec.minimum + spec.maximum - given[spec.name], np.float32) for spec in images}
+    return given, given | negative
 
 
 def check_all_int8(graph: GraphProgram, wanted: Sequence[Convolution], found: "Int8Convolutions", model: "onnx.ModelProto") -> None:
@@ -93,13 +114,6 @@ def check_all_int8(graph: GraphProgram, wanted: Sequence[Convolution], found: "I
     )
 
 
-def host_notes(precision: Precision) -> tuple[str, ...]:
-    """What to know about scores that are measured on the machine that emits."""
-    if precision is not Precision.INT8 or not int8_saturates():
-        return ()
-    return (SATURATION_NOTE,)
-
-
 def save(model: "onnx.ModelProto", path: Path) -> None:
     """Writes a model so that equal models are equal files."""
     path.write_bytes(model.SerializeToString(deterministic=True))
@@ -113,11 +127,11 @@ class OnnxTarget(Target):
     precisions = (Precision.FLOAT32, Precision.INT8)
 
     def availability(self) -> Availability:
-        return availability(PACKAGES, (RUNTIME,))
+        return availability((*PACKAGES, RUNTIME), (RUNTIME,))
 
     def emit(self, program: Program, precision: Precision, folder: Path) -> Artifact:
-        require(self.name, PACKAGES)
-        graphs, notes = [], host_notes(precision)
+        require(self.name, (*PACKAGES, RUNTIME))
+        graphs, notes = [], ()
         from .rewrites.store_half import store_half
 
         for graph in program.graphs:

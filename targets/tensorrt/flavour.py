@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ...capture.program import GraphProgram, Program
+from ...model.graph import Size
 from ...recipe.precision import Precision
 from ...system.errors import CaptureError
+from ..base import Finding
 from ..convolutions import convolutions, repeated_note
 from ..onnx.exporter import module_paths, stamp, to_onnx
 from ..onnx.target import check_all_int8
@@ -33,10 +35,10 @@ def flavoured(program: Program, graph: GraphProgram, precision: Precision) -> tu
     from ..onnx.rewrites.half_precision import half_precision
 
     source = Precision.INT8 if precision is Precision.INT8 else Precision.FLOAT32
-    try:
-        model, changes = apply(to_onnx(graph, source, program.size), (half_precision,))
-    except ValueError as error:
-        raise CaptureError(f"graph '{graph.name}': {error}; build int8 without float16, or scale the weights of that layer") from error
+    refused = too_large(graph, source, program.size)
+    if refused:
+        raise CaptureError("\n".join(map(str, refused)))
+    model, changes = apply(to_onnx(graph, source, program.size), (half_precision,))
     asked = 0
     if precision is Precision.INT8:
         wanted, found = convolutions(graph, precision), int8_convolutions(model)
@@ -45,6 +47,21 @@ def flavoured(program: Program, graph: GraphProgram, precision: Precision) -> tu
     stamp(model, program, graph, precision)
     _name_modules(model, module_paths(graph, source, program.size))
     return model, asked, (*repeated_note(graph, convolutions(graph, source)), f"{graph.name}: {summary(changes)}")
+
+
+def too_large(graph: GraphProgram, source: Precision, size: Size) -> tuple[Finding, ...]:
+    """The constants of a graph that float16 cannot hold, by the module that reads them."""
+    import onnx_ir as ir
+
+    from ..onnx.rewrites.half_precision import beyond_half
+
+    modules = module_paths(graph, source, size)
+    found = []
+    for each in beyond_half(ir.from_proto(to_onnx(graph, source, size))):
+        place = f"{graph.name}.{modules.get(each.node, '')}".rstrip(".")
+        problem = f"node '{each.node}' has the constant {each.largest:.3g}, and float16 ends at 65504"
+        found.append(Finding(place, problem, "mask with float('-inf'), and scale anything else down"))
+    return tuple(found)
 
 
 def _name_modules(model: "onnx.ModelProto", modules: Mapping[str, str]) -> None:

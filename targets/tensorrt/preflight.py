@@ -12,6 +12,7 @@ from ..onnx.exporter import to_onnx
 from ..onnx.target import save
 from .bindings import Product, probe
 from .builder import describe, refused_nodes
+from .flavour import too_large
 from .options import TensorRTOptions
 
 
@@ -39,6 +40,7 @@ def _of_graph(product: Product, graph: GraphProgram, program: Program) -> Iterat
         problem, _, remedy = str(error).rpartition("; ")
         yield Finding(f"graph '{graph.name}'", problem, remedy)
         return
+    yield from too_large(graph, Precision.FLOAT32, program.size)
     with tempfile.TemporaryDirectory(prefix="instantstyle-") as folder:
         file = Path(folder) / f"{graph.name}.onnx"
         save(model, file)

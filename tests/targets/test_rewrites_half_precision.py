@@ -3,12 +3,11 @@
 import numpy as np
 import onnx
 import onnx_ir as ir
-import pytest
 from graphs import Net
 
 from instantstyle.targets.onnx.rewrites.apply import apply
 from instantstyle.targets.onnx.rewrites.count import int8_convolutions
-from instantstyle.targets.onnx.rewrites.half_precision import half_precision
+from instantstyle.targets.onnx.rewrites.half_precision import BeyondHalf, beyond_half, half_precision
 
 HALF, FLOAT = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
 
@@ -85,11 +84,19 @@ def test_grids_are_untouched_and_convolutions_still_count_as_int8() -> None:
     assert np.abs(steps).max() <= 1 and (steps == 0).mean() > 0.98
 
 
-def test_a_constant_beyond_float16_is_named() -> None:
+def test_a_finite_constant_beyond_float16_is_named_and_an_infinite_one_is_not() -> None:
     net = Net(x=(1, 3, 80, 80))
-    net.add("Mul", "x", net.constant(np.float32(1e5)), name="y")
-    with pytest.raises(ValueError, match="constant 'c0' is beyond float16"):
-        half_precision(ir.from_proto(net.model("y")))
+    net.add("Mul", "x", net.constant(np.float32(1e5)), name="m")
+    net.add("Max", "m", net.constant(np.float32(-np.inf)), name="y")
+    assert beyond_half(ir.from_proto(net.model("y"))) == (BeyondHalf("node_m", "c0", 1e5),)
+
+
+def test_an_infinite_constant_stays_one() -> None:
+    net = Net(x=(1, 3, 80, 80))
+    net.add("Max", "x", net.constant(np.float32(-np.inf)), name="y")
+    after, _ = apply(net.model("y"), (half_precision,))
+    x = np.random.default_rng(5).integers(-9, 9, (1, 3, 80, 80)).astype(np.float32)
+    np.testing.assert_array_equal(run(after, x=x), x)
 
 
 def test_scales_of_resize_stay_float32() -> None:

@@ -17,7 +17,7 @@ from instantstyle.recipe.recipe import QuantizeSettings
 from instantstyle.system.errors import CaptureError, ExecutionError
 from instantstyle.targets.android.target import AndroidTarget
 from instantstyle.targets.base import Target
-from instantstyle.targets.convolutions import convolutions, repeated_note
+from instantstyle.targets.convolutions import convolutions, missing, repeated_note
 from instantstyle.targets.coreml.target import CoreMLTarget
 from instantstyle.targets.onnx import target as onnx_target
 from instantstyle.targets.onnx.rewrites.count import Int8Convolutions
@@ -118,3 +118,27 @@ def test_what_an_export_loses_is_named() -> None:
     model, *_ = onnx_target.build(program, graph, Precision.INT8, ())
     with pytest.raises(CaptureError, match=r"4 convolutions are int8 in the program, 3 in the ONNX model: .*'first' is not quantised"):
         onnx_target.check_all_int8(graph, wanted, Int8Convolutions(3, 0, ("node_conv2d",)), model)
+
+
+class WithoutBias(nn.Module):
+    """Convolutions that the ONNX exporter names anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.up = nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.ConvTranspose2d(16, 16, 2, 2, bias=False)
+        self.inner = nn.Sequential(nn.Conv2d(16, 16, 3, 1, 1, bias=False), nn.ReLU(), nn.Conv2d(16, 3, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.inner(self.up(torch.relu(self.first(x)))))
+
+
+def test_convolutions_without_a_bias_keep_their_module() -> None:
+    graph = single_graph(WithoutBias().eval())
+    program = capture(graph, SIZE, None, {}, QuantizeSettings(method="off"))
+    model, _, _ = onnx_target.build(program, program.graphs[0], Precision.FLOAT32, ())
+    described = onnx_target.described(program.graphs[0], "model.onnx", Precision.FLOAT32, 0)
+    found = [described.module_of(node.name) for node in model.graph.node if node.op_type in ("Conv", "ConvTranspose")]
+    assert found == ["first", "up", "inner.0", "inner.2"]
+    wanted = convolutions(program.graphs[0], Precision.FLOAT32)
+    names = {node.name for node in model.graph.node}
+    assert missing([replace(each, int8=True) for each in wanted], names) == ()

@@ -108,6 +108,27 @@ def test_preflight_names_node_operator_and_module(kind: str, operator: str) -> N
     assert finding.remedy == "write that line of the model with other operators"
 
 
+class Masked(nn.Module):
+    """Attention between rows that sees no later ones."""
+
+    def __init__(self, mask: float) -> None:
+        super().__init__()
+        self.mask = mask
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        later = torch.ones(x.shape[2], x.shape[2]).triu(1).bool()
+        return (x @ x.transpose(2, 3) / 8).masked_fill(later, self.mask).softmax(3) @ x
+
+
+def test_preflight_names_a_mask_that_float16_cannot_hold() -> None:
+    for mask, wanted in ((-1e9, ["model.1"]), (float("-inf"), [])):
+        net = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), Masked(mask)).eval()
+        captured = capture(single_graph(net), (32, 48), None, {}, QuantizeSettings(method="off"))
+        found = TensorRTRTXTarget().preflight(captured, ())
+        assert [finding.place for finding in found] == wanted
+        assert all("1e+09" in finding.problem and "float('-inf')" in finding.remedy for finding in found)
+
+
 def test_preflight_of_a_model_that_tensorrt_likes_and_a_gpu_that_it_does_not_know(program: Program) -> None:
     assert TensorRTRTXTarget().preflight(program, ()) == ()
     (finding,) = TensorRTRTXTarget().configured({"capabilities": [89, 90]}).preflight(program, ())

@@ -14,7 +14,7 @@ from instantstyle.validation.judge.gate import exit_code, gate
 from instantstyle.validation.judge.verdict import judge
 from instantstyle.validation.report.report import markdown
 from instantstyle.validation.results.bundle import Bundle, BundleArtifact, Failure
-from instantstyle.validation.results.departure import Departure
+from instantstyle.validation.results.departure import Departure, Departures
 from instantstyle.validation.results.measurements import Quality, Score, Status, UnitMeasurements
 
 NAME = "android-int8-512x512"
@@ -101,6 +101,22 @@ def test_a_pass_that_its_measurements_do_not_support_is_refused(passed: Bundle) 
     assert gate(bundle) == (f"{NAME}: SSIM of the worst sample 'b' 0.9712 is below 0.9800 by 0.0088",)
 
 
+def test_nan_is_one_sentence_that_names_the_samples(passed: Bundle) -> None:
+    """What is NaN because of it, such as SSIM or a difference in colour, says nothing more; what is not, does."""
+    nan, fine = math.nan, Score("e", 0.99, 40.0, 0.1)
+    broken = tuple(Score(sample, nan, nan, nan) for sample in "abcd")
+    apart = Departures((Departure("a", nan, nan, nan, nan),), ())
+    measured = fakes.measurements(end_to_end=Quality((*broken, fine), ()), departures=apart)
+    limits = Limits(min_ssim_mean=0.9, min_ssim_worst=0.9, max_abs=0.5, max_block=0.25, max_colour=5, max_bytes=1)
+    assert sum(math.isnan(failure.measured or 0.0) for failure in judge(measured, limits)) >= 4
+    found = gate(
+        with_artifacts(passed, replace(passed.artifacts[0], measurements=measured, limits=limits, failures=judge(measured, limits)))
+    )
+    assert found[0] == f"{NAME}: NaN or Inf in samples 'a', 'b', 'c' and 1 more, first end to end"
+    assert len([sentence for sentence in found if "NaN" in sentence]) == 1
+    assert any("size" in sentence for sentence in found)
+
+
 def test_a_recorded_failure_is_refused(passed: Bundle) -> None:
     failure = Failure("signature", None, None, f"{NAME}: is not signed")
     assert gate(with_artifacts(passed, replace(passed.artifacts[0], failures=(failure,)))) == (failure.sentence,)
@@ -174,7 +190,7 @@ def test_every_compute_unit_has_to_keep_the_picture(passed: Bundle) -> None:
     other_unit = UnitMeasurements("CPU_ONLY", Quality(bad, ()), (), (), (), fakes.DEPARTURES)
     failures = judge(fakes.measurements(other_units=(other_unit,)), Limits(min_ssim_worst=0.9))
     assert [failure.limit for failure in failures] == ["finite:CPU_ONLY", "min_ssim_worst:CPU_ONLY"]
-    assert failures[0].sentence == f"{NAME} on CPU_ONLY: NaN or Inf in 1 samples, first 'b'"
+    assert failures[0].sentence == f"{NAME} on CPU_ONLY: NaN or Inf in sample 'b'"
 
 
 def test_every_compute_unit_is_judged_beside_its_own_float_network(passed: Bundle) -> None:

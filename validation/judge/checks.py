@@ -14,6 +14,8 @@ from .speed import speed_checks
 if TYPE_CHECKING:
     from ...recipe.limits import Limits
 
+FINITE = "finite"  # the check that no output has NaN or Inf
+NAMED_SAMPLES = 3
 # Limits that say nothing about a graph, only about its execution.
 EXECUTED_LIMITS = ("max_memory_bytes", "min_over_ort_float", "min_over_pytorch", "max_p50_ms")
 
@@ -52,8 +54,8 @@ def unjudged(measurements: Measurements, limits: "Limits") -> tuple[str, ...]:
 def _unit_checks(name: str, unit: UnitMeasurements, limits: "Limits") -> Iterator[Check]:
     """What every other compute unit has to keep, too: the picture. Which of them is the fastest is the app's choice."""
     broken = [score.sample for score in (*unit.end_to_end.scores, *unit.end_to_end.hard_scores) if not score.is_finite]
-    text = f"NaN or Inf in {len(broken)} samples, first '{broken[0]}'" if broken else "no NaN or Inf"
-    yield Check(f"finite:{unit.unit}", not broken, 0, len(broken), f"{name}: {text}")
+    text = f"NaN or Inf in {_listed(broken)}" if broken else "no NaN or Inf"
+    yield Check(f"{FINITE}:{unit.unit}", not broken, 0, len(broken), f"{name}: {text}")
     found = unit.end_to_end
     for limit, which, spread, wanted in (
         ("min_ssim_mean", "mean", found.ssim(), limits.min_ssim_mean),
@@ -74,17 +76,25 @@ def _scored(measurements: Measurements) -> Check:
 
 
 def _finite(measurements: Measurements) -> Check:
-    broken = [f"{where}, sample '{score.sample}'" for where, score in _all_scores(measurements) if not score.is_finite]
-    text = f"NaN or Inf in {len(broken)} output{'s' * (len(broken) > 1)}, first {broken[0]}" if broken else "no NaN or Inf"
+    broken = [(where, score.sample) for where, score in _all_scores(measurements) if not score.is_finite]
+    text = f"NaN or Inf in {_listed([sample for _, sample in broken])}, first {broken[0][0]}" if broken else "no NaN or Inf"
     overflows = [run.overflow for run in measurements.executions if run.overflow]
     if overflows:
         text = f"{text if broken else 'Inf on the way'}: {'; '.join(overflows)}"
-    return Check("finite", not broken and not overflows, 0, len(broken) + len(overflows), f"{measurements.artifact}: {text}")
+    return Check(FINITE, not broken and not overflows, 0, len(broken) + len(overflows), f"{measurements.artifact}: {text}")
+
+
+def _listed(samples: Iterable[str]) -> str:
+    """Samples by name, the first few of them."""
+    different = list(dict.fromkeys(samples))
+    named = ", ".join(f"'{sample}'" for sample in different[:NAMED_SAMPLES])
+    more = len(different) - NAMED_SAMPLES
+    return f"sample{'s' * (len(different) > 1)} {named}" + (f" and {more} more" if more > 0 else "")
 
 
 def _all_scores(measurements: Measurements) -> Iterator[tuple[str, Score]]:
     parts: list[tuple[str, Quality]] = [("end to end", measurements.end_to_end)]
-    parts += [(f"graph '{name}' alone", quality) for name, quality in measurements.graphs]
+    parts += [(f"in graph '{name}' alone", quality) for name, quality in measurements.graphs]
     for where, quality in parts:
         for score in (*quality.scores, *quality.hard_scores):
             yield where, score

@@ -1,7 +1,11 @@
 """The gate: whether everything that was required is there and passed. Any doubt is a no."""
 
-from ..results.bundle import Bundle, BundleArtifact
+import math
+from collections.abc import Collection
+
+from ..results.bundle import Bundle, BundleArtifact, Failure
 from ..results.measurements import Measurements, Status
+from .checks import FINITE
 from .verdict import judge
 
 
@@ -71,8 +75,16 @@ def problems(artifact: BundleArtifact, graph_parity_suffices: bool = False) -> t
         return (f"{artifact.name}: {artifact.reason or 'was not measured'}",)
     if not _belongs(artifact, artifact.measurements):
         return (f"{artifact.name}: its measurements are not its own, they are of {artifact.measurements.artifact}",)
-    found = {failure.limit: failure.sentence for failure in (*artifact.failures, *judge(artifact.measurements, artifact.limits))}
-    return tuple(found.values()) or _doubts(artifact, artifact.measurements.evaluator, graph_parity_suffices)
+    found = {failure.limit: failure for failure in (*artifact.failures, *judge(artifact.measurements, artifact.limits))}
+    sentences = tuple(failure.sentence for failure in _telling(found.values()))
+    return sentences or _doubts(artifact, artifact.measurements.evaluator, graph_parity_suffices)
+
+
+def _telling(failures: Collection[Failure]) -> list[Failure]:
+    """Without what is NaN because an output of that compute unit has NaN or Inf, which one sentence says."""
+    broken = {unit for check, _, unit in (failure.limit.partition(":") for failure in failures) if check == FINITE}
+    consequences = [each for each in failures if each.measured is not None and math.isnan(each.measured)]
+    return [each for each in failures if each not in consequences or each.limit.partition(":")[2] not in broken]
 
 
 def _doubts(artifact: BundleArtifact, evaluator: str, graph_parity_suffices: bool) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from rich.table import Table
 
 from ...recipe.settings import ENOUGH_SAMPLES
 from ...system.disk import atomic_write
-from ...system.host import SATURATION_NOTE
 from ...system.tables import _cell, markdown_table
 from ..judge.checks import unjudged
 from ..judge.gate import gate, shortcomings, undecided
@@ -54,9 +53,7 @@ def markdown(bundle: Bundle) -> str:
     parts += _list([*gate(bundle), *_few(bundle)])
     parts += markdown_table(ARTIFACT_COLUMNS, (vars(artifact_row(artifact)).values() for artifact in bundle.artifacts))
     parts += ["Times are medians of the graph that runs once per image, with 95% intervals.", ""]
-    refused = gate(bundle)
-    other = [sentence for artifact in bundle.artifacts for sentence in shortcomings(bundle, artifact) if sentence not in refused]
-    parts += _section("Not required, and not passed", _list(other))
+    parts += _section("Not required, and not passed", _list(_not_required(bundle)))
     parts += _section("Not executed here", _list(_evaluated(bundle)))
     parts += _section("Chosen by speed", _list(_chosen(bundle)))
     parts += _section(
@@ -97,18 +94,19 @@ def print_verdict(bundle: Bundle, console: Console) -> None:
     """Table, sentences and the verdict."""
     console.print(terminal_table(bundle))
     open_questions = undecided(bundle)
-    for sentence in gate(bundle):
-        word = "[yellow]open[/]  " if sentence in open_questions else "[bold red]failed[/]"
-        console.print(f"{word} {escape(sentence)}", highlight=False, soft_wrap=True)
-    for sentence in _few(bundle):
-        console.print(f"[yellow]few[/]    {escape(sentence)}", highlight=False, soft_wrap=True)
-    for sentence in _evaluated(bundle):
-        console.print(f"[cyan]graph[/]  {escape(sentence)}", highlight=False, soft_wrap=True)
-    if any(artifact.status is Status.FAILED and SATURATION_NOTE in artifact.notes for artifact in bundle.artifacts):
-        console.print(f"note   {SATURATION_NOTE}", highlight=False, soft_wrap=True)
-    for sentence in _chosen(bundle):
-        console.print(f"[cyan]chosen[/] {escape(sentence)}", highlight=False, soft_wrap=True)
+    said = [("[yellow]open[/]  " if each in open_questions else "[bold red]failed[/]", each) for each in gate(bundle)]
+    said += [("[dim]other[/] ", f"{each}; not required") for each in _not_required(bundle, all_but=Status.GRAPH_PARITY)]
+    said += [("[yellow]few[/]   ", each) for each in _few(bundle)]
+    said += [("[cyan]graph[/] ", each) for each in _evaluated(bundle)]
+    said += [("[cyan]chosen[/]", each) for each in _chosen(bundle)]
+    for word, sentence in said:
+        console.print(f"{word} {escape(_printable(sentence))}", highlight=False, soft_wrap=True)
     console.print(f"[bold]{escape(verdict(bundle))}[/]", highlight=False, soft_wrap=True)
+
+
+def _printable(sentence: str) -> str:
+    """Without what would move the cursor or colour the terminal: reasons may quote other programs."""
+    return "".join(character if character.isprintable() else " " for character in sentence)
 
 
 def terminal_table(bundle: Bundle) -> Table:
@@ -125,6 +123,12 @@ def terminal_table(bundle: Bundle) -> Table:
         times = (cell.partition(" (")[0] for cell in (row.p50_ms, row.over_ort_float, row.over_pytorch))
         table.add_row(escape(row.artifact), status, row.ssim_mean, row.ssim_worst, *times, row.size_bytes, row.int8_convolutions)
     return table
+
+
+def _not_required(bundle: Bundle, all_but: Status | None = None) -> list[str]:
+    """What is wrong with artifacts that nothing depends on, but those of one status."""
+    refused, artifacts = gate(bundle), [each for each in bundle.artifacts if each.status is not all_but]
+    return [sentence for artifact in artifacts for sentence in shortcomings(bundle, artifact) if sentence not in refused]
 
 
 def _few(bundle: Bundle) -> list[str]:

@@ -6,6 +6,8 @@ statistics (means, powers, squares, roots, quotients and what lies between them)
 on a few numbers, which save nothing. Everything else computes in float16; a Cast stands wherever the type changes.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import onnx_ir as ir
 
@@ -20,12 +22,38 @@ LARGEST = float(np.finfo(np.float16).max)
 ALWAYS_FLOAT = {"Resize": (1, 2)}
 
 
-def half_precision(model: ir.Model) -> tuple[Change, ...]:
-    """Every operator that may be, in float16.
+@dataclass(frozen=True)
+class BeyondHalf:
+    """A finite constant that float16 cannot hold. An infinite one it can, such as that of a mask.
 
-    Raises:
-        ValueError: a constant is beyond float16; names it.
+    Attributes:
+        node: name of the operator that would read it in float16.
+        constant: its name.
+        largest: its largest finite magnitude.
     """
+
+    node: str
+    constant: str
+    largest: float
+
+
+def beyond_half(model: ir.Model) -> tuple[BeyondHalf, ...]:
+    """What stands in the way of ``half_precision``."""
+    stay, found = _float_nodes(model.graph), []
+    for node in model.graph:
+        for index, value in enumerate(node.inputs if node not in stay else ()):
+            array = constant(value) if index not in ALWAYS_FLOAT.get(node.op_type, ()) else None
+            if value is not None and array is not None and array.dtype == np.float32 and (largest := _largest(array)) > LARGEST:
+                found.append(BeyondHalf(node.name or "", value_name(value), largest))
+    return tuple(found)
+
+
+def _largest(array: np.ndarray) -> float:
+    return float(np.abs(array).max(initial=0.0, where=np.isfinite(array)))
+
+
+def half_precision(model: ir.Model) -> tuple[Change, ...]:
+    """Every operator that may be, in float16. Requires besides: nothing is ``beyond_half``."""
     graph = model.graph
     stay = _float_nodes(graph)
     floats = {id(value) for value in _values(graph) if value.dtype == FLOAT}
@@ -94,13 +122,11 @@ class _Casts:
         key = id(value), to
         if key not in self._made:
             array = constant(value)
-            self._made[key] = self._cast(value, to) if array is None else self._constant(value, array)
+            self._made[key] = self._cast(value, to) if array is None else self._constant(value, array.astype(np.float16))
         return self._made[key]
 
     def _constant(self, value: ir.Value, array: np.ndarray) -> ir.Value:
-        if array.size and np.abs(array).max() > LARGEST:
-            raise ValueError(f"constant '{value_name(value)}' is beyond float16")
-        return initializer(self._graph, f"{value_name(value)}.half", array.astype(np.float16))
+        return initializer(self._graph, f"{value_name(value)}.half", array)
 
     def _cast(self, value: ir.Value, to: ir.DataType) -> ir.Value:
         suffix = "half" if to == HALF else "float"
