@@ -1,4 +1,4 @@
-"""The Python API of building: ``instantstyle.export`` of a model in memory, ``instantstyle.release`` of a recipe."""
+"""The Python API: ``export`` of a model in memory, ``release`` of a recipe, ``load`` and ``compare`` of what came of them."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..stylize.comparison import Comparison, compare_makers, compare_pictures
+from ..stylize.loaded import LoadedArtifact
+from ..stylize.pictures import Picture
+from ..system.errors import InstantStyleError
+from ..targets.artifact import MANIFEST
 from ..validation.integrity import verify
 from ..validation.judge.gate import exit_code, names, shortcomings
 from ..validation.report.report import SUMMARY
@@ -154,6 +159,55 @@ def release(
         InstantStyleError: wrong input, with the sentence that the command prints. Missing a limit raises nothing: see ``Bundle.passed``.
     """
     return _built(ReleaseOptions(Path(recipe), Path(out), only, Path(cache) if cache else None, remeasure, start=start))
+
+
+def load(bundle_or_artifact: Any, artifact: str | None = None, threads: int | None = None) -> LoadedArtifact:
+    """An artifact, ready to paint.
+
+    Args:
+        bundle_or_artifact: what ``instantstyle.export`` returned, the folder of a bundle, or that of an artifact.
+        artifact: which one of a bundle: the beginning of its name (``android``, ``onnx-int8``); by default the first that
+            passed.
+        threads: for the runtime; PyTorch's number by default.
+
+    Raises:
+        InstantStyleError: there is none, or it cannot run here.
+    """
+    folder = Path(getattr(bundle_or_artifact, "folder", bundle_or_artifact))
+    if (folder / MANIFEST).is_file():
+        return LoadedArtifact(folder, threads)
+    content = read_bundle(folder)
+    names = [entry.name for entry in content.artifacts]
+    wanted = [entry for entry in content.artifacts if artifact is None or entry.name.startswith(artifact)]
+    if not wanted:
+        raise InstantStyleError(f"{folder}: no artifact '{artifact}'; there are {', '.join(names)}")
+    if artifact is None:
+        wanted = [entry for entry in wanted if str(entry.status) == "passed"]
+        if not wanted:
+            raise InstantStyleError(f"{folder}: no artifact passed; name one of {', '.join(names)} to load it all the same")
+    if not wanted[0].folder:
+        raise InstantStyleError(f"{folder}: {wanted[0].name} was not made: {wanted[0].status}")
+    return LoadedArtifact(folder / wanted[0].folder, threads)
+
+
+def compare(
+    reference: Any, candidate: Any, images: Picture | Sequence[Picture] | None = None, styles: Sequence[Picture] = ()
+) -> Comparison:
+    """How far the pictures of ``candidate`` are from those of ``reference``, in 8 bits.
+
+    Args:
+        reference, candidate: functions from a picture to a picture, such as what ``load`` gives; bundles, their folders or those of
+            artifacts; or, without ``images``, two pictures.
+        images: a folder, a glob, a file, a picture, or several pictures.
+        styles: given to both behind each photo.
+
+    Raises:
+        InstantStyleError: the pictures differ in size, there are none, or an artifact cannot run here.
+    """
+    if images is None:
+        return compare_pictures(reference, candidate)
+    one, other = (maker if callable(maker) else load(maker) for maker in (reference, candidate))
+    return compare_makers(one, other, images, styles)
 
 
 def _built(options: ReleaseOptions, given: "nn.Module | Model | None" = None) -> Bundle:

@@ -14,14 +14,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .export.api import Bundle as Bundle
-    from .export.api import export as export
-    from .export.api import release as release
-    from .stylize.comparison import Comparison as Comparison
-    from .stylize.comparison import compare as compare
-    from .stylize.loaded import LoadedArtifact as LoadedArtifact
-    from .stylize.loaded import load as load
-    from .system.errors import InstantStyleError as InstantStyleError
+    from instantstyle.export.api import Bundle as Bundle
+    from instantstyle.export.api import compare as compare
+    from instantstyle.export.api import export as export
+    from instantstyle.export.api import load as load
+    from instantstyle.export.api import release as release
+    from instantstyle.stylize.comparison import Comparison as Comparison
+    from instantstyle.stylize.loaded import LoadedArtifact as LoadedArtifact
+    from instantstyle.system.errors import InstantStyleError as InstantStyleError
 
     __version__: str
 
@@ -31,9 +31,9 @@ _PLACES = {
     "Comparison": "stylize.comparison",
     "InstantStyleError": "system.errors",
     "LoadedArtifact": "stylize.loaded",
-    "compare": "stylize.comparison",
+    "compare": "export.api",
     "export": "",
-    "load": "stylize.loaded",
+    "load": "export.api",
     "release": "export.api",
 }
 __all__ = [

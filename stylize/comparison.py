@@ -13,7 +13,6 @@ from ..metrics.local_errors import colour_difference
 from ..metrics.ssim import similarity
 from ..system.errors import ImageError
 from ..system.tables import markdown_table
-from .loaded import load
 from .pictures import WHITE, Picture, to_pil
 
 Paint = Callable[..., Any]
@@ -68,30 +67,14 @@ class Comparison:
         return "\n".join([f"{self!r}", "", *markdown_table(COLUMNS, cells)])
 
 
-def compare(
-    reference: Paint | Picture,
-    candidate: Paint | Picture,
-    images: Picture | Sequence[Picture] | None = None,
-    styles: Sequence[Picture] = (),
-) -> Comparison:
-    """How far the pictures of ``candidate`` are from those of ``reference``, in 8 bits.
+def compare_pictures(reference: Picture, candidate: Picture) -> Comparison:
+    """Two pictures. ImageError if they differ in size."""
+    return Comparison((_row("picture", _levels(reference), _levels(candidate)),))
 
-    Args:
-        reference, candidate: functions from a picture to a picture, such as what ``load`` gives; folders of artifacts or bundles;
-            or, without ``images``, two pictures.
-        images: a folder, a glob, a file, a picture, or several pictures.
-        styles: given to both behind each photo.
 
-    Raises:
-        ImageError: the pictures differ in size, or there are none.
-    """
-    if images is None:
-        return Comparison((_row("picture", _levels(reference), _levels(candidate)),))
-    makers = [maker if callable(maker) else load(maker) for maker in (reference, candidate)]
-    rows = []
-    for name, photo in _named(images):
-        wanted, found = (_levels(maker(photo, *styles)) for maker in makers)
-        rows.append(_row(name, wanted, found))
+def compare_makers(reference: Paint, candidate: Paint, images: Picture | Sequence[Picture], styles: Sequence[Picture] = ()) -> Comparison:
+    """The pictures that two functions make of the same photos. ImageError if they differ in size, or there are none."""
+    rows = [_row(name, _levels(reference(photo, *styles)), _levels(candidate(photo, *styles))) for name, photo in _named(images)]
     if not rows:
         raise ImageError("images: none given")
     return Comparison(tuple(rows))

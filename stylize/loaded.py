@@ -11,7 +11,6 @@ from PIL import Image
 
 from ..calibration.images import to_image, whole_array
 from ..system.errors import InstantStyleError
-from ..targets.artifact import MANIFEST
 from .artifact_painter import ArtifactPainter
 from .pictures import Picture, like, to_pil
 
@@ -84,34 +83,3 @@ class LoadedArtifact:
 
     def __repr__(self) -> str:
         return f"LoadedArtifact({self._painter.name})"
-
-
-def load(bundle_or_artifact: Any, artifact: str | None = None, threads: int | None = None) -> LoadedArtifact:
-    """An artifact, ready to paint.
-
-    Args:
-        bundle_or_artifact: what ``instantstyle.export`` returned, the folder of a bundle, or that of an artifact.
-        artifact: which one of a bundle: the beginning of its name (``android``, ``onnx-int8``); by default the first that
-            passed.
-        threads: for the runtime; PyTorch's number by default.
-
-    Raises:
-        InstantStyleError: there is none, or it cannot run here.
-    """
-    folder = Path(getattr(bundle_or_artifact, "folder", bundle_or_artifact))
-    if (folder / MANIFEST).is_file():
-        return LoadedArtifact(folder, threads)
-    from ..validation.results.bundle_file import read_bundle
-
-    content = read_bundle(folder)
-    names = [entry.name for entry in content.artifacts]
-    wanted = [entry for entry in content.artifacts if artifact is None or entry.name.startswith(artifact)]
-    if not wanted:
-        raise InstantStyleError(f"{folder}: no artifact '{artifact}'; there are {', '.join(names)}")
-    if artifact is None:
-        wanted = [entry for entry in wanted if str(entry.status) == "passed"]
-        if not wanted:
-            raise InstantStyleError(f"{folder}: no artifact passed; name one of {', '.join(names)} to load it all the same")
-    if not wanted[0].folder:
-        raise InstantStyleError(f"{folder}: {wanted[0].name} was not made: {wanted[0].status}")
-    return LoadedArtifact(folder / wanted[0].folder, threads)

@@ -89,7 +89,7 @@ def _is_depthwise(node: ir.Node, weight: QuantizedWeight) -> bool:
 
 def _integers(model: onnx.ModelProto, names: tuple[str, ...], inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Values inside the model as it is written, nothing fused."""
-    from .onnx.runner import open_session
+    from .runner import open_session
 
     copy = onnx.ModelProto.FromString(model.SerializeToString())
     del copy.graph.output[:]

@@ -27,6 +27,7 @@ class Warm(nn.Module):
         with torch.no_grad():
             self.filter.weight.mul_(0.05)
             self.filter.weight[:, :, 1, 1] += 0.7 * torch.eye(3)
+            assert self.filter.bias is not None
             self.filter.bias.copy_(torch.tensor([0.05, 0.0, -0.05]))
 
     def forward(self, image: Tensor) -> Tensor:

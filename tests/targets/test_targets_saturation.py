@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from instantstyle.capture.program import Program
 from instantstyle.compression.quantization.capture import quantized_graph
-from instantstyle.compression.quantization.quantize import fix_ranges, prepare
+from instantstyle.compression.quantization.quantize import prepare
+from instantstyle.compression.quantization.ranges import fix_ranges
 from instantstyle.model.graph import Graph, TensorKind, TensorSpec
 from instantstyle.recipe.precision import Precision
 from instantstyle.recipe.recipe import QuantizeSettings
