@@ -12,7 +12,7 @@ from ..model.errors import InstantStyleError
 LIBRARIES = ("torch", "torchao", "torch-pruning", "numpy", "pillow", "safetensors", "scikit-image", "sympy")
 TARGET_LIBRARIES = (
     ("coremltools", "flatbuffers", "ml_dtypes", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "onnxscript", "onnxsim")
-    + ("protobuf", "tensorrt", "tensorrt-rtx")
+    + ("openvino", "protobuf", "tensorrt", "tensorrt-rtx")
 )  # fmt: skip
 SEARCH_LIBRARIES = ("optuna",)
 

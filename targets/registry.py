@@ -13,10 +13,14 @@ from .android import AndroidTarget
 from .base import Artifact, Availability, Precision, Runner, Target
 from .coreml.target import CoreMLTarget
 from .onnx_target import OnnxTarget
+from .openvino.target import OpenVINOTarget
 from .tensorrt.target import TensorRTRTXTarget, TensorRTTarget
 
 GROUP = "instantstyle.targets"
-BUILT_IN: tuple[type[Target], ...] = (AndroidTarget, CoreMLTarget, OnnxTarget, TensorRTTarget, TensorRTRTXTarget)
+BUILT_IN: tuple[type[Target], ...] = (
+    *(AndroidTarget, CoreMLTarget, OnnxTarget, OpenVINOTarget),
+    *(TensorRTTarget, TensorRTRTXTarget),
+)
 
 
 class BrokenTarget(Target):

@@ -13,6 +13,7 @@ from instantstyle.targets.android import AndroidTarget
 from instantstyle.targets.base import Artifact, Precision, Target
 from instantstyle.targets.coreml.target import CoreMLTarget
 from instantstyle.targets.onnx_target import OnnxTarget
+from instantstyle.targets.openvino.target import OpenVINOTarget
 from instantstyle.targets.registry import get_target, targets
 from instantstyle.targets.tensorrt.target import TensorRTRTXTarget, TensorRTTarget
 
@@ -24,12 +25,13 @@ class Fails:
     def __init__(self):
         1 / 0
 """
-HEAVY = ("coremltools", "tensorrt_rtx", "onnxruntime", "onnx", "onnx_ir", "onnxscript", "onnxsim", "torch.onnx", "torchao")
+HEAVY = ("coremltools", "openvino", "tensorrt_rtx", "onnxruntime", "onnx", "onnx_ir", "onnxscript", "onnxsim", "torch.onnx", "torchao")
 EMPTY = Program("none", (8, 8), ())
 BUILT_IN = {
     "android": AndroidTarget,
     "coreml": CoreMLTarget,
     "onnx": OnnxTarget,
+    "openvino": OpenVINOTarget,
     "tensorrt": TensorRTTarget,
     "tensorrt_rtx": TensorRTRTXTarget,
 }
@@ -58,7 +60,7 @@ def test_built_in_targets() -> None:
 
 
 def test_unknown_name_lists_those_there_are() -> None:
-    with pytest.raises(InstantStyleError, match=r"no target 'andriod'; the targets are android, coreml, onnx, tensorrt, tensorrt_rtx"):
+    with pytest.raises(InstantStyleError, match=rf"no target 'andriod'; the targets are {', '.join(sorted(BUILT_IN))}"):
         get_target("andriod")
 
 
@@ -74,7 +76,7 @@ def test_broken_third_party_costs_only_itself(site: Path) -> None:
     )
     install(site, "tiny-target", {"tiny_good": TARGET_MODULE, "tiny_runtime": ""}, {"tiny": "tiny_good:TinyTarget"})
     found = targets()
-    assert list(found) == ["android", "coreml", "onnx", "tensorrt", "tensorrt_rtx", "fails", "gone", "lost", "odd", "tiny"]
+    assert list(found) == [*BUILT_IN, "fails", "gone", "lost", "odd", "tiny"]
     assert found["tiny"].availability().can_emit and found["onnx"].availability().can_emit
     for name, reason in {
         "gone": "broken_import:Target cannot be loaded: ModuleNotFoundError: No module named 'a_package_that_is_not_there'",
