@@ -12,13 +12,14 @@ from ..model.errors import InstantStyleError, TargetUnavailableError
 from .android import AndroidTarget
 from .base import Artifact, Availability, Precision, Runner, Target
 from .coreml.target import CoreMLTarget
+from .litert.target import LiteRTTarget
 from .onnx_target import OnnxTarget
 from .openvino.target import OpenVINOTarget
 from .tensorrt.target import TensorRTRTXTarget, TensorRTTarget
 
 GROUP = "instantstyle.targets"
 BUILT_IN: tuple[type[Target], ...] = (
-    *(AndroidTarget, CoreMLTarget, OnnxTarget, OpenVINOTarget),
+    *(AndroidTarget, CoreMLTarget, LiteRTTarget, OnnxTarget, OpenVINOTarget),
     *(TensorRTTarget, TensorRTRTXTarget),
 )
 

@@ -12,6 +12,7 @@ from instantstyle.model.errors import InstantStyleError, TargetUnavailableError
 from instantstyle.targets.android import AndroidTarget
 from instantstyle.targets.base import Artifact, Precision, Target
 from instantstyle.targets.coreml.target import CoreMLTarget
+from instantstyle.targets.litert.target import LiteRTTarget
 from instantstyle.targets.onnx_target import OnnxTarget
 from instantstyle.targets.openvino.target import OpenVINOTarget
 from instantstyle.targets.registry import get_target, targets
@@ -25,11 +26,24 @@ class Fails:
     def __init__(self):
         1 / 0
 """
-HEAVY = ("coremltools", "openvino", "tensorrt_rtx", "onnxruntime", "onnx", "onnx_ir", "onnxscript", "onnxsim", "torch.onnx", "torchao")
+HEAVY = (
+    "coremltools",
+    "openvino",
+    "ai_edge_litert",
+    "tensorrt_rtx",
+    "onnxruntime",
+    "onnx",
+    "onnx_ir",
+    "onnxscript",
+    "onnxsim",
+    "torch.onnx",
+    "torchao",
+)
 EMPTY = Program("none", (8, 8), ())
 BUILT_IN = {
     "android": AndroidTarget,
     "coreml": CoreMLTarget,
+    "litert": LiteRTTarget,
     "onnx": OnnxTarget,
     "openvino": OpenVINOTarget,
     "tensorrt": TensorRTTarget,
