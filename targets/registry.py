@@ -15,12 +15,14 @@ from .coreml.target import CoreMLTarget
 from .litert.target import LiteRTTarget
 from .onnx_target import OnnxTarget
 from .openvino.target import OpenVINOTarget
+from .pt2.target import PT2Target
 from .tensorrt.target import TensorRTRTXTarget, TensorRTTarget
+from .torchscript.target import TorchScriptTarget
 
 GROUP = "instantstyle.targets"
 BUILT_IN: tuple[type[Target], ...] = (
     *(AndroidTarget, CoreMLTarget, LiteRTTarget, OnnxTarget, OpenVINOTarget),
-    *(TensorRTTarget, TensorRTRTXTarget),
+    *(PT2Target, TensorRTTarget, TensorRTRTXTarget, TorchScriptTarget),
 )
 
 

@@ -15,8 +15,10 @@ from instantstyle.targets.coreml.target import CoreMLTarget
 from instantstyle.targets.litert.target import LiteRTTarget
 from instantstyle.targets.onnx_target import OnnxTarget
 from instantstyle.targets.openvino.target import OpenVINOTarget
+from instantstyle.targets.pt2.target import PT2Target
 from instantstyle.targets.registry import get_target, targets
 from instantstyle.targets.tensorrt.target import TensorRTRTXTarget, TensorRTTarget
+from instantstyle.targets.torchscript.target import TorchScriptTarget
 
 BROKEN_KINDS = """
 class Odd:
@@ -46,8 +48,10 @@ BUILT_IN = {
     "litert": LiteRTTarget,
     "onnx": OnnxTarget,
     "openvino": OpenVINOTarget,
+    "pt2": PT2Target,
     "tensorrt": TensorRTTarget,
     "tensorrt_rtx": TensorRTRTXTarget,
+    "torchscript": TorchScriptTarget,
 }
 
 
