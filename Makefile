@@ -9,6 +9,7 @@ RECIPE ?= recipes/mobile.toml
 OUT ?= dist
 LIMITS ?=
 RELEASE ?=
+WRITE ?=
 FROM ?=
 # pytest-xdist workers; each runs its arithmetic on one thread.
 JOBS ?= 2
@@ -19,7 +20,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := model training export calibration targets validation stylize pruning search
 
-.PHONY: help setup release android coreml validate test test-slow lint format typecheck bench gpu-check pictures artworks clean
+.PHONY: help setup release android coreml validate test test-slow lint format typecheck bench bench-runtimes gpu-check pictures artworks clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -73,6 +74,9 @@ typecheck: $(STAMP) ## basedpyright
 
 bench: $(STAMP) ## measure what is in OUT and print the numbers against limits and aims (RELEASE=yes: time a release, too)
 	$(BIN)/python benchmarks/bench.py $(OUT) --recipe $(RECIPE) $(if $(RELEASE),--release)
+
+bench-runtimes: $(STAMP) ## one model in every runtime that is installed: time, quality, bytes, memory, and where they disagree (WRITE=yes: keep it)
+	$(BIN)/python benchmarks/runtimes.py $(RECIPE) --map $(if $(WRITE),--write)
 
 gpu-check: $(STAMP) ## build, run, judge and time the TensorRT engines on this machine's NVIDIA GPU, and write the result
 	$(BIN)/python benchmarks/gpu_check.py
