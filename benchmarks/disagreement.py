@@ -23,6 +23,8 @@ from instantstyle.targets.base import Precision, Target
 QUANTIZE, DEQUANTIZE = "quantize_per_tensor", "dequantize_per_tensor"
 # What runtimes that promise integer arithmetic may differ by.
 LIMIT_LEVELS = 1.0
+# Of float32 numbers that stand for integers.
+TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ def as_markdown(rows: Mapping[str, tuple[Disagreement, ...]]) -> str:
     names = list(rows)
     lines = [f"| module | tensor | {' | '.join(names)} |", "|---" * (len(names) + 2) + "|"]
     for each in zip(*rows.values(), strict=True):
-        cells = [f"**{one.levels:.2f}**" if one.levels > LIMIT_LEVELS else f"{one.levels:.2f}" for one in each]
+        cells = [f"**{one.levels:.2f}**" if one.levels > LIMIT_LEVELS + TOLERANCE else f"{one.levels:.2f}" for one in each]
         lines.append(f"| `{each[0].module_path}` | {each[0].tensor} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from disagreement import LIMIT_LEVELS, Disagreement, as_markdown, disagreements, tapped, worst
+from disagreement import LIMIT_LEVELS, TOLERANCE, Disagreement, as_markdown, disagreements, tapped, worst
 
 from instantstyle.calibration.samples import make_samples
 from instantstyle.export.program import Program
@@ -220,7 +220,7 @@ def _run(options: argparse.Namespace) -> None:
     print(text)
     for name, levels in found.items():
         most = worst(levels)
-        if most.levels > LIMIT_LEVELS:
+        if most.levels > LIMIT_LEVELS + TOLERANCE:
             print(f"{name}: {most.levels:.1f} levels in module '{most.module_path}'", file=sys.stderr)
     if options.write:
         RESULTS.mkdir(exist_ok=True)
