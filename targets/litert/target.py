@@ -46,6 +46,8 @@ class LiteRTTarget(Target):
         for graph in program.graphs:
             lowered = lower(graph, precision)
             known = {f"{FACTS}{key}": value for key, value in facts(program, graph, precision, program.size).items()}
+            # Beside shapes that are the program's, for whoever reads them there.
+            known[f"{FACTS}layout"] = "NHWC"
             file = folder / f"{graph.name}.tflite"
             file.write_bytes(lowered.graph.file.finish(graph.name, lowered.inputs, lowered.outputs, known))
             wanted = convolutions(graph, precision)

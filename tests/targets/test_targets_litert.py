@@ -155,6 +155,13 @@ class TestLiteRT(TargetSuite):
             assert "TRANSPOSE" not in dict(runner.execution.kernels)
             assert dict(runner.execution.kernels)["XNNPACK"] >= 1
 
+    def test_file_says_that_pictures_have_their_channels_last(self, emitted: Emitted, precision: Precision) -> None:
+        from instantstyle.targets.litert.interface import declared
+
+        found = declared((emitted(precision)[1] / "stylizer.tflite").read_bytes())
+        assert found.facts["layout"] == "NHWC"
+        assert [each.shape for each in (*found.inputs, *found.outputs)] == [(1, 32, 48, 3), (1, 6), (1, 1), (1, 32, 48, 3)]
+
     def test_note_names_what_the_gpu_delegate_leaves(self, emitted: Emitted) -> None:
         notes = emitted(Precision.FLOAT16)[0].notes
         assert "images are (1, H, W, C)" in notes
