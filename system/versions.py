@@ -7,8 +7,8 @@ from functools import cache
 # Packages that compute; of others the version does not matter. A target's are no reason to train again.
 LIBRARIES = ("torch", "torchao", "numpy", "pillow", "safetensors", "scikit-image", "sympy")
 TARGET_LIBRARIES = (
-    ("coremltools", "flatbuffers", "ml_dtypes", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "onnxscript", "onnxsim")
-    + ("protobuf", "tensorrt", "tensorrt-rtx")
+    ("ai-edge-litert", "coremltools", "flatbuffers", "ml_dtypes", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "onnxscript")
+    + ("onnxsim", "openvino", "protobuf", "tensorrt", "tensorrt-rtx")
 )  # fmt: skip
 
 

@@ -13,11 +13,18 @@ from ..system.errors import InstantStyleError, TargetUnavailableError
 from .android.target import AndroidTarget
 from .base import Artifact, Availability, Runner, Target
 from .coreml.target import CoreMLTarget
+from .litert.target import LiteRTTarget
 from .onnx.target import OnnxTarget
+from .openvino.target import OpenVINOTarget
+from .pt2.target import PT2Target
 from .tensorrt.target import TensorRTRTXTarget, TensorRTTarget
+from .torchscript.target import TorchScriptTarget
 
 GROUP = "instantstyle.targets"
-BUILT_IN: tuple[type[Target], ...] = (AndroidTarget, CoreMLTarget, OnnxTarget, TensorRTTarget, TensorRTRTXTarget)
+BUILT_IN: tuple[type[Target], ...] = (
+    *(AndroidTarget, CoreMLTarget, LiteRTTarget, OnnxTarget, OpenVINOTarget),
+    *(PT2Target, TensorRTTarget, TensorRTRTXTarget, TorchScriptTarget),
+)
 
 
 class BrokenTarget(Target):

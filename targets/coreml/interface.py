@@ -14,8 +14,8 @@ from ...model.graph import Size, TensorKind, TensorSpec
 from ...model.pixels import LEVELS, affine, from_levels, to_levels
 from ...system.errors import CaptureError
 from ..base import Finding
+from ..unsigned_activations import unsigned_activations
 from .refusal import Refused, place
-from .unsigned_activations import unsigned_activations
 
 if TYPE_CHECKING:
     from ...capture.program import GraphProgram

@@ -82,5 +82,5 @@ def test_own_model_example_is_a_valid_recipe(tmp_path: Path) -> None:
 def test_targets_table_names_the_shipped_targets() -> None:
     from instantstyle.targets.registry import targets
 
-    rows = re.findall(r"^\| `([a-z_-]+)` \|", text("README.md"), re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z0-9_-]+)` \|", text("README.md"), re.MULTILINE)
     assert set(rows) == set(targets())

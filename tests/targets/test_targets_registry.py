@@ -13,9 +13,13 @@ from instantstyle.system.errors import InstantStyleError, TargetUnavailableError
 from instantstyle.targets.android.target import AndroidTarget
 from instantstyle.targets.base import Artifact, Target
 from instantstyle.targets.coreml.target import CoreMLTarget
+from instantstyle.targets.litert.target import LiteRTTarget
 from instantstyle.targets.onnx.target import OnnxTarget
+from instantstyle.targets.openvino.target import OpenVINOTarget
+from instantstyle.targets.pt2.target import PT2Target
 from instantstyle.targets.registry import get_target, targets
 from instantstyle.targets.tensorrt.target import TensorRTRTXTarget, TensorRTTarget
+from instantstyle.targets.torchscript.target import TorchScriptTarget
 
 BROKEN_KINDS = """
 class Odd:
@@ -25,14 +29,30 @@ class Fails:
     def __init__(self):
         1 / 0
 """
-HEAVY = ("coremltools", "tensorrt_rtx", "onnxruntime", "onnx", "onnx_ir", "onnxscript", "onnxsim", "torch.onnx", "torchao")
+HEAVY = (
+    "coremltools",
+    "openvino",
+    "ai_edge_litert",
+    "tensorrt_rtx",
+    "onnxruntime",
+    "onnx",
+    "onnx_ir",
+    "onnxscript",
+    "onnxsim",
+    "torch.onnx",
+    "torchao",
+)
 EMPTY = Program("none", (8, 8), ())
 BUILT_IN = {
     "android": AndroidTarget,
     "coreml": CoreMLTarget,
+    "litert": LiteRTTarget,
     "onnx": OnnxTarget,
+    "openvino": OpenVINOTarget,
+    "pt2": PT2Target,
     "tensorrt": TensorRTTarget,
     "tensorrt_rtx": TensorRTRTXTarget,
+    "torchscript": TorchScriptTarget,
 }
 
 
@@ -59,7 +79,7 @@ def test_built_in_targets() -> None:
 
 
 def test_unknown_name_lists_those_there_are() -> None:
-    with pytest.raises(InstantStyleError, match=r"no target 'andriod'; the targets are android, coreml, onnx, tensorrt, tensorrt_rtx"):
+    with pytest.raises(InstantStyleError, match=rf"no target 'andriod'; the targets are {', '.join(sorted(BUILT_IN))}"):
         get_target("andriod")
 
 
@@ -75,7 +95,7 @@ def test_broken_third_party_costs_only_itself(site: Path) -> None:
     )
     install(site, "tiny-target", {"tiny_good": TARGET_MODULE, "tiny_runtime": ""}, {"tiny": "tiny_good:TinyTarget"})
     found = targets()
-    assert list(found) == ["android", "coreml", "onnx", "tensorrt", "tensorrt_rtx", "fails", "gone", "lost", "odd", "tiny"]
+    assert list(found) == [*BUILT_IN, "fails", "gone", "lost", "odd", "tiny"]
     assert found["tiny"].availability().can_emit and found["onnx"].availability().can_emit
     for name, reason in {
         "gone": "broken_import:Target cannot be loaded: ModuleNotFoundError: No module named 'a_package_that_is_not_there'",

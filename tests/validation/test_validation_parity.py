@@ -228,6 +228,11 @@ def test_a_failure_to_measure_memory_is_not_passed_over(monkeypatch: pytest.Monk
         run("")
 
 
+def test_an_evaluator_of_a_target_that_runs_here_has_no_latency_and_no_memory() -> None:
+    measured = run("evaluator")
+    assert (measured.evaluator, measured.latency, measured.peak_memory_bytes) == ("a stand-in", (), 0)
+
+
 def test_an_artifact_with_other_graphs_is_refused() -> None:
     model, sample = fakes.model(), fakes.samples(1)
     artifact = replace(fakes.artifact(), graphs=fakes.artifact().graphs[1:])

@@ -75,7 +75,7 @@ class FakeRunner(Runner):
     """Both graphs in NumPy; ``behaviour`` says what is wrong with it."""
 
     def __init__(self, graph: str, behaviour: str) -> None:
-        self.execution = Execution("FakeProvider", 5, 5)
+        self.execution = Execution("FakeProvider", 5, 5, evaluator="a stand-in" if behaviour == "evaluator" else "")
         self._graph, self._behaviour = graph, behaviour
         self.ran = 0
         self.closed = False

@@ -1,0 +1,1 @@
+"""Target ``openvino``: OpenVINO's intermediate representation (IR), for Intel processors, GPUs and NPUs."""

@@ -1,0 +1,55 @@
+"""What OpenVINO refuses of a model, by module path, before anything is trained: its reader and its CPU plugin are asked."""
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ...capture.program import GraphProgram, Program
+from ...recipe.precision import Precision
+from ...system.errors import CaptureError
+from ...system.silence import silence
+from ..base import Finding
+from ..onnx.exporter import module_paths, to_onnx
+from .convert import cause, read, unknown_operators
+from .runner import DEVICE
+
+if TYPE_CHECKING:
+    import onnx
+
+OTHERWISE = "write that line of the model with other operators"
+
+
+def findings(program: Program) -> tuple[Finding, ...]:
+    """Of the float program: int8 differs from it by operators that are known to be taken."""
+    return tuple(finding for graph in program.graphs for finding in _of_graph(graph, program))
+
+
+def _of_graph(graph: GraphProgram, program: Program) -> Iterator[Finding]:
+    import openvino
+
+    try:
+        model = to_onnx(graph, Precision.FLOAT32, program.size)
+    except CaptureError as error:
+        problem, _, remedy = str(error).rpartition("; ")
+        yield Finding(f"graph '{graph.name}'", problem, remedy)
+        return
+    try:
+        with silence():
+            openvino.Core().compile_model(read(model), DEVICE)
+    except RuntimeError as error:
+        yield Finding(_place(graph, program, model, str(error)), f"no form in OpenVINO: {cause(error)}", OTHERWISE)
+
+
+def _place(graph: GraphProgram, program: Program, model: "onnx.ModelProto", text: str) -> str:
+    """The modules of the nodes that OpenVINO names, or of all nodes of the operators that it does not know."""
+    paths = module_paths(graph, Precision.FLOAT32, program.size)
+    unknown = unknown_operators(text)
+    nodes = [node for node in model.graph.node if (node.op_type in unknown if unknown else _is_named(node, text))]
+    found = [paths.get(node.name, "") for node in nodes]
+    places = " or ".join(dict.fromkeys(filter(None, found)))
+    return f"{graph.name}.{places}" if places else f"graph '{graph.name}'"
+
+
+def _is_named(node: "onnx.NodeProto", text: str) -> bool:
+    names = filter(None, (node.name, *node.output))
+    return any(re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", text) for name in names)

@@ -1,0 +1,111 @@
+"""Runs one graph on OpenVINO's CPU plugin and proves what it ran."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ...model.graph import Arrays
+from ...system.errors import ArtifactError, ExecutionError
+from ..base import Artifact, Execution, Runner
+from ..declared import as_arrays, check_declared
+from ..runner_checks import check_inputs, check_int8
+from .convert import cause, declared
+
+if TYPE_CHECKING:
+    import openvino
+
+DEVICE = "CPU"
+# OpenVINO's names of types, as the options have them.
+TYPES = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
+CONVOLUTIONS = frozenset({"Convolution", "Deconvolution"})
+INTEGERS = frozenset({"u8", "i8"})
+# No work of their own.
+PASSIVE = frozenset({"Const", "Input", "Output"})
+
+
+class Kernel(NamedTuple):
+    """What the plugin executes for one or several operations of the graph: its kind, the type that it reads, and their names."""
+
+    kind: str
+    reads: str
+    names: str
+
+
+class OpenVINORunner(Runner):
+    """A compiled model.
+
+    Args:
+        path: the ``.xml`` file.
+        artifact: that the file belongs to.
+        name: of the graph.
+        threads: that share an inference.
+        precision: that is computed in where it is not int8: f32, f16 or bf16.
+
+    Raises:
+        ArtifactError: OpenVINO cannot open the file.
+        ExecutionError: the file declares another interface than the manifest, or OpenVINO would compute on another device, in
+            another precision, or in int8 fewer convolutions than asked for.
+    """
+
+    def __init__(self, path: Path, artifact: Artifact, name: str, threads: int, precision: str) -> None:
+        import openvino
+
+        self._graph, self._size = artifact.graph(name), artifact.size
+        core = openvino.Core()
+        try:
+            model = core.read_model(path)
+        except RuntimeError as error:
+            raise ArtifactError(f"OpenVINO {openvino.__version__} cannot open {path}: {cause(error)}") from error
+        check_declared(declared(model), as_arrays(artifact, self._graph), path)
+        compiled = core.compile_model(model, DEVICE, _settings(threads, precision))
+        self._check_precision(compiled, precision)
+        kernels = tuple(_kernels(compiled))
+        found = [kernel for kernel in kernels if kernel.kind in CONVOLUTIONS]
+        floats = [kernel.names for kernel in found if kernel.reads not in INTEGERS]
+        int8 = len(found) - len(floats)
+        kinds = Counter(kernel.kind for kernel in kernels if kernel.kind not in PASSIVE)
+        provider = f"OpenVINO {DEVICE}, {precision} where it is not int8" if int8 else f"OpenVINO {DEVICE}, {precision}"
+        self.execution = Execution(provider, len(found), int8, tuple(kinds.most_common()))
+        check_int8(self._graph, path, len(found), int8, floats, "run as int8 kernels")
+        self._request: openvino.InferRequest | None = compiled.create_infer_request()
+
+    def _check_precision(self, compiled: "openvino.CompiledModel", asked: str) -> None:
+        found = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()  # pyright: ignore[reportAttributeAccessIssue]  (a Type)
+        name = TYPES.get(found, found)
+        if name != asked:
+            raise ExecutionError(
+                f"graph '{self._graph.name}': OpenVINO computes in {name} on this processor, not in {asked}; "
+                f'set inference_precision = "{name}" in [targets.options.openvino], or measure on a processor that has {asked}'
+            )
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        if self._request is None:
+            raise ExecutionError(f"graph '{self._graph.name}': the runner was closed")
+        check_inputs(self._graph, self._size, inputs)
+        self._request.infer(dict(inputs))
+        # Copied, because the request's memory is the next run's.
+        return {spec.name: np.array(self._request.get_tensor(spec.name).data) for spec in self._graph.outputs}
+
+    def close(self) -> None:
+        self._request = None
+
+
+def _settings(threads: int, precision: str) -> dict[str, object]:
+    return {
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        # Threads that are tied to cores wait for what else runs there.
+        "ENABLE_CPU_PINNING": False,
+    }
+
+
+def _kernels(compiled: "openvino.CompiledModel") -> Iterator[Kernel]:
+    """Of the plugin's own execution graph."""
+    for node in compiled.get_runtime_model().get_ordered_ops():
+        facts = node.get_rt_info()
+        kind, reads, names = (facts[key].astype(str) for key in ("layerType", "runtimePrecision", "originalLayersNames"))
+        yield Kernel(kind, reads, names or node.get_friendly_name())
