@@ -6,15 +6,17 @@ from typing import Any
 
 from ...capture.program import Program
 from ...recipe.precision import Precision
+from ...system.host import int8_saturates
 from ..artifact import describe_files, graph_path
 from ..base import Artifact, Availability, Finding, Runner, Target
 from ..convolutions import described
 from ..onnx.exporter import PACKAGES as ONNX_PACKAGES
-from ..onnx.target import availability, host_notes
+from ..onnx.target import availability
 from ..packages import require
 from .options import OpenVINOOptions
 
 RUNTIME = "openvino"
+SATURATION_NOTE = "this x86 processor has no VNNI: OpenVINO's int8 kernels saturate at 16 bits, so int8 scores are lower here than with it"
 
 
 class OpenVINOTarget(Target):
@@ -47,7 +49,7 @@ class OpenVINOTarget(Target):
         require(self.name, (*ONNX_PACKAGES, RUNTIME))
         from .convert import convert
 
-        graphs, notes = [], (*host_notes(precision), self._precision_note())
+        graphs, notes = [], (*_host_notes(precision), self._precision_note())
         for graph in program.graphs:
             home = folder / graph.name
             home.mkdir()
@@ -69,3 +71,8 @@ class OpenVINOTarget(Target):
     def _precision_note(self) -> str:
         asked = self.options.inference_precision
         return f"measured with INFERENCE_PRECISION_HINT {asked}; without the hint, OpenVINO takes bf16 where the processor has it"
+
+
+def _host_notes(precision: Precision) -> tuple[str, ...]:
+    """What to know about scores that are measured on the machine that emits."""
+    return (SATURATION_NOTE,) if precision is Precision.INT8 and int8_saturates() else ()

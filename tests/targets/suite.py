@@ -127,12 +127,14 @@ class TargetSuite:
         reproducible: patterns of the files that are equal byte for byte in every build.
         why_not_here: what a target says that cannot run on a machine of this kind.
         least_snr_db: to PyTorch float, by precision; of int8, less what the int8 program itself loses if that is more.
+        inexact_snr_db: of int8 instead where the runtime's own kernels saturate on this processor; None if they do not.
     """
 
     precisions: tuple[Precision, ...]
     packages: tuple[str, ...]
     reproducible: tuple[str, ...]
     why_not_here = ""
+    inexact_snr_db: float | None = None
     least_snr_db: Mapping[Precision, float] = {Precision.INT8: 25.0}
 
     @pytest.fixture(scope="class")
@@ -223,7 +225,7 @@ class TargetSuite:
                 assert graph.int8_program is not None
                 # Rewrites may make the numbers finer than the program's, not coarser.
                 program_snr = snr_db(self.shown(run_pytorch(graph.int8_program, list(inputs.values()))), reference)
-                assert snr_db(output, reference) > max(program_snr - 0.5, self.least_snr_db[precision])
+                assert snr_db(output, reference) > (self.inexact_snr_db or max(program_snr - 0.5, self.least_snr_db[precision]))
             else:
                 assert snr_db(output, reference) > self.least_snr_db[precision]
 
@@ -232,7 +234,8 @@ class TargetSuite:
         reference = run_pytorch(program.graphs[1].float_program, list(inputs.values()))
         plain = self.run(target, emitted(precision), "stylizer", inputs)
         styled = self.run(target, emitted(precision), "stylizer", graph_inputs()["stylizer"])
-        assert snr_db(plain, reference) > 25.0
+        least = self.inexact_snr_db if precision is Precision.INT8 else None
+        assert snr_db(plain, reference) > (least or 25.0)
         assert snr_db(styled, reference) < 5.0
 
     def test_says_what_executed(self, emitted: Emitted, target: Target, precision: Precision) -> None:
