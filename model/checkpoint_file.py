@@ -1,7 +1,5 @@
-"""Checkpoint files as they come, told apart by their content, whatever they are called.
-
-Nothing but tensors and plain values is ever unpickled: what else a file names is read as text, for the message.
-"""
+"""Checkpoint files as they come, told apart by their content, whatever they are called. Nothing but tensors and plain values is ever
+unpickled: what else a file names is read as text, for the message."""
 
 import argparse
 import collections

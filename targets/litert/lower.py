@@ -20,11 +20,12 @@ from ..identity import source as program_of
 from ..unsigned_activations import unsigned_activations
 from .flatbuffer import Grid, Value
 from .graph import Graph
-from .operators import PASSING, aten, load
+from .operators import load
 from .operators.convolution import CHANNEL_AXIS, LAYERS, Output, Weight
 from .operators.elementwise import binary, constant_operand
 from .operators.resizing import depth_to_space
 from .refusal import Refused, Unsupported
+from .writers import PASSING, aten
 
 QUANTIZE, DEQUANTIZE, WEIGHT = "quantize_per_tensor", "dequantize_per_tensor", "dequantize_per_channel"
 RELU = aten.relu.default

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import onnx
 
     from .rewrites.count import Int8Convolutions
-    from .rewrites.graph import Rewrite
+    from .rewrites.graph import Change, Rewrite
 
 RUNTIME = "onnxruntime"
 
@@ -50,9 +50,12 @@ def portable_rewrites() -> tuple["Rewrite", ...]:
 
 
 def build(
-    program: Program, graph: GraphProgram, precision: Precision, rewrites: Sequence["Rewrite"]
+    program: Program, graph: GraphProgram, precision: Precision, rewrites: Sequence["Rewrite"], uint8_where_sums_saturate: bool = True
 ) -> tuple["onnx.ModelProto", int, tuple[str, ...]]:
     """One graph as an ONNX model.
+
+    Args:
+        uint8_where_sums_saturate: whether the runtime computes layers with uint8 weights by integers, too.
 
     Returns:
         the model, how many of its convolutions must run as int8 kernels, and notes for the artifact.
@@ -74,7 +77,9 @@ def build(
         from .saturation import saturating
 
         model, changes = apply(model, rewrites)
-        model, raised = apply(model, (uint8_weights(saturating(model, examples(graph))),))
+        raised: tuple[Change, ...] = ()
+        if uint8_where_sums_saturate:
+            model, raised = apply(model, (uint8_weights(saturating(model, examples(graph))),))
         found = int8_convolutions(model)
         check_all_int8(graph, wanted, found, model)
         asked = found.plain

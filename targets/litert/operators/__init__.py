@@ -1,36 +1,8 @@
-"""How PyTorch's operators are written: one function for each, found by the operator.
+"""The operators, one family a file. ``load`` registers them all."""
 
-A writer takes the graph, the node, and its arguments with values and constants in place of nodes; it returns a value.
-"""
-
-from collections.abc import Callable
 from typing import Any
 
-import torch
-
-from ..flatbuffer import Value
-from ..graph import Graph
-
-Writer = Callable[..., Value]
-WRITERS: dict[Any, Writer] = {}
-# Those that pass values on: they take integers as they come, and give them on the same grid.
-PASSING: set[Any] = set()
-
-aten = torch.ops.aten
-
-__all__ = ["PASSING", "WRITERS", "Graph", "Value", "Writer", "aten", "load", "writes"]
-
-
-def writes(*operators: Any, passing: bool = False) -> Callable[[Writer], Writer]:
-    """Registers a writer."""
-
-    def register(writer: Writer) -> Writer:
-        WRITERS.update(dict.fromkeys(operators, writer))
-        if passing:
-            PASSING.update(operators)
-        return writer
-
-    return register
+from ..writers import WRITERS, Writer
 
 
 def load() -> dict[Any, Writer]:

@@ -9,7 +9,7 @@ import numpy as np
 from ..flatbuffer import Grid
 from ..graph import CHANNELS_LAST, FLOAT, INT8, Graph
 from ..refusal import Unsupported
-from . import Value, aten, writes
+from ..writers import Value, aten, writes
 from .padding import explicit, same_padding
 
 # Of the accumulator of 32 bits: products keep the other half.

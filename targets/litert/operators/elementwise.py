@@ -7,7 +7,7 @@ import numpy as np
 from ..flatbuffer import Grid
 from ..graph import FLOAT, INT8, Graph, logical, natural
 from ..refusal import Unsupported
-from . import Value, aten, writes
+from ..writers import Value, aten, writes
 
 Operand = Value | np.ndarray | float | int
 BINARY = {

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..graph import FLOAT, Graph
 from ..refusal import Unsupported
-from . import Value, aten, writes
+from ..writers import Value, aten, writes
 from .elementwise import constant_operand
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..graph import Graph, logical
 from ..refusal import Unsupported
-from . import Value, aten, writes
+from ..writers import Value, aten, writes
 from .elementwise import binary, unary
 from .reduction import reduced
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..graph import Graph, natural
 from ..refusal import Unsupported
-from . import Value, aten, writes
+from ..writers import Value, aten, writes
 
 
 def explicit(padding: Sequence[int] | int | str, kernel: Sequence[int], dilation: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int]]:

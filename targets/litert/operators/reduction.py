@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import FLOAT, Graph
-from . import Value, aten, writes
+from ..writers import Value, aten, writes
 from .elementwise import binary, unary
 
 KINDS = {aten.mean.dim: "MEAN", aten.sum.dim_IntList: "SUM", aten.amax.default: "REDUCE_MAX", aten.amin.default: "REDUCE_MIN"}

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..graph import CHANNELS_LAST, Graph
 from ..refusal import Unsupported
-from . import Value, aten, writes
+from ..writers import Value, aten, writes
 from .convolution import pair
 from .padding import same_padding
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Graph, logical, natural
-from . import Value, aten, writes
+from ..writers import Value, aten, writes
 from .convolution import strided_slice
 from .elementwise import constant_operand
 
