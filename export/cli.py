@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+from ..distribution.commands import add_commands
 from ..model.errors import InstantStyleError
 from .defect import memory_sentence, tell_defect, tell_thread_defect
 from .disk import explained_disk_errors
@@ -50,6 +51,7 @@ cache_app = typer.Typer(help="The cache of finished stages.", no_args_is_help=Tr
 app.add_typer(calibration_app, name="calibration")
 app.add_typer(model_app, name="model")
 app.add_typer(cache_app, name="cache")
+add_commands(app)
 
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a TOML file.", metavar="RECIPE")]
 CacheFolder = Annotated[

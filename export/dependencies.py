@@ -62,6 +62,9 @@ STAGES: Mapping[str, Stage] = {
     "preflight": Stage(("export.preflight", "targets"), *_TARGETS, on_device=True),
     "emit": Stage(("export.emission", "targets"), *_TARGETS, on_device=True),
     "validate": Stage(("export.measuring", "targets", "validation.memory", "validation.mil"), *_TARGETS, on_device=True),
+    "golden": Stage(("export.golden",)),
+    "styles": Stage(("export.app.styles",)),
+    "replay": Stage(("export.replaying", "targets"), *_TARGETS, on_device=True),
     "sensitivity": Stage(("search.stage", "search.analysis"), (*FITTING, "search")),
     "search": Stage(
         ("search.trial", "search.search", "targets"),

@@ -12,7 +12,18 @@ from ..targets.base import Precision
 from ..validation.limits import Limits, LimitTable
 from .fingerprint import file_sha256
 from .recipe_errors import describe, locate, suggestion
-from .settings import ImageSettings, LatencySettings, ModelSettings, PruneSettings, QuantizeSettings, RecipePath, Section, TargetSettings
+from .settings import (
+    AppSettings,
+    ImageSettings,
+    LatencySettings,
+    ModelSettings,
+    ParitySettings,
+    PruneSettings,
+    QuantizeSettings,
+    RecipePath,
+    Section,
+    TargetSettings,
+)
 
 
 class Recipe(Section):
@@ -36,6 +47,8 @@ class Recipe(Section):
     limits: Limits = Limits()
     target_limits: dict[str, Limits] = {}
     latency: LatencySettings = LatencySettings()
+    app: AppSettings = AppSettings()
+    parity: ParitySettings = ParitySettings()
 
     @property
     def base(self) -> Path:

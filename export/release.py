@@ -19,10 +19,12 @@ from ..targets.base import Precision
 from ..validation.bundle import Bundle
 from ..validation.gate import exit_code, names, shortcomings
 from ..validation.report import print_verdict
+from .app.styles import styles
 from .bundling import Build, Result, make_bundle, publish
 from .disk import atomic_write, check_output, explained_disk_errors
 from .emission import BASELINE_TARGET, Emitted, Job, NotEmitted, emit
 from .events import BuildEnd, VerdictReady
+from .golden import golden
 from .lock import lock_output
 from .logs import quiet_libraries
 from .measuring import Bench, measure_artifact
@@ -32,6 +34,7 @@ from .progress import JsonDisplay, PlainDisplay, make_display
 from .prune import prune
 from .recipe import Recipe, load_recipe
 from .recipe_errors import suggestion
+from .replaying import replayed
 from .settings import ImageSetSettings, RecoverSettings
 from .stages import Source, calibrate, capture, load, table_path, tune
 from .store import Entry, Store
@@ -205,15 +208,22 @@ def _build(pipeline: Pipeline, recipe: Recipe, dist: Path, only: str) -> tuple[B
     tuned = tune(pipeline, source) if wants_int8 else None
     table = calibrate(pipeline, source, tuned) if wants_int8 else None
     results: list[Result] = []
+    pairs: dict[Size, Entry] = {}
     int8_program: Entry | None = None
     with Bench(source) as bench:
         for size in recipe.model.sizes:
             int8_program, made = _build_size(pipeline, source, size, tuned, table, bench)
-            results += made
-    build = Build(source, results, table, int8_program, only)
+            pairs[size] = golden(pipeline, source, size)
+            results += [_with_replay(pipeline, source, result, pairs[size]) for result in made]
+    build = Build(source, results, table, int8_program, only, pairs, styles(pipeline, source))
     bundle = make_bundle(build, ran=pipeline.done > 0)
     with pipeline.display.stage("bundle", dist.name):
         return publish(build, bundle, dist)
+
+
+def _with_replay(pipeline: Pipeline, source: Source, result: Result, pairs: Entry) -> Result:
+    made = result.made
+    return replace(result, replayed=replayed(pipeline, source, made, pairs)) if isinstance(made, Emitted) else result
 
 
 def _checked_source(pipeline: Pipeline, recipe: Recipe) -> Source:

@@ -10,7 +10,7 @@ from pathlib import Path
 from .disk import OutputError, check_writable, existing_parent, explained_disk_errors, sync_folder, sync_tree
 
 MARK, RECIPE, TABLE = "bundle.json", "recipe.toml", "calibration.json"
-MANIFEST, SUMMARY, JUNIT = "artifact.json", "summary.md", "junit.xml"
+MANIFEST, SUMMARY, JUNIT, SIGNATURE = "artifact.json", "summary.md", "junit.xml", "signature.json"
 # What file managers leave in every folder that they show.
 JUNK = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 REMEDY = "choose another folder with --out"
@@ -60,10 +60,11 @@ def _listed(mark: Path) -> set[str]:
         bundle = json.loads(mark.read_bytes())
         own = {f"{part['folder']}/{file['path']}" for part in bundle["artifacts"] for file in part["files"]}
         manifests = {f"{part['folder']}/{MANIFEST}" for part in bundle["artifacts"]}
+        own |= {file["path"] for file in bundle.get("files", ())}
         str(bundle["recipe"]["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         raise OutputError(f"{mark.parent}: its {MARK} is none that release wrote, so it is not replaced. C{REMEDY[1:]}") from None
-    return own | manifests | {MARK, RECIPE, TABLE, SUMMARY, JUNIT}
+    return own | manifests | {MARK, RECIPE, TABLE, SUMMARY, JUNIT, SIGNATURE}
 
 
 def recover(dist: Path) -> None:

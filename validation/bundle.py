@@ -23,6 +23,8 @@ from .limits import Failure, Limits
 from .measurements import Count, Machine, Measurements, Share, Status
 
 FILE_NAME = "bundle.json"
+# Covers every file of a bundle, this one too, so it can be listed nowhere.
+SIGNATURE = "signature.json"
 FORMAT = 2
 
 
@@ -168,6 +170,19 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Irreproducible:
+    """A file that another build of the same commit, recipe and machine gives with other bytes.
+
+    Attributes:
+        path: relative to the bundle.
+        reason: why.
+    """
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class PartDigest:
     """What proves that a part of this file is as it was written.
 
@@ -211,6 +226,7 @@ class Bundle:
         built_only: the target that was built alone; empty for all of the recipe.
         judged_only: the target that was judged alone; empty for all that were built.
         executed_only: whether graph parity suffices for nothing, whatever the recipe says.
+        irreproducible: the files that another build gives with other bytes; all others come out the same.
     """
 
     format: int
@@ -234,6 +250,7 @@ class Bundle:
     built_only: str = ""
     judged_only: str = ""
     executed_only: bool = False
+    irreproducible: tuple[Irreproducible, ...] = ()
     files: tuple[ArtifactFile, ...] = ()
     digests: tuple[PartDigest, ...] = ()
 
@@ -289,11 +306,16 @@ def read_bundle(folder: Path) -> Bundle:
         text = path.read_bytes()
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror}); `instantstyle release` makes it") from error
-    content = parse(text, str(path))
+    return decode_bundle(text, str(path))
+
+
+def decode_bundle(text: bytes, where: str) -> Bundle:
+    """What the text of a ``bundle.json`` says; ``where`` it is from, for messages. Raises ArtifactError as ``read_bundle``."""
+    content = parse(text, where)
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT and isinstance(found, int):
-        raise ArtifactError(f"{path}: format {found}; this version reads format {FORMAT}. `instantstyle release` makes it again")
-    return decode_parsed(Bundle, content, str(path))
+        raise ArtifactError(f"{where}: format {found}; this version reads format {FORMAT}. `instantstyle release` makes it again")
+    return decode_parsed(Bundle, content, where)
 
 
 def schema_text() -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..model.errors import ArtifactError
 from .agreement import check_agreement
-from .bundle import FILE_NAME, Bundle, digests, write_bundle
+from .bundle import FILE_NAME, SIGNATURE, Bundle, digests, write_bundle
 from .listing import check_files, list_files
 from .report import write_reports
 
@@ -15,11 +15,13 @@ def seal(bundle: Bundle, folder: Path) -> Bundle:
     """Writes reports and ``bundle.json`` into a folder that has all other files, and checks the whole.
 
     The order answers which hash comes first: the reports are written from the bundle before it lists any file, then every file is
-    hashed, then the digests of ``bundle.json`` are taken, with that list, and it alone is hashed nowhere.
+    hashed, then the digests of ``bundle.json`` are taken, with that list, and it alone is hashed nowhere. A signature of what lay
+    there before is worth nothing now, and goes.
 
     Raises:
         ArtifactError: as ``verify``.
     """
+    (folder / SIGNATURE).unlink(missing_ok=True)
     write_reports(bundle, folder)
     listed = replace(bundle, files=list_files(folder))
     sealed = replace(listed, digests=digests(listed))

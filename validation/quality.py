@@ -10,6 +10,7 @@ import numpy as np
 from ..calibration.samples import Sample
 from ..model.errors import ExecutionError, InstantStyleError, TargetUnavailableError
 from ..model.graph import Arrays, Graph, Model, Run, Size, TensorSpec, main_output
+from ..targets.base import GraphArtifact
 from .departure import Departure, Departures, has_departures
 from .measurements import Quality, Score
 from .metrics import score
@@ -120,8 +121,8 @@ def scenario_output(model: Model) -> TensorSpec:
     return main_output(model.graph(model.hot_graph).outputs)
 
 
-def checked_run(run: Run, graph: Graph, size: Size, artifact: str) -> Run:
-    """``run`` of an artifact's graph, its outputs checked against the model's declaration.
+def checked_run(run: Run, graph: Graph | GraphArtifact, size: Size, artifact: str) -> Run:
+    """``run`` of an artifact's graph, its outputs checked against the declaration.
 
     Raises (when it runs):
         ExecutionError: the runtime crashed, or an output is missing or has another shape.

@@ -8,7 +8,7 @@ from ...export.fingerprint import file_sha256
 from ...export.program import Program
 from ...model.errors import TargetUnavailableError
 from ..artifact import describe_files, graph_path
-from ..base import Artifact, Availability, Finding, Precision, Runner, Target
+from ..base import Artifact, ArtifactFile, Availability, Finding, Precision, Runner, Target
 from ..convolutions import described
 from ..onnx_export import PACKAGES as ONNX_PACKAGES
 from ..onnx_target import RUNTIME, save
@@ -75,6 +75,9 @@ class TensorRTTarget(Target):
 
     def computes_half(self, precision: Precision) -> bool:
         return True  # int8 covers convolutions; all the rest is float16
+
+    def irreproducible(self, files: Sequence[ArtifactFile]) -> Mapping[str, str]:
+        return {file.path: "TensorRT chooses kernels by timing them" for file in files if file.path.endswith(".engine")}
 
     def preflight(self, program: Program, precisions: Sequence[Precision]) -> tuple[Finding, ...]:
         self._require()

@@ -13,9 +13,16 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
-TOP_FOLDERS = ("model", "training", "export", "calibration", "targets", "validation", "stylize", "pruning", "search")
+TOP_FOLDERS = ("model", "training", "export", "calibration", "targets", "validation", "stylize", "pruning", "search", "distribution")
 # Where the name of an import is not that of its distribution.
-DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "onnx_ir": "onnx-ir", "pydantic_core": "pydantic"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "onnx_ir": "onnx-ir",
+    "pydantic_core": "pydantic",
+    "cyclonedx": "cyclonedx-python-lib",
+    "packageurl": "packageurl-python",
+}
 
 
 def requirement(text: str) -> tuple[str, str]:
@@ -122,7 +129,7 @@ def test_constraints_pin_torch_first_and_name_no_source() -> None:
     assert len(constraints()) == len(lines)
 
 
-@pytest.mark.parametrize("group", ["core", "dev", "training"])
+@pytest.mark.parametrize("group", ["core", "dev", "sign", "training"])
 def test_constraints_satisfy_the_lower_bounds(group: str) -> None:
     wanted = CORE if group == "core" else EXTRAS[group]
     pins = constraints()
