@@ -10,6 +10,7 @@ OUT ?= dist
 LIMITS ?=
 RELEASE ?=
 FROM ?=
+KEY ?=
 # pytest-xdist workers; each runs its arithmetic on one thread.
 JOBS ?= 2
 TESTS ?= tests
@@ -42,8 +43,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@for package in $(PACKAGES); do ln -sfn "../../../$$package" "$(VENV)/typing/instantstyle/$$package"; done
 	@touch $@
 
-release: $(STAMP) ## build every target of RECIPE into OUT and gate it (FROM=instantstyle-12m: prune again)
+release: $(STAMP) ## build every target of RECIPE into OUT, gate it, and sign it with KEY (FROM=instantstyle-12m: prune again)
 	$(BIN)/instantstyle release $(RECIPE) --out $(OUT) $(if $(FROM),--from $(FROM))
+	$(if $(KEY),$(BIN)/instantstyle sign $(OUT) --key $(KEY))
 
 android: $(STAMP) ## the same for the Android target alone
 	$(BIN)/instantstyle release $(RECIPE) --out $(OUT) --only android

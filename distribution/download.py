@@ -31,18 +31,23 @@ def download_text(source: Reader, path: str, most_bytes: int) -> bytes:
     Raises:
         DownloadError: it did not come after some tries, or is larger than ``most_bytes``.
     """
-    for attempt in range(TRIES):
+    failures = 0
+    while True:
         try:
-            with source.open(path, 0, None) as (_, chunks):
-                content = b""
-                for chunk in chunks:
-                    content += chunk
-                    if len(content) > most_bytes:
-                        raise DownloadError(f"{source.where}: {path} is larger than {most_bytes:,} bytes, which no index is")
-                return content
+            return _whole(source, path, most_bytes)
         except TransientError as error:
-            _pause_or_give_up(attempt + 1, error)
-    raise AssertionError("unreachable")
+            failures += 1
+            _pause_or_give_up(failures, error)
+
+
+def _whole(source: Reader, path: str, most_bytes: int) -> bytes:
+    content = bytearray()
+    with source.open(path, 0, None) as (_, chunks):
+        for chunk in chunks:
+            content += chunk
+            if len(content) > most_bytes:
+                raise DownloadError(f"{source.where}: {path} is larger than {most_bytes:,} bytes, which no index is")
+    return bytes(content)
 
 
 def download_blob(source: Reader, blob: Blob, place: Path, report: Report) -> None:

@@ -26,6 +26,9 @@ Name = Annotated[str, Field(pattern=NAME)]
 VersionName = Annotated[str, Field(pattern=VERSION)]
 
 
+Part = Literal["model", "app", "code", "golden"]
+
+
 @dataclass(frozen=True)
 class PackageFile:
     """A file of a pulled folder.
@@ -34,13 +37,13 @@ class PackageFile:
         path: in the pulled folder.
         size_bytes: of its content.
         sha256: of its content; names the blob.
-        part: ``model`` and ``app`` are what an app carries, ``golden`` comes if it is asked for.
+        part: ``model`` and ``app`` are what an app carries, ``code`` is compiled into it, ``golden`` comes if it is asked for.
     """
 
     path: str
     size_bytes: Annotated[int, Field(ge=1)]
     sha256: Sha256
-    part: Literal["model", "app", "golden"]
+    part: Part
 
 
 @dataclass(frozen=True)

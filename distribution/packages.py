@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from ..export.app.files import ANDROID, ANDROID_TARGET, APP, STYLES
 from ..targets.artifact import files_of, read_manifest
@@ -11,7 +10,7 @@ from ..validation.bundle import Bundle, BundleArtifact
 from ..validation.gate import names
 from ..validation.golden.pairs import home
 from ..validation.measurements import Status
-from .index import Package, PackageFile
+from .index import Package, PackageFile, Part
 
 SOURCE_SUFFIXES = (".kt", ".swift")  # the code of an artifact that an app compiles
 
@@ -38,7 +37,7 @@ def _not_chosen(bundle: Bundle) -> set[str]:
 def _files(bundle: Bundle, entry: BundleArtifact, folder: Path) -> Iterator[PackageFile]:
     artifact = read_manifest(folder / entry.folder)
     for file in _carried(artifact):
-        part = "app" if PurePosixPath(file.path).suffix in SOURCE_SUFFIXES else "model"
+        part = "code" if PurePosixPath(file.path).suffix in SOURCE_SUFFIXES else "model"
         yield PackageFile(file.path, file.size_bytes, file.sha256, part)
     for file in bundle.files:
         for source, place, part in _places(entry):
@@ -46,13 +45,13 @@ def _files(bundle: Bundle, entry: BundleArtifact, folder: Path) -> Iterator[Pack
                 yield PackageFile(f"{place}{file.path.removeprefix(source)}", file.size_bytes, file.sha256, part)
 
 
-def _places(entry: BundleArtifact) -> Iterator[tuple[str, str, Literal["app", "golden"]]]:
+def _places(entry: BundleArtifact) -> Iterator[tuple[str, str, Part]]:
     """Folders of the bundle that an artifact's app gets, and where their files go."""
     yield f"{APP}/{entry.name}/", "", "app"
     yield f"{STYLES}/", "styles/", "app"
     yield f"{home(entry.size)}/", "golden/", "golden"
     if entry.target == ANDROID_TARGET:
-        yield f"{ANDROID}/", "", "app"
+        yield f"{ANDROID}/", "", "code"
 
 
 def _carried(artifact: Artifact) -> Iterator[ArtifactFile]:

@@ -50,7 +50,7 @@ class Pulled:
 
     Attributes:
         release: the version.
-        carried_bytes: what an app carries: without golden pairs and receipt.
+        carried_bytes: what an app carries: without code, golden pairs and receipt.
         downloaded_bytes: what had to come for it.
     """
 
@@ -98,7 +98,7 @@ def _pull(options: PullOptions, folder: Path, key: str, source: Reader, progress
     files = [file for file in package.files if options.golden or file.part != "golden"]
     there = intact(before, folder) if before else {}
     receipt = Receipt(index.model, version.version, package.artifact, key, index.serial, tuple(map(_as_listed, files)))
-    carried = sum(file.size_bytes for file in files if file.part != "golden")
+    carried = sum(file.size_bytes for file in files if file.part in ("model", "app"))
 
     def pulled(downloaded: int, changed: bool) -> Pulled:
         return Pulled(index.model, version.version, package.artifact, len(files), carried, downloaded, changed)

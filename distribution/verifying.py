@@ -1,7 +1,7 @@
 """``instantstyle verify``: whether a bundle is what its owner signed, and whether it still does here what it did where it was built."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -17,6 +17,7 @@ from ..validation.bundle import Bundle, BundleArtifact, read_bundle
 from ..validation.golden.pairs import FILE, home, read_golden
 from ..validation.golden.replay import Replay, file_of, judge_replay, other_bits, read_replay, replay
 from ..validation.integrity import verify
+from ..validation.measurements import Status
 from .keys import key_id, public_key
 from .signing import verify_folder
 
@@ -30,12 +31,14 @@ class Outcome:
         executed: whether any pair ran here.
         failures: what missed a limit, as sentences.
         remarks: what a reader should know besides.
+        counts: whether it passed at the build, so that a failure here is one of the release.
     """
 
     artifact: str
     executed: bool
     failures: tuple[str, ...]
     remarks: tuple[str, ...]
+    counts: bool = True
 
 
 def verified_bundle(folder: Path, public: Path) -> Bundle:
@@ -72,12 +75,14 @@ def verify_bundle(folder: Path, public: Path, signature_only: bool, console: Con
     for outcome in outcomes:
         for line in _lines(outcome):
             screen.print(line, highlight=False, markup=False, soft_wrap=True)
-    executed = [outcome for outcome in outcomes if outcome.executed]
+    counted = [outcome for outcome in outcomes if outcome.counts]
+    executed = [outcome for outcome in counted if outcome.executed]
     if not executed:
         screen.print("not verified: no golden pair could be run here; --signature-only asks for signature and hashes alone", soft_wrap=True)
         return 1
-    failed = [outcome.artifact for outcome in outcomes if outcome.failures]
-    screen.print(f"failed: {', '.join(failed)}" if failed else f"verified: {len(executed)} of {len(outcomes)} artifacts were run here")
+    failed = [outcome.artifact for outcome in counted if outcome.failures]
+    ran = f"{len(executed)} of {len(counted)} artifacts that passed at the build were run here"
+    screen.print(f"failed: {', '.join(failed)}" if failed else f"verified: {ran}")
     return 1 if failed else 0
 
 
@@ -86,7 +91,7 @@ def replay_all(bundle: Bundle, folder: Path) -> Iterator[Outcome]:
     recipe = parse_recipe(folder / RECIPE)
     for artifact in bundle.artifacts:
         if artifact.folder:
-            yield _replay(artifact, recipe, folder)
+            yield replace(_replay(artifact, recipe, folder), counts=artifact.status in (Status.PASSED, Status.GRAPH_PARITY))
 
 
 def _replay(entry: BundleArtifact, recipe: Recipe, folder: Path) -> Outcome:
@@ -138,5 +143,5 @@ def _not_run(entry: BundleArtifact, why: str) -> Outcome:
 
 def _lines(outcome: Outcome) -> Iterator[str]:
     verdict = "failed" if outcome.failures else "kept its limits" if outcome.executed else "not run"
-    yield f"{outcome.artifact}: {verdict}"
+    yield f"{outcome.artifact}: {verdict}{'' if outcome.counts else '; it did not pass at the build, and does not count'}"
     yield from (f"  {sentence}" for sentence in (*outcome.failures, *outcome.remarks))

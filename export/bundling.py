@@ -24,7 +24,7 @@ from ..validation.choice import choose
 from ..validation.codec import encode
 from ..validation.entries import judged, not_emitted, unmeasured
 from ..validation.golden.pairs import home
-from ..validation.golden.replay import file_of
+from ..validation.golden.replay import file_of, picture_of
 from ..validation.integrity import seal, verify
 from ..validation.latency import describe_machine, load_average
 from ..validation.measurements import Measurements, Status
@@ -41,7 +41,7 @@ from .documents.sbom import sbom
 from .emission import Emitted, Job, NotEmitted, configured_targets
 from .fingerprint import file_sha256, library_versions
 from .recipe import Recipe
-from .replaying import REPLAY
+from .replaying import PICTURE, REPLAY
 from .stages import Source, read_islands, table_path
 from .store import Entry
 from .swap import RECIPE, TABLE, replacing
@@ -152,8 +152,11 @@ def _more_files(build: Build) -> dict[str, bytes]:
     """What a bundle has besides artifacts, calibration table and recipe, by path: golden pairs, their replays, and what apps get."""
     pairs = ((home(size), path) for size, entry in build.golden.items() for path in sorted(entry.folder.iterdir()))
     files = {f"{folder}/{path.name}": path.read_bytes() for folder, path in pairs}
-    replays = ((result.made.job.name, result.replayed) for result in build.results if result.replayed is not None)
-    files |= {file_of(name): (entry.folder / REPLAY).read_bytes() for name, entry in replays}
+    for result in build.results:
+        if result.replayed is not None:
+            name, picture = result.made.job.name, result.replayed.folder / PICTURE
+            files[file_of(name)] = (result.replayed.folder / REPLAY).read_bytes()
+            files |= {picture_of(name): picture.read_bytes()} if picture.is_file() else {}
     emitted = [result.made for result in build.results if isinstance(result.made, Emitted)]
     artifacts = [(made.artifact, build.source.recipe.limits_for(made.job.target, made.job.precision)) for made in emitted]
     return files | app_files(build.source.model, artifacts, build.styles)

@@ -24,7 +24,7 @@ IDLE = frozenset(
     }
     | {f"export/{name}.py" for name in "recipe recipe_errors release settings store summary swap".split()}
     | {f"validation/{name}.py" for name in "agreement bundle checks choice comparison entries gate integrity junit limits".split()}
-    | {f"validation/{name}.py" for name in "listing plausible rejudge report rows".split()}
+    | {f"validation/{name}.py" for name in "listing page plausible rejudge report rows".split()}
     | {"pruning/report.py"}
 )
 FITTING = ("model", "calibration", "export", "pruning", "validation", "targets/__init__.py", "targets/artifact.py", "targets/base.py")

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..calibration.samples import Sample, make_samples
 from ..model.graph import Model, Run, Size, TensorKind, TensorSpec
+from ..model.pixels import PICTURE_CHANNELS
 from ..validation.golden.chain import asked, run_chain
 from ..validation.golden.pairs import FILE, Golden, GoldenImage, GoldenPair, GoldenScalar, golden_json
 from ..validation.golden.pictures import Levels, enlarged, png, reduction, to_levels, to_values
@@ -22,7 +23,7 @@ from .store import Entry, Workspace
 
 ORDINARY = 4
 WINDOWS = (192, 160, 128, 96, 64)  # the largest that fits
-MAX_BYTES = 1_000_000  # of all golden pairs in a bundle
+MAX_BYTES = 700_000  # of all golden pairs in a bundle; with a picture of every artifact that ran them they stay below a million
 
 
 def golden(pipeline: Pipeline, source: Source, size: Size) -> Entry:
@@ -56,6 +57,9 @@ def golden_files(model: Model, reference: Model, samples: Sequence[tuple[Sample,
     """
     specs = tuple(asked(model.graphs))
     spec = scenario_output(model)
+    obstacle = _obstacle(specs, spec)
+    if obstacle:
+        return {FILE: _none(size, obstacle)}
     made: dict[str, bytes] = {}
     pairs: list[GoldenPair] = []
     pictures: dict[str, Levels] = {}
@@ -66,6 +70,8 @@ def golden_files(model: Model, reference: Model, samples: Sequence[tuple[Sample,
         known = run_chain(owner.graphs, runs[hard], inputs) if _chains(specs, inputs) else {}
         if not _is_scenario(owner, runs[hard], inputs, known.get(spec.name)):
             return {FILE: _none(size, "the model's scenario is more than its graphs one after the other, by the names of their tensors")}
+        if not np.isfinite(known[spec.name]).all():
+            return {FILE: _none(size, f"the float reference gives NaN or Inf of '{sample.name}'")}
         scalars = tuple(GoldenScalar(each.name, float(inputs[each.name].flat[0])) for each in specs if each.kind is TensorKind.SCALAR)
         pairs.append(GoldenPair(sample.name, hard, images, scalars, f"output-{index:02d}.png"))
         pictures[pairs[-1].output] = to_levels(spec, known[spec.name])
@@ -81,6 +87,16 @@ def golden_files(model: Model, reference: Model, samples: Sequence[tuple[Sample,
 
 def _none(size: Size, reason: str) -> bytes:
     return golden_json(Golden(size, "", (0, 0, 0, 0), (), reason)).encode()
+
+
+def _obstacle(specs: Sequence[TensorSpec], output: TensorSpec) -> str:
+    """What stands in the way of golden pairs, which are pictures and numbers; empty if nothing does."""
+    vector = next((spec.name for spec in specs if spec.kind is TensorKind.VECTOR), None)
+    if vector is not None:
+        return f"the model takes a vector, '{vector}', that none of its graphs gives"
+    if output.kind is not TensorKind.IMAGE or output.channels not in PICTURE_CHANNELS:
+        return f"'{output.name}' is no picture"
+    return ""
 
 
 def _chains(specs: Sequence[TensorSpec], inputs: dict[str, np.ndarray]) -> bool:

@@ -3,11 +3,15 @@
 import platform
 from dataclasses import asdict
 
+import numpy as np
+
 from ..model.errors import ExecutionError, TargetUnavailableError
 from ..validation.built import Built
 from ..validation.codec import encode
+from ..validation.golden.chain import outputs
 from ..validation.golden.pairs import read_golden
-from ..validation.golden.replay import Replay, Runtime, replay
+from ..validation.golden.pictures import png, to_levels
+from ..validation.golden.replay import Replay, Runtime, replay, worst
 from .dependencies import TARGET_LIBRARIES
 from .disk import atomic_write
 from .doctor import cpu_name
@@ -18,7 +22,7 @@ from .progress import Report
 from .stages import Source
 from .store import Entry, Workspace
 
-REPLAY = "replay.json"
+REPLAY, PICTURE = "replay.json", "worst.png"
 
 
 def replayed(pipeline: Pipeline, source: Source, emitted: Emitted, pairs: Entry) -> Entry | None:
@@ -32,7 +36,14 @@ def replayed(pipeline: Pipeline, source: Source, emitted: Emitted, pairs: Entry)
     def make(workspace: Workspace, report: Report) -> None:
         built = Built(emitted.artifact, emitted.folder, target).on(target.units()[0])
         found = read_golden(pairs.folder)
-        result = replay(found, pairs.folder, built, runtime()) if found.pairs else Replay(emitted.job.name, runtime(), ())
+        windows: dict[str, np.ndarray] = {}
+        result = Replay(emitted.job.name, runtime(), ())
+        if found.pairs:
+            result = replay(found, pairs.folder, built, result.runtime, lambda each, window: windows.update({each.pair: window}))
+        lowest = worst(result)
+        if lowest is not None and np.isfinite(windows[lowest.pair]).all():
+            spec = outputs(emitted.artifact.graphs)[found.output]
+            atomic_write(workspace.output / PICTURE, png(to_levels(spec, windows[lowest.pair])))
         atomic_write(workspace.output / REPLAY, encode(result))
 
     inputs = {

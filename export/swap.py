@@ -64,7 +64,7 @@ def _listed(mark: Path) -> set[str]:
         str(bundle["recipe"]["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         raise OutputError(f"{mark.parent}: its {MARK} is none that release wrote, so it is not replaced. C{REMEDY[1:]}") from None
-    return own | manifests | {MARK, RECIPE, TABLE, SUMMARY, JUNIT, SIGNATURE}
+    return own | manifests | {MARK, RECIPE, TABLE, SUMMARY, JUNIT, SIGNATURE, "report.html"}
 
 
 def recover(dist: Path) -> None:

@@ -18,6 +18,8 @@ from .gate import gate, shortcomings, undecided
 from .half_range import COLUMNS, half_rows
 from .junit import junit_xml
 from .measurements import Status
+from .page import FILE as PAGE
+from .page import page
 from .rows import NOTHING, artifact_row, graph_rows, number, psnr_text, unit_rows
 
 SUMMARY, JUNIT = "summary.md", "junit.xml"
@@ -41,8 +43,9 @@ PRUNED_COLUMNS = ("Group", "What", "asked", "removed", "kept", "why not")
 
 
 def write_reports(bundle: Bundle, folder: Path) -> None:
-    """Writes ``summary.md`` and ``junit.xml``."""
+    """Writes ``summary.md``, ``report.html`` and ``junit.xml``. Pictures are taken from the golden pairs in the folder."""
     atomic_write(folder / SUMMARY, markdown(bundle))
+    atomic_write(folder / PAGE, page(bundle, verdict(bundle), folder))
     atomic_write(folder / JUNIT, junit_xml(bundle))
 
 

@@ -18,8 +18,8 @@ def model_card(bundle: Bundle, model: Model, settings: ModelSettings) -> str:
     lines += ["## What it takes and gives", ""]
     lines += markdown_table(("Graph", "Direction", "Name", "Kind", "Shape", "Values"), _tensors(model, bundle.sizes[0]))
     lines += ["## Artifacts", ""]
-    rows = ((each.name, each.precision, f"{each.shipped_bytes:,}", str(each.status)) for each in bundle.artifacts)
-    lines += markdown_table(("Artifact", "Precision", "Bytes in an app", "Status"), rows)
+    rows = ((each.name, each.precision, f"{each.shipped_bytes:,}") for each in bundle.artifacts)
+    lines += markdown_table(("Artifact", "Precision", "Bytes in an app"), rows)
     lines += ["## What it was judged on", ""]
     counts = " and ".join(str(len(images)) for images in bundle.samples.images)
     lines += [f"{len(bundle.samples.names())} samples of {counts} images, and hard ones; nothing else is known of other pictures.", ""]

@@ -9,9 +9,10 @@ MEASURED = "it holds times, loads and the moment of the build; with SOURCE_DATE_
 OF_THE_BUILD = {
     "bundle.json": MEASURED,
     "junit.xml": MEASURED,
-    "model-card.md": "it holds the moment of the build, which SOURCE_DATE_EPOCH fixes, and verdicts on speed",
+    "model-card.md": "it holds the moment of the build, which SOURCE_DATE_EPOCH fixes, and bytes of the files listed here",
     "sbom.cdx.json": "it holds the moment of the build, which SOURCE_DATE_EPOCH fixes, and hashes of the files listed here",
     "signature.json": "ECDSA takes a new random number for every signature",
+    "report.html": MEASURED,
     "summary.md": MEASURED,
 }
 
@@ -25,5 +26,5 @@ def irreproducible(bundle: Bundle, targets: Mapping[str, Target]) -> tuple[Irrep
         found |= {f"{artifact.folder}/{path}": why for path, why in reasons.items()}
         if reasons:
             found[f"{artifact.folder}/artifact.json"] = "it holds hashes of files that are listed here"
-            found[f"golden/{artifact.name}.json"] = "it holds what files that are listed here computed"
+            found |= {f"golden/{artifact.name}{suffix}": "files that are listed here computed it" for suffix in (".json", ".png")}
     return tuple(Irreproducible(path, why) for path, why in sorted(found.items()))

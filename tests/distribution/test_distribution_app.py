@@ -17,7 +17,7 @@ from instantstyle.calibration.samples import Sample
 from instantstyle.export.app.files import KOTLIN
 from instantstyle.export.app.styles import style_encoder
 from instantstyle.export.golden import golden_files
-from instantstyle.model.graph import Model, single_graph
+from instantstyle.model.graph import Model, TensorKind, TensorSpec, single_graph
 from instantstyle.validation.golden.pictures import enlarged, reduction
 
 
@@ -110,6 +110,17 @@ def test_a_scenario_that_is_no_chain_has_no_golden_pairs_and_says_so() -> None:
     files = golden_files(twice, twice, [(Sample("a", {"image": noise(32, 32, 1)}), False)], (32, 32), 1_000_000)
     assert list(files) == ["golden.json"]
     assert "more than its graphs one after the other" in json.loads(files["golden.json"])["reason"]
+
+
+def test_what_is_no_picture_has_no_golden_pairs_and_says_so() -> None:
+    model = single_graph(torch.nn.Conv2d(3, 3, 3, padding=1))
+    graph = model.graphs[0]
+    vector = TensorSpec("code", TensorKind.VECTOR, channels=4)
+    takes = replace(model, graphs=(replace(graph, inputs=(*graph.inputs, vector)),))
+    gives = replace(model, graphs=(replace(graph, outputs=(vector,)),))
+    for changed, reason in ((takes, "the model takes a vector, 'code'"), (gives, "'code' is no picture")):
+        files = golden_files(changed, changed, [(Sample("a", {"image": noise(32, 32, 1)}), False)], (32, 32), 1_000_000)
+        assert reason in json.loads(files["golden.json"])["reason"]
 
 
 def test_everything_for_apps_is_listed_by_hash(signed: Signed) -> None:

@@ -36,7 +36,7 @@ def test_the_model_card_says_what_goes_in_and_what_it_was_judged_on(signed: Sign
 
 def test_what_a_second_build_gives_otherwise_is_listed_with_the_reason(signed: Signed) -> None:
     rows = {row["path"]: row["reason"] for row in content(signed.dist)["irreproducible"]}
-    assert set(rows) == {"bundle.json", "junit.xml", "model-card.md", "sbom.cdx.json", "signature.json", "summary.md"}
+    assert set(rows) == {"bundle.json", "junit.xml", "model-card.md", "report.html", "sbom.cdx.json", "signature.json", "summary.md"}
     assert "times" in rows["bundle.json"]
 
 

@@ -28,7 +28,7 @@ def test_a_signed_bundle_is_verified_and_run_bit_for_bit(signed: Signed) -> None
     code, output = verify(signed)
     assert code == 0, output
     assert output.count("bit for bit what the build gave") == 2
-    assert "verified: 2 of 2 artifacts were run here" in output
+    assert re.search(r"verified: ([12]) of \1 artifacts that passed at the build were run here", output), output
     assert re.search(r"onnx-float32-32x32: kept its limits\n  18 golden pairs, SSIM at least 0\.999\d", output), output
 
 

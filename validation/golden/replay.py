@@ -1,7 +1,7 @@
 """Golden pairs through an artifact, and what its limits say of that."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +73,16 @@ class Replay:
     results: tuple[PairResult, ...]
 
 
+def picture_of(artifact: str) -> str:
+    """Where a bundle has the window of what the build's artifact made of the pair with its lowest SSIM."""
+    return f"golden/{artifact}.png"
+
+
+def worst(replayed: Replay) -> PairResult | None:
+    """The pair with the lowest SSIM, or with none; the first of several."""
+    return min(replayed.results, key=lambda each: -np.inf if np.isnan(each.ssim) else each.ssim, default=None)
+
+
 def file_of(artifact: str) -> str:
     """Where a bundle has the replay of its build."""
     return f"golden/{artifact}.json"
@@ -87,11 +97,15 @@ def read_replay(path: Path) -> Replay | None:
     return decode(Replay, path.read_bytes(), str(path)) if path.is_file() else None
 
 
-def replay(golden: Golden, folder: Path, built: Built, runtime: Runtime) -> Replay:
+Seen = Callable[[PairResult, np.ndarray], None]
+
+
+def replay(golden: Golden, folder: Path, built: Built, runtime: Runtime, seen: Seen = lambda result, window: None) -> Replay:
     """Runs every pair.
 
     Args:
         folder: of ``golden.json``.
+        seen: is told of each pair's result and the window of the artifact's output, (1, C, H, W).
 
     Raises:
         ArtifactError: the pairs are of another model, or damaged.
@@ -111,6 +125,7 @@ def replay(golden: Golden, folder: Path, built: Built, runtime: Runtime) -> Repl
             expected = target.shown(spec, expected_of(pair, golden, folder, spec))
             found = score(pair.name, spec, expected, windowed(golden, output))
             results.append(PairResult(pair.name, pair.hard, np.nan if found.ssim is None else found.ssim, _sha256(output)))
+            seen(results[-1], windowed(golden, output))
     return Replay(artifact.name, runtime, tuple(results))
 
 
