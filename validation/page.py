@@ -55,6 +55,7 @@ def page(bundle: Bundle, verdict: str, folder: Path) -> str:
     """The file's content. Everything that a bundle says is escaped."""
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
     measured = [artifact for artifact in bundle.artifacts if artifact.measurements]
+    lowest = min([0.99, *(mean for _, mean in _means(measured))])
     return environment.get_template(TEMPLATE).render(
         bundle=bundle,
         verdict=verdict,
@@ -63,7 +64,8 @@ def page(bundle: Bundle, verdict: str, folder: Path) -> str:
         rows=[(artifact_row(artifact), str(artifact.status), shortcomings(bundle, artifact)) for artifact in bundle.artifacts],
         columns=[name.replace("_", " ") for name in ArtifactRow.__dataclass_fields__],
         comparisons=list(_comparisons(bundle, folder)),
-        points=_points(measured),
+        points=_points(measured, lowest),
+        lowest=lowest,
         bars=_bars(measured),
         bill=[(artifact, _share(artifact, bundle)) for artifact in bundle.artifacts if artifact.folder],
         statuses=STATUS_TEXT,
@@ -88,14 +90,15 @@ def _data(path: Path) -> str:
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
-def _points(measured: list[BundleArtifact]) -> list[Point]:
-    """Bytes from 0 to the right, SSIM upwards from the lowest; the label has the time."""
+def _means(measured: list[BundleArtifact]) -> list[tuple[BundleArtifact, float]]:
     spreads = [(artifact, artifact.measurements.end_to_end.ssim()) for artifact in measured if artifact.measurements]
-    found = [(artifact, spread.mean) for artifact, spread in spreads if spread is not None and math.isfinite(spread.mean)]
-    if not found:
-        return []
-    most = max(artifact.shipped_bytes for artifact, _ in found) or 1
-    lowest = min(0.99, *(mean for _, mean in found))
+    return [(artifact, spread.mean) for artifact, spread in spreads if spread is not None and math.isfinite(spread.mean)]
+
+
+def _points(measured: list[BundleArtifact], lowest: float) -> list[Point]:
+    """Bytes from 0 to the right, SSIM upwards from ``lowest`` to 1; the label has the time."""
+    found = _means(measured)
+    most = max((artifact.shipped_bytes for artifact, _ in found), default=0) or 1
     points = []
     for artifact, mean in found:
         x = MARGIN + (WIDTH - 2 * MARGIN) * artifact.shipped_bytes / most
