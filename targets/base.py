@@ -237,6 +237,10 @@ class Target(ABC):
         """A graph's output as the target's format carries it, e.g. in 8 bits; what an artifact is compared with goes through it."""
         return array
 
+    def irreproducible(self, files: Sequence[ArtifactFile]) -> Mapping[str, str]:
+        """Those of an artifact's files, by path, that the same program gives with other bytes each time, with the reason."""
+        return {}
+
     def preflight(self, program: Program, precisions: Sequence[Precision]) -> tuple[Finding, ...]:
         """What stands in the way of emitting these precisions of a float program. Quick, and before anything is trained."""
         return ()

@@ -8,7 +8,7 @@ from ..system.errors import ArtifactError
 from .judge.agreement import check_agreement
 from .judge.listing import check_files, list_files
 from .report.report import write_reports
-from .results.bundle import FILE_NAME, Bundle
+from .results.bundle import FILE_NAME, SIGNATURE, Bundle
 from .results.bundle_file import digests, write_bundle
 
 
@@ -16,11 +16,13 @@ def seal(bundle: Bundle, folder: Path) -> Bundle:
     """Writes reports and ``bundle.json`` into a folder that has all other files, and checks the whole.
 
     The order answers which hash comes first: the reports are written from the bundle before it lists any file, then every file is
-    hashed, then the digests of ``bundle.json`` are taken, with that list, and it alone is hashed nowhere.
+    hashed, then the digests of ``bundle.json`` are taken, with that list, and it alone is hashed nowhere. A signature of what lay
+    there before is worth nothing now, and goes.
 
     Raises:
         ArtifactError: as ``verify``.
     """
+    (folder / SIGNATURE).unlink(missing_ok=True)
     write_reports(bundle, folder)
     listed = replace(bundle, files=list_files(folder))
     sealed = replace(listed, digests=digests(listed))

@@ -1,14 +1,19 @@
 """Puts a build's results into the dist folder: artifacts, ``bundle.json``, reports, calibration table, a copy of the recipe."""
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 
+from ...model.graph import Size
 from ...recipe.recipe import Recipe
+from ...system.disk import atomic_write
 from ...system.errors import InstantStyleError, RecipeError
 from ...system.hashing import file_sha256
 from ...system.versions import library_versions
+from ...validation.golden.pairs import home
+from ...validation.golden.replay import file_of, picture_of
 from ...validation.integrity import seal, verify
 from ...validation.judge.choice import choose
 from ...validation.judge.entries import judged, not_emitted, unmeasured
@@ -19,20 +24,31 @@ from ...validation.results.bundle_file import read_bundle
 from ...validation.results.codec import encode
 from ...validation.results.measurements import Measurements, Status
 from ...validation.results.provenance import Island, ModelSource, PrunedGroup, RecipeSource, libraries
+from ..app.files import app_files
 from ..cache.store import Entry
+from ..documents.card import FILE as CARD
+from ..documents.card import model_card
+from ..documents.licenses import FILE as LICENSES
+from ..documents.licenses import licenses
+from ..documents.reproducible import irreproducible
+from ..documents.sbom import FILE as SBOM
+from ..documents.sbom import sbom
 from ..source.source import Source
 from ..stages.capture import read_islands
 from ..stages.emit import Emitted, Job, NotEmitted, configured_targets
 from ..stages.quantize import table_path
+from ..stages.replay import PICTURE, REPLAY
 from .swap import replacing
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one artifact. ``measured`` has its status and a reason where there are no measurements."""
+    """What became of one artifact. ``measured`` has its status and a reason where there are no measurements; ``replayed`` are the golden
+    pairs through it."""
 
     made: Emitted | NotEmitted
     measured: Measurements | tuple[Status, str] | None
+    replayed: Entry | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +60,8 @@ class Build:
     table: Entry | None
     int8_program: Entry | None
     only: str = ""
+    golden: Mapping[Size, Entry] = field(default_factory=dict)
+    styles: Entry | None = None
 
 
 def make_bundle(build: Build, ran: bool) -> Bundle:
@@ -53,7 +71,7 @@ def make_bundle(build: Build, ran: bool) -> Bundle:
     islands = read_islands(build.int8_program) if build.int8_program else ()
     artifacts = tuple(_entry(build, result) for result in build.results)
     fastest = [name for name, target in configured_targets(recipe).items() if target.ships_fastest]
-    return Bundle(
+    bundle = Bundle(
         format=FORMAT,
         created=creation_time(),
         model=ModelSource(build.source.model.name, file_sha256(checkpoint) if checkpoint else None),
@@ -74,6 +92,7 @@ def make_bundle(build: Build, ran: bool) -> Bundle:
         minimum_samples=recipe.images.validation.minimum,
         built_only=build.only,
     )
+    return replace(bundle, irreproducible=irreproducible(bundle, configured_targets(recipe)))
 
 
 def publish(build: Build, bundle: Bundle, dist: Path) -> tuple[Bundle, bool]:
@@ -83,13 +102,15 @@ def publish(build: Build, bundle: Bundle, dist: Path) -> tuple[Bundle, bool]:
         RecipeError: the recipe was changed during the build.
         OSError: the disk is full or read-only; ``dist`` is then as it was.
     """
-    current = _current(bundle, dist)
+    current = _current(build, bundle, dist)
     if current is not None:
         return current, False
     with replacing(dist) as folder:
         for result in build.results:
             if isinstance(result.made, Emitted):
                 shutil.copytree(result.made.folder, folder / folder_of(result.made.job))
+        for path, content in (_more_files(build) | _documents(build, bundle)).items():
+            atomic_write(folder / path, content)
         if build.table is not None:
             shutil.copyfile(table_path(build.table), folder / TABLE)
         _copy_recipe(build.source.recipe, folder / RECIPE)
@@ -121,12 +142,35 @@ def _entry(build: Build, result: Result) -> BundleArtifact:
     return unmeasured(made.artifact, folder_of(job), limits, status, reason)
 
 
-def _current(bundle: Bundle, dist: Path) -> Bundle | None:
+def _more_files(build: Build) -> dict[str, bytes]:
+    """What a bundle has besides artifacts, calibration table and recipe, by path: golden pairs, their replays, and what apps get."""
+    pairs = ((home(size), path) for size, entry in build.golden.items() for path in sorted(entry.folder.iterdir()))
+    files = {f"{folder}/{path.name}": path.read_bytes() for folder, path in pairs}
+    for result in build.results:
+        if result.replayed is not None:
+            name, picture = result.made.job.name, result.replayed.folder / PICTURE
+            files[file_of(name)] = (result.replayed.folder / REPLAY).read_bytes()
+            files |= {picture_of(name): picture.read_bytes()} if picture.is_file() else {}
+    emitted = [result.made for result in build.results if isinstance(result.made, Emitted)]
+    artifacts = [(made.artifact, build.source.recipe.limits_for(made.job.target, made.job.precision)) for made in emitted]
+    return files | app_files(build.source.model, artifacts, build.styles)
+
+
+def _documents(build: Build, bundle: Bundle) -> dict[str, str]:
+    """The papers of a bundle, by path."""
+    model, settings = build.source.model, build.source.recipe.model
+    return {CARD: model_card(bundle, model, settings), LICENSES: licenses(bundle, settings), SBOM: sbom(bundle, settings)}
+
+
+def _current(build: Build, bundle: Bundle, dist: Path) -> Bundle | None:
     """What ``dist`` holds, if that is this bundle, whenever and wherever it was made, with all its files intact."""
     try:
         there = read_bundle(dist)
         verify(there, dist)
     except (InstantStyleError, OSError):
+        return None
+    listed = {file.path: file.sha256 for file in there.files}
+    if any(listed.get(path) != sha256(content).hexdigest() for path, content in _more_files(build).items()):
         return None
     own = {name: getattr(there, name) for name in ("created", "machine", "pipeline_peak_memory_bytes", "files", "digests")}
     return there if encode(replace(bundle, **own)) == encode(there) else None

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...system.disk import OutputError, check_writable, existing_parent, explained_disk_errors, sync_folder, sync_tree
-from ...validation.results.bundle import FILE_NAME, RECIPE, TABLE
+from ...validation.results.bundle import FILE_NAME, RECIPE, SIGNATURE, TABLE
 
 MANIFEST, SUMMARY, JUNIT = "artifact.json", "summary.md", "junit.xml"
 # What file managers leave in every folder that they show.
@@ -60,10 +60,11 @@ def _listed(mark: Path) -> set[str]:
         bundle = json.loads(mark.read_bytes())
         own = {f"{part['folder']}/{file['path']}" for part in bundle["artifacts"] for file in part["files"]}
         manifests = {f"{part['folder']}/{MANIFEST}" for part in bundle["artifacts"]}
+        own |= {file["path"] for file in bundle.get("files", ())}
         str(bundle["recipe"]["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         raise OutputError(f"{mark.parent}: its {FILE_NAME} is none that release wrote, so it is not replaced. C{REMEDY[1:]}") from None
-    return own | manifests | {FILE_NAME, RECIPE, TABLE, SUMMARY, JUNIT}
+    return own | manifests | {FILE_NAME, RECIPE, TABLE, SUMMARY, JUNIT, SIGNATURE, "report.html"}
 
 
 def recover(dist: Path) -> None:

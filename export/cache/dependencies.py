@@ -14,10 +14,10 @@ SEARCH_LIBRARIES = ("optuna",)
 # What arranges, shows, stores or judges: it is loaded with stages and cannot change their results.
 IDLE = (
     ("instantstyle", "system", "recipe", "cli", "export/__init__.py", "export/bundle", "export/cache", "targets/__init__.py")
-    + ("targets/base.py", "validation/__init__.py", "validation/judge", "validation/report", "validation/results")
+    + ("targets/base.py", "validation/__init__.py", "validation/judge", "validation/page.py", "validation/report", "validation/results")
 )  # fmt: skip
 FITTING = ("model", "metrics", "calibration", "capture", "compression", "export/source", "export/stages")
-MEASURING = (*FITTING, "targets", "validation/results", "validation/measure", "validation/judge/speed.py")
+MEASURING = (*FITTING, "targets", "validation/results", "validation/measure", "validation/golden", "validation/judge/speed.py")
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,9 @@ STAGES: Mapping[str, Stage] = {
     "preflight": Stage(("export.stages.preflight", "targets"), *_TARGETS, on_device=True),
     "emit": Stage(("export.stages.emit", "targets"), *_TARGETS, on_device=True),
     "validate": Stage(("export.stages.measure", "targets", "validation.measure.memory"), *_TARGETS, on_device=True),
+    "golden": Stage(("export.stages.golden",), MEASURING),
+    "styles": Stage(("export.app.styles",), (*FITTING, "export/app")),
+    "replay": Stage(("export.stages.replay", "targets"), *_TARGETS, on_device=True),
     "sensitivity": Stage(("search.stage", "search.analysis"), (*MEASURING, "search")),
     "search": Stage(
         ("search.trial", "search.study", "targets"),

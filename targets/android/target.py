@@ -13,14 +13,14 @@ seeds anew. The ONNX model that it is made from is.
 import io
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...capture.program import Program
 from ...recipe.precision import Precision
 from ..artifact import describe_files, graph_path
-from ..base import Artifact, Availability, Runner, Target
+from ..base import Artifact, ArtifactFile, Availability, Runner, Target
 from ..convolutions import described
 from ..onnx.exporter import PACKAGES
 from ..onnx.target import RUNTIME, availability, build, portable_rewrites, save
@@ -70,6 +70,10 @@ class AndroidTarget(Target):
         shipped_bytes = sum(file.size_bytes for file in files if file.path in shipped)
         source = (program.model, program.provenance)
         return Artifact(self.name, precision, program.size, tuple(graphs), files, shipped_bytes, notes, *source)
+
+    def irreproducible(self, files: Sequence[ArtifactFile]) -> Mapping[str, str]:
+        why = "ONNX Runtime writes tensors in the order of a hash table that every process seeds anew"
+        return {file.path: why for file in files if file.path.endswith(".ort")}
 
     def open(self, artifact: Artifact, folder: Path, graph: str, threads: int) -> Runner:
         require(self.name, (RUNTIME,))

@@ -9,7 +9,7 @@ from ...recipe.precision import Precision
 from ...system.errors import TargetUnavailableError
 from ...system.hashing import file_sha256
 from ..artifact import describe_files, graph_path
-from ..base import Artifact, Availability, Finding, Runner, Target
+from ..base import Artifact, ArtifactFile, Availability, Finding, Runner, Target
 from ..convolutions import described
 from ..onnx.exporter import PACKAGES as ONNX_PACKAGES
 from ..onnx.target import RUNTIME, save
@@ -76,6 +76,9 @@ class TensorRTTarget(Target):
 
     def computes_half(self, precision: Precision) -> bool:
         return True  # int8 covers convolutions; all the rest is float16
+
+    def irreproducible(self, files: Sequence[ArtifactFile]) -> Mapping[str, str]:
+        return {file.path: "TensorRT chooses kernels by timing them" for file in files if file.path.endswith(".engine")}
 
     def preflight(self, program: Program, precisions: Sequence[Precision]) -> tuple[Finding, ...]:
         self._require()

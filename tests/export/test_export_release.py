@@ -35,6 +35,7 @@ from instantstyle.validation.results.measurements import Status
 # The latency of so small a net says nothing; the check that int8 is faster than float has tests of its own.
 SPEED_CHECK = "int8_faster_than_float"
 EARLY = {"probe", "images calibration", "images validation", "calibrate", "capture float 64x64", "capture int8 64x64"}
+GOLDEN = {"golden 64x64", "replay android-int8-64x64"}
 LATE = {"emit onnx-float32-64x64", "emit android-int8-64x64", "validate android-int8-64x64"}
 
 
@@ -58,10 +59,16 @@ def check_android_model(folder: Path, net: str) -> None:
     assert 0 < np.square(output - wanted).mean() / np.square(wanted).mean() < 0.02
     assert {path.name for path in dist.iterdir()} == {
         "android",
+        "app",
         "bundle.json",
         "calibration.json",
+        "golden",
         "junit.xml",
+        "licenses.md",
+        "model-card.md",
         "recipe.toml",
+        "report.html",
+        "sbom.cdx.json",
         "summary.md",
     }
 
@@ -71,7 +78,7 @@ def test_a_users_net_becomes_an_android_model(tmp_path: Path, net: str) -> None:
     write_recipe(tmp_path, f"{net}.py:make")
     code, events = release(tmp_path)
     check_android_model(tmp_path, net)
-    assert set(outcomes(events)) == EARLY | LATE | {"load tiny", "prune", "qat", "bundle dist"}
+    assert set(outcomes(events)) == EARLY | LATE | GOLDEN | {"load tiny", "prune", "qat", "bundle dist"}
     assert events[-1] == {**events[-1], "event": "build_end", "exit_code": code}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "calibration", "dist", "recipe.toml", "validation"]
 
@@ -89,7 +96,7 @@ def test_a_second_run_does_nothing_and_says_so(released: Path) -> None:
     assert {name: outcome for name, outcome in outcomes(events).items() if name in EARLY | LATE} == dict.fromkeys(EARLY | LATE, "reused")
     assert content_of(released / "dist") == before
     assert (released / "dist").stat().st_ino == inode
-    assert events[-1]["summary"].endswith("dist was up to date; 9 stages reused, 0 done")
+    assert events[-1]["summary"].endswith("dist was up to date; 11 stages reused, 0 done")
 
 
 @pytest.mark.parametrize("damage", ["junit.xml", "summary.md", "android/int8-64x64/model.ort"])
@@ -97,7 +104,7 @@ def test_a_damaged_dist_is_made_again_from_the_cache(released: Path, damage: str
     before = content_of(released / "dist")
     (released / "dist" / damage).unlink()
     _, events = release(released)
-    assert events[-1]["summary"].endswith("dist written; 9 stages reused, 0 done")
+    assert events[-1]["summary"].endswith("dist written; 11 stages reused, 0 done")
     after = content_of(released / "dist")
     assert set(after) == set(before)
     assert after["android/int8-64x64/model.ort"] == before["android/int8-64x64/model.ort"]

@@ -143,7 +143,7 @@ LISTS: dict[str, tuple[Change, str]] = {
     "an empty file": (row(lambda file: file.update(size_bytes=0)), rf"lists '{MODEL}' with a size of 0 bytes"),
     "another size": (row(lambda file: file.update(size_bytes=7)), rf"{MODEL} was altered after the build: \d+ bytes, not 7"),
     "another hash": (row(lambda file: file.update(sha256="0" * 64)), rf"{MODEL} was altered"),
-    "a file not listed": (says(lambda bundle: bundle["files"].pop(0)), "is not listed in bundle.json"),
+    "a file not listed": (says(lambda bundle: bundle["files"].pop(0)), "is not listed in bundle.json|does not list"),
     "no list": (says(lambda bundle: bundle.update(files=[])), "is not listed in bundle.json|does not list"),
     "a recipe not listed": (
         lambda dist: (

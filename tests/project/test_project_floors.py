@@ -16,7 +16,7 @@ FLOORS = (
     ("targets", "compression", "training"),
     ("validation", "stylize"),
     ("export",),
-    ("search",),
+    ("search", "distribution"),
     ("cli",),
 )
 FLOOR_OF = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}

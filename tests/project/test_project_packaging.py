@@ -26,9 +26,16 @@ TOP_FOLDERS = (
     "validation",
     "stylize",
 )
-TOP_FOLDERS += ("export", "search", "cli")
+TOP_FOLDERS += ("export", "search", "distribution", "cli")
 # Where the name of an import is not that of its distribution.
-DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "onnx_ir": "onnx-ir", "pydantic_core": "pydantic"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "onnx_ir": "onnx-ir",
+    "pydantic_core": "pydantic",
+    "cyclonedx": "cyclonedx-python-lib",
+    "packageurl": "packageurl-python",
+}
 
 
 def requirement(text: str) -> tuple[str, str]:
@@ -140,7 +147,7 @@ def test_constraints_pin_torch_first_and_name_no_source() -> None:
     assert len(constraints()) == len(lines)
 
 
-@pytest.mark.parametrize("group", ["core", "dev", "training"])
+@pytest.mark.parametrize("group", ["core", "dev", "sign", "training"])
 def test_constraints_satisfy_the_lower_bounds(group: str) -> None:
     wanted = CORE if group == "core" else EXTRAS[group]
     pins = constraints()

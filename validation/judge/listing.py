@@ -9,12 +9,15 @@ from pathlib import Path, PurePosixPath
 from ...system.errors import ArtifactError
 from ...targets.artifact import describe_all, verify_file
 from ...targets.base import ArtifactFile
-from ..results.bundle import FILE_NAME
+from ..results.bundle import FILE_NAME, SIGNATURE
+
+# What lists or covers the other files, and so is not listed itself.
+APART = (FILE_NAME, SIGNATURE)
 
 
 def list_files(folder: Path) -> tuple[ArtifactFile, ...]:
-    """Every file of a bundle but ``bundle.json``, in the order of their paths."""
-    return tuple(file for file in describe_all(folder) if file.path != FILE_NAME)
+    """Every file of a bundle but ``bundle.json`` and its signature, in the order of their paths."""
+    return tuple(file for file in describe_all(folder) if file.path not in APART)
 
 
 def check_files(files: Sequence[ArtifactFile], folder: Path) -> None:
@@ -24,7 +27,7 @@ def check_files(files: Sequence[ArtifactFile], folder: Path) -> None:
         ArtifactError: a path that leaves the folder or is there twice, an empty file, one that is missing or altered, one that is not
             listed, a link, or a folder without a listed file; names it.
     """
-    _check_paths(files, folder)
+    check_paths(files, folder / FILE_NAME, folder)
     listed = {file.path for file in files}
     homes = {str(parent) for path in listed for parent in PurePosixPath(path).parents}
     for path, mode in _walk(folder, folder):
@@ -35,15 +38,22 @@ def check_files(files: Sequence[ArtifactFile], folder: Path) -> None:
                 raise ArtifactError(f"{folder / path} is a folder that {FILE_NAME} does not list; remove it, or build the bundle again")
         elif not stat.S_ISREG(mode):
             raise ArtifactError(f"{folder / path} is neither a file nor a folder; remove it, or build the bundle again")
-        elif path not in listed and path != FILE_NAME:
+        elif path not in listed and path not in APART:
             raise ArtifactError(f"{folder / path} is not listed in {FILE_NAME}; remove it, or build the bundle again")
     for file in files:
         verify_file(file, folder)
 
 
-def _check_paths(files: Sequence[ArtifactFile], folder: Path) -> None:
-    where = folder / FILE_NAME
-    seen: dict[str, str] = {FILE_NAME: FILE_NAME}
+def check_paths(files: Sequence[ArtifactFile], where: Path | str, folder: Path) -> None:
+    """Checks that files can lie side by side below a folder, on any file system.
+
+    Args:
+        where: what lists them, for messages.
+
+    Raises:
+        ArtifactError: a path that leaves the folder, is there twice where case does not count, or is of an empty file.
+    """
+    seen: dict[str, str] = {name: name for name in APART}
     for file in files:
         parts = file.path.split("/")
         if "\\" in file.path or ":" in file.path or not file.path.isprintable() or any(part in ("", ".", "..") for part in parts):

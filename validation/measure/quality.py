@@ -13,6 +13,7 @@ from ...metrics.ssim import ssim
 from ...model.graph import Arrays, Graph, Model, Run, Sample, Size, TensorKind, TensorSpec, scenario_output
 from ...model.pixels import LEVELS, visible
 from ...system.errors import ExecutionError, InstantStyleError, TargetUnavailableError
+from ...targets.base import GraphArtifact
 from ..results.departure import Departure, Departures, has_departures
 from ..results.measurements import Quality, Score
 from .reference import Reference
@@ -117,8 +118,8 @@ def _score(item: Comparison) -> Score:
     return score(item.label, item.spec, item.reference, item.output)
 
 
-def checked_run(run: Run, graph: Graph, size: Size, artifact: str) -> Run:
-    """``run`` of an artifact's graph, its outputs checked against the model's declaration.
+def checked_run(run: Run, graph: Graph | GraphArtifact, size: Size, artifact: str) -> Run:
+    """``run`` of an artifact's graph, its outputs checked against the declaration.
 
     Raises (when it runs):
         ExecutionError: the runtime crashed, or an output is missing or has another shape.

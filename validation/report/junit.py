@@ -1,6 +1,7 @@
 """The verdict as JUnit XML, which CI systems show: a test case for each artifact and limit, and one for each required name."""
 
 import re
+from collections.abc import Iterable
 from xml.etree import ElementTree
 
 from ..judge.checks import check
@@ -27,6 +28,17 @@ def junit_xml(bundle: Bundle) -> str:
         sentences = refusals(bundle, required) if bundle.required else ("nothing is required, so nothing can pass",)
         _case(gate, "gate", f"{required} is required", "\n".join(sentences))
     _count(gate)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def junit_cases(suite_name: str, cases: Iterable[tuple[str, str, str]]) -> str:
+    """One suite of cases: group, name, and why it failed, which is empty if it passed."""
+    root = ElementTree.Element("testsuites", name="instantstyle")
+    suite = ElementTree.SubElement(root, "testsuite", name=suite_name)
+    for group, name, failure in cases:
+        _case(suite, group, name, failure)
+    _count(suite)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 

@@ -12,6 +12,8 @@ from ...system.disk import atomic_write
 from ...system.tables import _cell, markdown_table
 from ..judge.checks import unjudged
 from ..judge.gate import gate, shortcomings, undecided
+from ..page import FILE as PAGE
+from ..page import page
 from ..results.bundle import Bundle, BundleArtifact
 from ..results.measurements import Status
 from .departure import COLUMNS as DEPARTURE_COLUMNS
@@ -42,8 +44,9 @@ PRUNED_COLUMNS = ("Group", "What", "asked", "removed", "kept", "why not")
 
 
 def write_reports(bundle: Bundle, folder: Path) -> None:
-    """Writes ``summary.md`` and ``junit.xml``."""
+    """Writes ``summary.md``, ``report.html`` and ``junit.xml``. Pictures are taken from the golden pairs in the folder."""
     atomic_write(folder / SUMMARY, markdown(bundle))
+    atomic_write(folder / PAGE, page(bundle, verdict(bundle), folder))
     atomic_write(folder / JUNIT, junit_xml(bundle))
 
 

@@ -19,6 +19,8 @@ from .provenance import Island, Library, ModelSource, PrunedGroup, RecipeSource
 from .timing import Machine
 
 FILE_NAME, RECIPE, TABLE = "bundle.json", "recipe.toml", "calibration.json"
+# Covers every file of a bundle, this one too, so it can be listed nowhere.
+SIGNATURE = "signature.json"
 FORMAT = 2
 
 
@@ -94,6 +96,19 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Irreproducible:
+    """A file that another build of the same commit, recipe and machine gives with other bytes.
+
+    Attributes:
+        path: relative to the bundle.
+        reason: why.
+    """
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class PartDigest:
     """What proves that a part of this file is as it was written.
 
@@ -137,6 +152,7 @@ class Bundle:
         built_only: the target that was built alone; empty for all of the recipe.
         judged_only: the target that was judged alone; empty for all that were built.
         executed_only: whether graph parity suffices for nothing, whatever the recipe says.
+        irreproducible: the files that another build gives with other bytes; all others come out the same.
     """
 
     format: int
@@ -160,6 +176,7 @@ class Bundle:
     built_only: str = ""
     judged_only: str = ""
     executed_only: bool = False
+    irreproducible: tuple[Irreproducible, ...] = ()
     files: tuple[ArtifactFile, ...] = ()
     digests: tuple[PartDigest, ...] = ()
 

@@ -43,11 +43,16 @@ def read_bundle(folder: Path) -> Bundle:
         text = path.read_bytes()
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror}); `instantstyle release` makes it") from error
-    content = parse(text, str(path))
+    return decode_bundle(text, str(path))
+
+
+def decode_bundle(text: bytes, where: str) -> Bundle:
+    """What the text of a ``bundle.json`` says; ``where`` it is from, for messages. Raises ArtifactError as ``read_bundle``."""
+    content = parse(text, where)
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT and isinstance(found, int):
-        raise ArtifactError(f"{path}: format {found}; this version reads format {FORMAT}. `instantstyle release` makes it again")
-    return decode_parsed(Bundle, content, str(path))
+        raise ArtifactError(f"{where}: format {found}; this version reads format {FORMAT}. `instantstyle release` makes it again")
+    return decode_parsed(Bundle, content, where)
 
 
 def schema_text() -> str:

@@ -1,0 +1,59 @@
+"""A small real release, made and signed once."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from distribution_helpers import Signed
+from gate_helpers import release, run, write_recipe
+
+from instantstyle.validation.measure import parity
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_memory() -> Iterator[None]:
+    """Memory has tests of its own; here it costs no process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parity, "peak_over_baseline", lambda request: 5_000_000)
+        yield
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the key pairs ``owner`` and ``stranger``."""
+    folder = tmp_path_factory.mktemp("keys")
+    for name in ("owner", "stranger"):
+        code, output = run("keygen", folder / name)
+        assert code == 0, output
+    return folder
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory, quick_memory: None) -> Path:
+    """A folder with a recipe, its cache and its unsigned bundle. Not to be changed."""
+    folder = tmp_path_factory.mktemp("workshop") / "work"
+    folder.mkdir()
+    write_recipe(folder)
+    with (folder / "recipe.toml").open("a") as recipe:
+        recipe.write('\n[app]\nstyles = "validation/styles"\n')
+    code, output = release(folder)
+    assert code == 0, output
+    return folder
+
+
+@pytest.fixture(scope="session")
+def honest(workshop: Path, keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same bundle, signed by ``owner``. Not to be changed."""
+    dist = tmp_path_factory.mktemp("signed") / "dist"
+    shutil.copytree(workshop / "dist", dist)
+    code, output = run("sign", dist, "--key", keys / "owner")
+    assert code == 0, output
+    return dist
+
+
+@pytest.fixture
+def signed(honest: Path, keys: Path, tmp_path: Path) -> Signed:
+    """A copy of it."""
+    dist = Path(shutil.copytree(honest, tmp_path / "dist"))
+    return Signed(dist, keys / "owner", keys / "owner.pub", keys / "stranger.pub")
