@@ -27,7 +27,6 @@ app = typer.Typer(
     help="Exports style-transfer and other image-to-image PyTorch models to phones and edge devices, and proves that they still work.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 calibration_app = typer.Typer(help="Calibration tables: export them, compare them.", no_args_is_help=True)
 model_app = typer.Typer(help="The InstantStyle network.", no_args_is_help=True)
@@ -36,7 +35,7 @@ app.add_typer(calibration_app, name="calibration")
 app.add_typer(model_app, name="model")
 app.add_typer(cache_app, name="cache")
 
-RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a TOML file.", metavar="RECIPE")]
+RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a TOML file, or the name of one in the package (mobile).", metavar="RECIPE")]
 CacheFolder = Annotated[
     Path | None,
     typer.Option("--cache", metavar="FOLDER", help="Where finished stages are kept. Default: the recipe's, or .instantstyle/cache."),

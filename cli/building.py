@@ -7,8 +7,6 @@ import typer
 
 from .app import AsJson, CacheFolder, RecipeFile, app
 
-CHECKPOINT = Path("checkpoints/instantstyle-12m.safetensors")
-
 
 @app.command()
 def release(

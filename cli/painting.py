@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ..recipe.shipped import checkpoint_file
 from .app import AsJson, app
 
 CHECKPOINT = Path("checkpoints/instantstyle-12m.safetensors")
@@ -60,8 +61,8 @@ def stylize(
     from ..stylize.command import StylizeOptions, parse_weights
     from ..stylize.command import stylize as run
 
-    shares = parse_weights(weights)
-    options = StylizeOptions(tuple(photos), tuple(style), out, checkpoint, shares, alpha, size, artifact, threads, force, as_json)
+    shares, found = parse_weights(weights), checkpoint_file(checkpoint)
+    options = StylizeOptions(tuple(photos), tuple(style), out, found, shares, alpha, size, artifact, threads, force, as_json)
     raise typer.Exit(run(options))
 
 
@@ -101,4 +102,4 @@ def evaluate(
     from ..training.evaluation.command import EvaluateOptions, report
 
     images = (tuple(photos or ()), tuple(artworks or ()))
-    report(EvaluateOptions(checkpoint, recipe, *images, threads, sweep_every, as_json, beside, page))
+    report(EvaluateOptions(checkpoint_file(checkpoint), recipe, *images, threads, sweep_every, as_json, beside, page))

@@ -5,16 +5,20 @@ from pathlib import Path
 from ...recipe.complaints import locate, suggestion
 from ...recipe.precision import Precision
 from ...recipe.recipe import Recipe, parse_recipe, read_toml
+from ...recipe.shipped import recipe_file
 from ...system.errors import InstantStyleError, RecipeError
 
 
 def load_recipe(path: Path) -> Recipe:
     """Reads and checks a recipe, the names of its targets and the files that it names included.
 
+    Args:
+        path: of the file, or the name of one that comes with the package (``mobile``).
+
     Raises:
         RecipeError: says file, line, key, what was found and what is allowed.
     """
-    recipe = parse_recipe(path)
+    recipe = parse_recipe(recipe_file(path))
     text, _ = read_toml(recipe.path)
     _check_targets(recipe, text)
     table = recipe.quantize.calibration_table

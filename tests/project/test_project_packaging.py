@@ -56,7 +56,8 @@ def constraints() -> dict[str, str]:
 
 def packages_in_tree() -> dict[str, str]:
     folders = {path.parent.relative_to(ROOT) for top in TOP_FOLDERS for path in (ROOT / top).rglob("*.py")}
-    return {"instantstyle": "instantstyle"} | {".".join(("instantstyle", *folder.parts)): folder.as_posix() for folder in folders}
+    data = {f"instantstyle.{folder}": folder for folder in ("checkpoints", "recipes", "samples")}
+    return {"instantstyle": "instantstyle"} | data | {".".join(("instantstyle", *folder.parts)): folder.as_posix() for folder in folders}
 
 
 def sources(top: str) -> list[Path]:
@@ -101,7 +102,6 @@ def test_no_folder_name_lands_in_site_packages_alone() -> None:
 
 
 def test_every_data_file_is_packaged() -> None:
-    patterns = SETUPTOOLS["package-data"]["instantstyle"]
     files = [
         path
         for top in ("instantstyle", *TOP_FOLDERS)
@@ -109,7 +109,9 @@ def test_every_data_file_is_packaged() -> None:
         if path.is_file() and "__pycache__" not in path.parts
     ]
     data = [path for path in files if path.suffix != ".py"]
-    assert [str(path) for path in data if not any(path.match(pattern) for pattern in patterns)] == []
+    patterns = {folder: SETUPTOOLS["package-data"].get(package, ()) for package, folder in SETUPTOOLS["package-dir"].items()}
+    packaged = {path for folder, globs in patterns.items() for pattern in globs for path in (ROOT / folder).glob(pattern)}
+    assert [str(path) for path in data if path not in packaged] == []
     assert [path.parent.name for path in data if path.name == "py.typed"] == ["instantstyle"]
 
 
