@@ -11,17 +11,9 @@ from ..system.errors import RecipeError
 from ..system.hashing import file_sha256
 from .complaints import describe, locate
 from .limits import Limits, LimitTable
+from .release_settings import AppSettings, ParitySettings
 from .section import RecipePath, Section
-from .settings import (
-    AppSettings,
-    ImageSettings,
-    LatencySettings,
-    ModelSettings,
-    ParitySettings,
-    PruneSettings,
-    QuantizeSettings,
-    TargetSettings,
-)
+from .settings import ImageSettings, LatencySettings, ModelSettings, PruneSettings, QuantizeSettings, TargetSettings
 
 
 class Recipe(Section):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ...recipe.recipe import parse_recipe
-from ...recipe.settings import ParitySettings
+from ...recipe.release_settings import ParitySettings
 from ...system.errors import ArtifactError
 from ...validation.integrity import verify
 from ...validation.judge.gate import gate

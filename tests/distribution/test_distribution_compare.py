@@ -18,7 +18,7 @@ from PIL import Image
 
 from instantstyle.distribution.comparison.parity import Baseline, Parity, compare
 from instantstyle.distribution.comparison.tensors import read_content
-from instantstyle.recipe.settings import ParitySettings
+from instantstyle.recipe.release_settings import ParitySettings
 from instantstyle.targets.android.ort_format import to_ort_format
 from instantstyle.validation.results.bundle import Bundle, BundleArtifact
 from instantstyle.validation.results.bundle_file import read_bundle
