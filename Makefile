@@ -91,5 +91,5 @@ artworks: $(STAMP) ## paint the generated artworks of samples/ again
 	$(BIN)/python samples/make_artworks.py
 
 clean: ## remove everything that can be made again: .venv, dist, caches
-	rm -rf $(VENV) dist build .instantstyle .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) dist build .instantstyle .hypothesis .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
