@@ -41,16 +41,15 @@ class LiteRTRunner(Runner):
         self._interpreter = open_interpreter(path, threads)
         check_declared(declared(path.read_bytes()), wanted(artifact, self._graph), path)
         details = self._interpreter._get_ops_details()
-        types = {each["index"]: each["dtype"] for each in self._interpreter.get_tensor_details()}
+        tensors = {each["index"]: each for each in self._interpreter.get_tensor_details()}
         found = [each for each in details if each["op_name"] in CONVOLUTIONS]
-        floats = [each for each in found if types[each["inputs"][INPUT_PLACE.get(each["op_name"], 0)]] is not np.int8]
+        floats = [each for each in found if tensors[each["inputs"][INPUT_PLACE.get(each["op_name"], 0)]]["dtype"] is not np.int8]
         kernels = Counter(_executed(self._interpreter, details))
         self.execution = Execution("LiteRT CPU with XNNPACK", len(found), len(found) - len(floats), tuple(kernels.most_common()))
         left = sorted(CONVOLUTIONS & kernels.keys())
         if left:
             raise ExecutionError(f"graph '{name}' ({path}): XNNPACK does not take {', '.join(left)}: LiteRT's slow kernels would run them")
-        names = {each["index"]: each["name"] for each in self._interpreter.get_tensor_details()}
-        named = [names[each["outputs"][0]] for each in floats]
+        named = [tensors[each["outputs"][0]]["name"] for each in floats]
         check_int8(self._graph, path, len(found), len(found) - len(floats), named, "run as int8 kernels")
         self._inputs = [each["index"] for each in self._interpreter.get_input_details()]
         self._outputs = [each["index"] for each in self._interpreter.get_output_details()]

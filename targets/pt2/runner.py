@@ -11,6 +11,7 @@ from torch.export import ExportedProgram
 
 from ...capture.program import operator_name
 from ...model.graph import Arrays, Size
+from ...model.runs import torch_threads
 from ...recipe.precision import Precision
 from ...system.errors import ExecutionError
 from ..base import Artifact, Execution, GraphArtifact, Runner
@@ -35,14 +36,9 @@ class TorchRunner(Runner):
         if self._module is None:
             raise ExecutionError(f"graph '{self._graph.name}': the runner was closed")
         check_inputs(self._graph, self._size, inputs)
-        before = torch.get_num_threads()
-        torch.set_num_threads(self._threads)
-        try:
-            with torch.inference_mode():
-                given = (torch.from_numpy(np.require(inputs[spec.name], requirements=("C", "W"))) for spec in self._graph.inputs)
-                made = self._module(*given)
-        finally:
-            torch.set_num_threads(before)
+        with torch_threads(self._threads), torch.inference_mode():
+            given = (torch.from_numpy(np.require(inputs[spec.name], requirements=("C", "W"))) for spec in self._graph.inputs)
+            made = self._module(*given)
         results = made if isinstance(made, (tuple, list)) else (made,)
         return {spec.name: result.numpy().copy() for spec, result in zip(self._graph.outputs, results, strict=True)}
 
