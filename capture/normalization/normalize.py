@@ -13,6 +13,7 @@ from .fold_batch_norm import fold_batch_norm
 from .functionalize import functionalize
 from .initialize_memory import initialize_memory
 from .instance_statistics import place_statistics
+from .join_slices import join_slices
 from .merge_equal_calls import merge_equal_calls
 from .nodes import copied, set_origin
 
@@ -42,6 +43,7 @@ def normalize(captured: GraphModule, inputs: Sequence[Tensor]) -> GraphModule:
     fold_batch_norm(module)
     divide_by_window(module)
     module = functionalize(module, inputs)
+    join_slices(module)
     module = bound_masks(module, inputs)
     merge_equal_calls(module)
     _drop_unused_tensors(module)

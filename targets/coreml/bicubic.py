@@ -12,11 +12,12 @@ A = -0.75  # PyTorch's coefficient of Keys' kernel
 def whole_factors(
     size: Sequence[int], output_size: Sequence[int] | None, align_corners: bool, scale_factors: Sequence[float] | None
 ) -> tuple[int, ...] | None:
-    """By how much both sides grow, from the arguments of ``aten.upsample_bicubic2d.vec``. None unless by whole numbers, and where corners are aligned."""
+    """By how much both sides grow, from the arguments of ``aten.upsample_bicubic2d.vec``; None if not by whole numbers."""
     factors = [float(factor) for factor in scale_factors or ()]
     if output_size is not None and all(isinstance(each, int) for each in (*size, *output_size)):
         factors = [wanted / length for wanted, length in zip(output_size, size, strict=True)]
     whole = tuple(int(factor) for factor in factors if factor >= 1 and factor == int(factor))
+    # Where corners are aligned, weights change from pixel to pixel.
     return whole if len(whole) == 2 and not align_corners else None
 
 

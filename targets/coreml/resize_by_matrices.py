@@ -1,8 +1,8 @@
 """Resizing that Core ML has not, or that coremltools 9.0 gets wrong, as two products with matrices.
 
 All of it is linear and goes along rows and columns separately: PyTorch's own operator on unit vectors gives the matrices.
-Bicubic and antialiased resizing have no form; adaptive pooling with windows of several sizes becomes a slice and a mean for every single output
-value, which takes minutes where there are a thousand of them.
+Bicubic and antialiased resizing have no form; adaptive pooling with windows of several sizes becomes a slice and a mean for
+every single output value, which takes minutes where there are a thousand of them.
 """
 
 from typing import Any
