@@ -44,6 +44,8 @@ def trace(graph: Graph, size: Size, batch: int = 1) -> Trace:
     inputs = example_inputs(graph, size, batch)
     try:
         with torch.no_grad():
+            # Some keep what they compute first, such as a grid for each size: of torch.export that would be stand-ins without values.
+            graph.module.eval()(*(value.clone() for value in inputs))
             captured = cast(GraphModule, torch.export.export(graph.module.eval(), inputs, strict=False).module(check_guards=False))
     except Exception as error:
         # torch.export fails with many unrelated classes; whichever it is, the model's own line is what the user needs.

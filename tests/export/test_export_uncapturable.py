@@ -1,4 +1,4 @@
-"""What cannot be captured: the user's own line, and what to do about it."""
+"""What cannot be captured: the user's own line, and what to do about it. And what must not break a capture."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from instantstyle.capture.trace import trace
+from instantstyle.capture.trace import capture_float, trace
 from instantstyle.model.graph import single_graph
 from instantstyle.system.errors import CaptureError
 
@@ -43,3 +43,19 @@ def test_the_line_is_named_with_advice_that_fits(name: str) -> None:
     where, *rest = str(found.value).splitlines()
     assert f"{__file__}, line" in where and line in where
     assert advice in rest[-1]
+
+
+def test_a_grid_that_is_kept_for_each_size_stays_a_tensor() -> None:
+    grids: dict[str, Tensor] = {}
+
+    def shifted(x: Tensor) -> Tensor:
+        if str(x.shape) not in grids:
+            grids[str(x.shape)] = torch.linspace(-1, 1, x.shape[3]).expand(x.shape)
+        return x + grids[str(x.shape)]
+
+    net = Net(shifted).eval()
+    for size, batch in (((16, 16), 1), ((16, 24), 1), ((16, 16), 2)):
+        program = capture_float(single_graph(net).graphs[0], size, batch)
+        image = torch.rand(batch, 3, *size)
+        with torch.no_grad():
+            assert torch.equal(program.module()(image), net(image))
