@@ -116,9 +116,24 @@ def _program(graph: GraphProgram, precision: Precision) -> ExportedProgram:
     return graph.int8_program
 
 
+def _check_precisions(graph: GraphProgram, program: ExportedProgram) -> None:
+    """Runtimes have no kernels for bfloat16 on CPUs, and say so without a module."""
+    import torch
+
+    for node in program.graph.nodes:
+        value = node.meta.get("val")
+        if isinstance(value, torch.Tensor) and value.dtype is torch.bfloat16:
+            where = f"module '{module_path(node)}'" if module_path(node) else "the model's own forward"
+            raise CaptureError(
+                f"graph '{graph.name}': {where} computes in bfloat16 (node '{node.name}'), for which ONNX runtimes have no kernels on CPUs; "
+                "leave torch.autocast and .bfloat16() out of forward"
+            )
+
+
 def _export(graph: GraphProgram, program: ExportedProgram) -> "ir.Model":
     import torch.onnx
 
+    _check_precisions(graph, program)
     with silence():
         try:
             exported = torch.onnx.export(program, dynamo=True, opset_version=OPSET, verbose=False)

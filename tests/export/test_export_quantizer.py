@@ -117,3 +117,42 @@ def test_a_weight_that_two_kinds_of_convolutions_read_has_the_scales_of_both() -
     program = convert(made, graph, SIZE).module()
     with torch.no_grad():
         torch.testing.assert_close(program(image), made.module(image))
+
+
+class Warped(nn.Module):
+    """Moves pixels to places that it learns: a grid of whole numbers is concatenated and added to a flow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flow = nn.Conv2d(3, 2, 3, padding=1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        rows, columns = torch.arange(16).view(1, 1, -1, 1).repeat(1, 1, 1, 16), torch.arange(16).view(1, 1, 1, -1).repeat(1, 1, 16, 1)
+        places = torch.cat((columns, rows), 1).float() + self.flow(image)
+        return functional.grid_sample(image, places.permute(0, 2, 3, 1) / 7.5 - 1, align_corners=True)
+
+
+class Windows(nn.Module):
+    """Windows of 4x4, put together again before a convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 3, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.first(image).view(1, 8, 4, 4, 4, 4).permute(0, 2, 4, 3, 5, 1).reshape(16, 16, 8).softmax(1)
+        x = x.view(1, 4, 4, 4, 4, 8).permute(0, 5, 1, 3, 2, 4)
+        return self.last(x.reshape(1, 8, 16, 16))
+
+
+def test_whole_numbers_are_not_quantised() -> None:
+    graph = prepared(Warped().eval())
+    assert (graph.convolutions, graph.int8_convolutions) == (1, 1)
+    assert not any(name.startswith(("cat", "repeat")) for name in graph.activations)
+
+
+def test_tensors_of_six_dimensions_are_not_quantised() -> None:
+    graph = prepared(Windows().eval())
+    assert graph.int8_convolutions == 2
+    ranks = {node.args[0].meta["val"].dim() for node in graph.module.graph.nodes if str(node.target).startswith("activation_post_process")}
+    assert max(ranks) == 4

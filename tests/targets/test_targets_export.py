@@ -127,3 +127,20 @@ def test_transposed_convolutions_are_not_asked_of_onnxruntime() -> None:
     _, asked, notes = build(program, program.graphs[0], Precision.INT8, portable_rewrites())
     assert asked == 2
     assert notes[1] == "model: 1 transposed convolutions run in float, ONNX Runtime has no int8 kernel for them"
+
+
+class Rounded(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Tanh())
+
+    def forward(self, image: Tensor) -> Tensor:
+        return (self.body(image).bfloat16() * 0.5).float()
+
+
+def test_bfloat16_is_refused_by_module() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 3, 1), Rounded())
+    with pytest.raises(
+        CaptureError, match=r"module '1' computes in bfloat16 \(node 'to\w*'\), .* leave torch\.autocast and \.bfloat16\(\) out"
+    ):
+        to_onnx(float_graph(net), Precision.FLOAT32, SIZE)
