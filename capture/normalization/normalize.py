@@ -7,7 +7,6 @@ from torch.fx import GraphModule
 
 from .bound_masks import bound_masks
 from .constant_weights import fold_constant_weights
-from .divide_by_window import divide_by_window
 from .drop_dropout import drop_dropout
 from .fold_batch_norm import fold_batch_norm
 from .functionalize import functionalize
@@ -16,6 +15,7 @@ from .instance_statistics import place_statistics
 from .join_slices import join_slices
 from .merge_equal_calls import merge_equal_calls
 from .nodes import copied, set_origin
+from .whole_windows import pool_whole_windows
 
 
 def normalize(captured: GraphModule, inputs: Sequence[Tensor]) -> GraphModule:
@@ -41,7 +41,7 @@ def normalize(captured: GraphModule, inputs: Sequence[Tensor]) -> GraphModule:
     place_statistics(module)
     fold_constant_weights(module)
     fold_batch_norm(module)
-    divide_by_window(module)
+    pool_whole_windows(module)
     module = functionalize(module, inputs)
     join_slices(module)
     module = bound_masks(module, inputs)

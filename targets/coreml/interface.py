@@ -238,6 +238,8 @@ def _spelled_out() -> dict[Any, Any]:
 
     spelled = {aten.instance_norm.default: instance_norm, aten._native_batch_norm_legit_no_training.default: batch_norm}
     spelled |= {aten.upsample_bicubic2d.vec: enlarge_bicubic, aten.lerp.Scalar: lerp, aten.lerp.Tensor: lerp}
+    # Of a grid that is made by it, coremltools takes no other mode of sampling than bilinear, and that not from torch.export.
+    spelled |= {aten.affine_grid_generator.default: torch._decomp.decomposition_table[aten.affine_grid_generator.default]}
     spelled |= {aten.log_sigmoid.default: lambda x: -torch.nn.functional.softplus(-x), aten.erfc.default: lambda x: 1 - torch.erf(x)}
     return spelled | {aten.gelu.default: gelu, aten.add.Tensor: add, aten.sub.Tensor: sub, aten.rsub.Tensor: rsub}
 

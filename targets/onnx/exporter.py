@@ -125,7 +125,7 @@ def _check_precisions(graph: GraphProgram, program: ExportedProgram) -> None:
         if isinstance(value, torch.Tensor) and value.dtype is torch.bfloat16:
             where = f"module '{module_path(node)}'" if module_path(node) else "the model's own forward"
             raise CaptureError(
-                f"graph '{graph.name}': {where} computes in bfloat16 (node '{node.name}'), for which ONNX runtimes have no kernels on CPUs; "
+                f"graph '{graph.name}': {where} computes in bfloat16 (node '{node.name}'), for which runtimes have no kernels on CPUs; "
                 "leave torch.autocast and .bfloat16() out of forward"
             )
 
