@@ -9,11 +9,11 @@ import numpy as np
 
 from ...model.graph import Arrays
 from ...system.errors import ArtifactError, ExecutionError
+from ...system.silence import silence
 from ..base import Artifact, Execution, Runner
 from ..declared import check_declared
 from ..runner_checks import check_inputs, check_int8
 from .interface import declared, from_file, to_file, wanted
-from .quiet import quiet
 
 CONVOLUTIONS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 DELEGATE, XNNPACK = "DELEGATE", "XNNPACK"
@@ -74,7 +74,7 @@ def open_interpreter(path: Path, threads: int) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
     try:
-        with quiet():
+        with silence(native=True):
             interpreter = Interpreter(model_path=str(path), num_threads=threads)
             interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
