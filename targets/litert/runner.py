@@ -12,7 +12,7 @@ from ...system.errors import ArtifactError, ExecutionError
 from ...system.silence import silence
 from ..base import Artifact, Execution, Runner
 from ..declared import check_declared
-from ..runner_checks import check_inputs, check_int8
+from ..runner_checks import check_int8
 from .interface import declared, from_file, to_file, wanted
 
 CONVOLUTIONS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
@@ -37,7 +37,7 @@ class LiteRTRunner(Runner):
     """
 
     def __init__(self, path: Path, artifact: Artifact, name: str, threads: int) -> None:
-        self._graph, self._size = artifact.graph(name), artifact.size
+        super().__init__(artifact.graph(name), artifact.size)
         self._interpreter = open_interpreter(path, threads)
         check_declared(declared(path.read_bytes()), wanted(artifact, self._graph), path)
         details = self._interpreter._get_ops_details()
@@ -54,18 +54,15 @@ class LiteRTRunner(Runner):
         self._inputs = [each["index"] for each in self._interpreter.get_input_details()]
         self._outputs = [each["index"] for each in self._interpreter.get_output_details()]
 
-    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        if self._interpreter is None:
-            raise ExecutionError(f"graph '{self._graph.name}': the runner was closed")
-        check_inputs(self._graph, self._size, inputs)
+    def _execute(self, inputs: Arrays) -> dict[str, np.ndarray]:
         for spec, index in zip(self._graph.inputs, self._inputs, strict=True):
             self._interpreter.set_tensor(index, to_file(inputs[spec.name]))
         self._interpreter.invoke()
         pairs = zip(self._graph.outputs, self._outputs, strict=True)
         return {spec.name: from_file(self._interpreter.get_tensor(index)) for spec, index in pairs}
 
-    def close(self) -> None:
-        self._interpreter = None
+    def _free(self) -> None:
+        del self._interpreter
 
 
 def open_interpreter(path: Path, threads: int) -> Any:
