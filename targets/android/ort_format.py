@@ -54,7 +54,7 @@ def _halve(path: Path) -> bool:
     from ..onnx.rewrites.store_half import store_half
 
     model = ir.load(path)
-    changes = store_half(model)
+    changes = store_half.change(model)
     if changes:
         ir.save(model, path)
     return bool(changes)

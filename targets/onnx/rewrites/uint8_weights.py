@@ -10,14 +10,15 @@ from collections.abc import Collection
 import numpy as np
 import onnx_ir as ir
 
-from .graph import DEQUANTIZE, Change, Rewrite, constant, initializer, value_name
+from .contract import Change, Rewrite
+from .graph import DEQUANTIZE, constant, initializer, value_name
 from .weights import quantized_weight
 
 
 def uint8_weights(names: Collection[str]) -> Rewrite:
     """The rewrite for layers (``Conv`` or ``Gemm`` nodes) of these names."""
 
-    def rewrite(model: ir.Model) -> tuple[Change, ...]:
+    def change(model: ir.Model) -> tuple[Change, ...]:
         changes: list[Change] = []
         for node in tuple(model.graph):
             dequantize = node.inputs[1].producer() if node.name in names and quantized_weight(node) is not None and node.inputs[1] else None
@@ -26,7 +27,7 @@ def uint8_weights(names: Collection[str]) -> Rewrite:
                 changes.append(Change("uint8_weights", value_name(integers), "zero point 128"))
         return tuple(changes)
 
-    return rewrite
+    return Rewrite("uint8_weights", change)
 
 
 def _move(graph: ir.Graph, integers: ir.Value) -> bool:
