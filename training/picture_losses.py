@@ -10,7 +10,7 @@ from torch.nn import functional
 from .critic import Critic
 from .losses import relative_distance, relative_distances, rise
 from .perceptual import PerceptualNetwork, style_statistics
-from .recipe import Stage
+from .recipe import TrainingStage
 from .rows import Rows
 from .texture import gram_distance, octave_distance
 
@@ -47,7 +47,7 @@ class PictureLosses:
     statistics: Rows | None
     critic: Critic | None
 
-    def __call__(self, stage: Stage, batch: Batch, codes: Tensor, output: Tensor) -> dict[str, Tensor]:
+    def __call__(self, stage: TrainingStage, batch: Batch, codes: Tensor, output: Tensor) -> dict[str, Tensor]:
         """The losses by name, unweighted.
 
         Args:
@@ -78,7 +78,7 @@ class PictureLosses:
         return losses
 
     def _in_vgg_space(
-        self, perceptual: PerceptualNetwork, stage: Stage, batch: Batch, output: Tensor, judged: Tensor, wanted: Tensor
+        self, perceptual: PerceptualNetwork, stage: TrainingStage, batch: Batch, output: Tensor, judged: Tensor, wanted: Tensor
     ) -> dict[str, Tensor]:
         """Of the first share of the batch: ``wanted`` is what ``output[judged]`` should be."""
         weights, repeat, losses = stage.losses, batch.alpha.shape[1], {}

@@ -18,7 +18,7 @@ from ...model.graph import Arrays, Graph, Model, Sample, Size
 from ...model.runs import graph_inputs
 from ...recipe.recipe import QuantizeSettings
 from ...system.errors import CalibrationError
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from .quantize import PreparedGraph, convert, load_weights, prepare, refresh_weight_ranges, set_mode, take_scale
 from .quantizer import LIMIT
 
@@ -38,7 +38,7 @@ def observe(
     samples: Iterable[Sample],
     total: int,
     settings: QuantizeSettings,
-    report: Report,
+    report: ReportProgress,
 ) -> tuple[TensorRange, ...]:
     """Ranges of every quantised activation over the samples, in float arithmetic, through the scenario.
 
@@ -107,7 +107,7 @@ def calibrate(
     tuned: Mapping[str, Mapping[str, Tensor]],
     settings: QuantizeSettings,
     image_set_sha256: str,
-    report: Report,
+    report: ReportProgress,
 ) -> CalibrationTable:
     """Calibration table of a model at one size.
 

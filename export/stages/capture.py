@@ -9,7 +9,7 @@ from ...calibration.table import CalibrationTable
 from ...capture.program import FloatIsland, Program
 from ...model.graph import Model, Size
 from ...system.disk import atomic_write
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from ..cache.pipeline import Pipeline
 from ..cache.store import Entry, Workspace
 from ..source.source import Source
@@ -23,7 +23,7 @@ def capture(pipeline: Pipeline, source: Source, size: Size, tuned: Entry | None,
     """The program at ``size``: int8 with a table, float only without."""
     kind = "int8" if table else "float"
 
-    def make(workspace: Workspace, report: Report) -> None:
+    def make(workspace: Workspace, report: ReportProgress) -> None:
         from ...capture.storage import save_program
         from ...compression.quantization.capture import capture as trace
 

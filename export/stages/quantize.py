@@ -10,7 +10,7 @@ from ...calibration.table import CalibrationTable
 from ...model.checkpoint import read_tensors
 from ...system.disk import atomic_write
 from ...system.hashing import file_sha256
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from ..cache.pipeline import Pipeline
 from ..cache.store import Entry, Workspace
 from ..source.source import Source
@@ -25,7 +25,7 @@ def tune(pipeline: Pipeline, source: Source) -> Entry | None:
         pipeline.pass_over("qat", "", "off")
         return None
 
-    def make(workspace: Workspace, report: Report) -> None:
+    def make(workspace: Workspace, report: ReportProgress) -> None:
         from ...compression.quantization.qat import tune as train
 
         model, images, side = source.model, source.calibration, settings.crop
@@ -43,7 +43,7 @@ def calibrate(pipeline: Pipeline, source: Source, tuned: Entry | None) -> Entry:
     settings = source.recipe.quantize
     table = settings.calibration_table
 
-    def make(workspace: Workspace, report: Report) -> None:
+    def make(workspace: Workspace, report: ReportProgress) -> None:
         if table is not None:
             CalibrationTable.load(table).save(workspace.output / TABLE)
             return

@@ -43,7 +43,7 @@ class MilRunner(Runner):
             self._evaluator = Evaluator(package)
         census = take_census(package.specification)
         check_int8(graph, path, census.convolutions, census.int8_convolutions, census.floats, "have int8 weights and inputs")
-        self.execution = Execution(PROVIDER, census.convolutions, census.int8_convolutions, census.operations, EVALUATOR)
+        self.execution = Execution(PROVIDER, census.convolutions, census.int8_convolutions, census.kinds, EVALUATOR)
 
     def _execute(self, inputs: Arrays) -> dict[str, np.ndarray]:
         from ...model.runs import torch_threads

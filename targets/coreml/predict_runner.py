@@ -60,7 +60,7 @@ class PredictRunner(Runner):
         check_features(specification, artifact, graph, path)
         census = take_census(specification)
         check_int8(graph, path, census.convolutions, census.int8_convolutions, census.floats, "have int8 weights and inputs")
-        self.execution = Execution(f"Core ML, {unit}", census.convolutions, census.int8_convolutions, census.operations)
+        self.execution = Execution(f"Core ML, {unit}", census.convolutions, census.int8_convolutions, census.kinds)
         try:
             self._model = load_model(path, unit)
         except Exception as error:  # Core ML's errors come as RuntimeError, NSException's text or worse

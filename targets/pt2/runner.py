@@ -62,7 +62,7 @@ class ArchiveRunner(TorchRunner):
         super().__init__(graph, artifact.size, threads)
         program, found = read(path)
         check_declared(found, as_arrays(artifact, graph), path)
-        convolutions, floats = _census(program)
+        convolutions, floats = _convolutions(program)
         kinds = Counter(operator_name(node) for node in program.graph.nodes if node.op == "call_function")
         int8 = len(convolutions) - len(floats)
         evaluator = EVALUATOR if artifact.precision is Precision.INT8 else ""
@@ -71,7 +71,7 @@ class ArchiveRunner(TorchRunner):
         self._module = program.module(check_guards=False)
 
 
-def _census(program: ExportedProgram) -> tuple[list[str], list[str]]:
+def _convolutions(program: ExportedProgram) -> tuple[list[str], list[str]]:
     """Names of all convolutions, and of those that read something else than dequantised integers."""
     found = [node for node in program.graph.nodes if node.op == "call_function" and operator_name(node).startswith("conv")]
     floats = [node.name for node in found if not all("dequantize" in str(each.target) for each in node.all_input_nodes[:2])]

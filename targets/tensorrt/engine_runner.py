@@ -11,10 +11,10 @@ import torch
 from ...model.graph import Arrays
 from ...system.errors import ExecutionError
 from ..base import Artifact, Execution, Runner
+from ..census import Census
 from ..declared import Declared, Tensor, as_arrays, check_declared
 from ..runner_checks import check_int8
 from .bindings import Gpu, Product
-from .onnx_runner import Census
 
 Buffers = dict[str, torch.Tensor]
 # TensorRT's names of types, where NumPy has others.

@@ -2,12 +2,12 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from ...model.graph import Arrays, Size
 from ..base import Artifact, Execution, GraphArtifact, Runner
+from ..census import Census
 from ..declared import as_arrays, check_declared
 from ..half_evaluator import HalfEvaluator
 from ..onnx.declared import of_model
@@ -18,16 +18,7 @@ PROVIDER = "CPUExecutionProvider, not optimised"
 EVALUATOR = "same graph in ONNX Runtime; engine built, not executed: no NVIDIA GPU"
 
 
-class Census(NamedTuple):
-    """Convolutions of an ONNX file, those between int8 weights and inputs, nodes by kind (most frequent first), and the others' names."""
-
-    convolutions: int
-    int8_convolutions: int
-    kinds: tuple[tuple[str, int], ...]
-    floats: tuple[str, ...] = ()
-
-
-def census(path: Path) -> Census:
+def take_census(path: Path) -> Census:
     """Of a graph."""
     import onnx
 
@@ -57,7 +48,7 @@ class OnnxRunner(Runner):
 
         super().__init__(graph, size)
         model = onnx.load(path)
-        found = census(path)
+        found = take_census(path)
         check_int8(graph, path, found.convolutions, found.int8_convolutions, found.floats, "have int8 weights and inputs")
         self.execution = Execution(PROVIDER, found.convolutions, found.int8_convolutions, found.kinds, EVALUATOR)
         self._evaluator = HalfEvaluator(model, threads)

@@ -136,7 +136,7 @@ class TensorRTTarget(Target):
         require(self.name, (*ONNX_PACKAGES, RUNTIME))
         home = graph_path(artifact, folder, graph)
         from .engines import check_engines, choose, read_list
-        from .onnx_runner import OnnxRunner, census, check_onnx
+        from .onnx_runner import OnnxRunner, check_onnx, take_census
 
         found, engines = probe(self.product), read_list(home)
         check_onnx(home / ONNX_FILE, artifact, graph)
@@ -146,7 +146,7 @@ class TensorRTTarget(Target):
         from .engine_runner import EngineRunner
 
         engine = choose(engines, self.product, found.version, found.gpu)
-        return EngineRunner(home / engine.file, artifact, graph, self.product, found.gpu, census(home / ONNX_FILE))
+        return EngineRunner(home / engine.file, artifact, graph, self.product, found.gpu, take_census(home / ONNX_FILE))
 
 
 class TensorRTRTXTarget(TensorRTTarget):

@@ -16,7 +16,7 @@ from instantstyle.compression.quantization.ranges import calibrate
 from instantstyle.model.graph import Model, Sample, single_graph
 from instantstyle.recipe.recipe import QuantizeSettings
 from instantstyle.system.errors import CalibrationError, CaptureError
-from instantstyle.system.progress import Report
+from instantstyle.system.progress import ReportProgress
 
 SIZE = (12, 12)
 
@@ -115,7 +115,9 @@ def test_weights_of_the_int8_program_are_stored_as_int8() -> None:
     assert [value.dtype for value in frozen] == [torch.int8] * 3
 
 
-def tune_for(steps: int, state: Path, report: Report = lambda *_: None, net: type[nn.Module] = SmallNet) -> dict[str, dict[str, Tensor]]:
+def tune_for(
+    steps: int, state: Path, report: ReportProgress = lambda *_: None, net: type[nn.Module] = SmallNet
+) -> dict[str, dict[str, Tensor]]:
     settings = QuantizeSettings(steps=steps, batch=2, crop=32, learning_rate=1e-4, observer="min_max")
     model = make_model(net)
     return qat.tune(model, model, make_inputs(16), settings, state, report)

@@ -8,7 +8,7 @@ import pytest
 import torch
 import validation_fakes as fakes
 from cuda_contestants import EAGER_FLOAT32, ORT_CUDA
-from cuda_latency import Comparison, Schedule
+from cuda_latency import Race, Schedule
 from gpu_measure import measure
 from gpu_result import PART, WHOLE, GraphTimes, Verdict
 
@@ -55,7 +55,7 @@ def released(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
         def time_all(recipe: Recipe, whole, shipped, product, executed, work: Path, schedule: Schedule) -> tuple[GraphTimes, ...]:
             timed.append([artifact.name for artifact in executed])
-            return (GraphTimes.of("stylizer", True, (512, 512), Comparison({}, {}, {}), {}, ""),)
+            return (GraphTimes.of("stylizer", True, (512, 512), Race({}, {}, {}), {}, ""),)
 
         monkeypatch.setattr(gpu_measure, "_release", release)
         monkeypatch.setattr(gpu_measure, "_time_all", time_all)

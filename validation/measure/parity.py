@@ -16,7 +16,7 @@ from ...model.runs import runs_from_modules, torch_threads
 from ...recipe.limits import Limits
 from ...system.errors import ExecutionError
 from ...system.foreign import foreign_errors
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from ...targets.artifact import describe_all
 from ...targets.base import Artifact, ArtifactFile, Runner
 from ...targets.declared import check_manifest
@@ -80,7 +80,7 @@ class Task:
         return Evidence(files, baseline, self.reference_sha256, self.sample_set, hard, calls)
 
 
-def measure(task: Task, built: Built, report: Report) -> Measurements:
+def measure(task: Task, built: Built, report: ReportProgress) -> Measurements:
     """All that ``judge`` needs to know about ``built``, on every compute unit that its target has here.
 
     Where something stands in for the artifact's runtime, quality alone is measured.
