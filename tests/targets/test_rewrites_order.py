@@ -9,11 +9,11 @@ from instantstyle.targets.android.target import android_rewrites
 from instantstyle.targets.onnx.rewrites.apply import RewriteError, apply
 from instantstyle.targets.onnx.rewrites.contract import UINT8_ACTIVATIONS, Change, Rewrite
 from instantstyle.targets.onnx.rewrites.integer_pad import integer_pad
+from instantstyle.targets.onnx.rewrites.narrow_weights import narrow_weights
 from instantstyle.targets.onnx.rewrites.pad_narrow_convolutions import pad_narrow_convolutions
 from instantstyle.targets.onnx.rewrites.quantize_bias import quantize_bias
 from instantstyle.targets.onnx.rewrites.refine_non_negative import refine_non_negative
 from instantstyle.targets.onnx.rewrites.uint8_activations import uint8_activations
-from instantstyle.targets.onnx.rewrites.uint8_weights import uint8_weights
 
 
 def signed_model():
@@ -31,8 +31,7 @@ def signed_model():
         ((quantize_bias, refine_non_negative), "biases are float"),
         ((integer_pad, uint8_activations), "DequantizeLinear alone reads quantised activations"),
         ((pad_narrow_convolutions, uint8_activations), "DequantizeLinear alone reads quantised activations"),
-        ((uint8_weights(["node_conv"]), quantize_bias), "weights are int8"),
-        ((uint8_weights(["node_conv"]), pad_narrow_convolutions), "weights are int8"),
+        ((quantize_bias, narrow_weights(["node_conv"])), "biases are float"),
     ],
     ids=lambda value: "" if isinstance(value, str) else " ".join(rewrite.name for rewrite in value),
 )
@@ -46,8 +45,7 @@ def test_a_rewrite_after_one_that_ends_what_it_requires_is_refused(rewrites: tup
 def test_the_order_of_the_product_is_allowed() -> None:
     changes = apply(signed_model(), android_rewrites())[1]
     assert {change.rewrite for change in changes} == {each.name for each in android_rewrites()} - {
-        "fold_repeated_quantization",
-        "keep_cubic_layout",
+        *("fold_repeated_quantization", "fold_stride", "keep_cubic_layout"),
     }
 
 

@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from .graph import DEQUANTIZE, QUANTIZE, constant, quantized_tensors, same_grid, value_name
 
-READERS_OF_WEIGHTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm"})
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,12 @@ def _still_int8(graph: ir.Graph) -> Iterator[str]:
     return (value_name(tensor.value) for tensor in quantized_tensors(graph) if tensor.zero_point.dtype == "int8")
 
 
-def _integers_at(graph: ir.Graph, place: int) -> Iterator[tuple[str, str]]:
-    """Names and types of constant integers that a layer reads dequantised."""
+def _integer_biases(graph: ir.Graph) -> Iterator[str]:
     for node in graph:
-        value = node.inputs[place] if node.op_type in READERS_OF_WEIGHTS and len(node.inputs) > place else None
-        source = value.producer() if value is not None else None
-        integers = constant(source.inputs[0]) if source is not None and source.op_type == DEQUANTIZE else None
-        if value is not None and integers is not None:
-            yield value_name(value), str(integers.dtype)
+        bias = node.inputs[2] if node.op_type in LAYERS and len(node.inputs) > 2 else None
+        source = bias.producer() if bias is not None else None
+        if bias is not None and source is not None and source.op_type == DEQUANTIZE:
+            yield value_name(bias)
 
 
 def _repeated(graph: ir.Graph) -> Iterator[str]:
@@ -95,6 +93,5 @@ INT8_ACTIVATIONS = Condition("activations are int8", _not_int8)
 UINT8_ACTIVATIONS = Condition("activations with one scale are uint8", _still_int8)
 READ_DEQUANTIZED = Condition("DequantizeLinear alone reads quantised activations", _read_as_integers)
 NO_REPEATED_GRID = Condition("no activation is quantised twice in a row on one grid", _repeated)
-INT8_WEIGHTS = Condition("weights are int8", lambda graph: (name for name, kind in _integers_at(graph, 1) if kind != "int8"))
-FLOAT_BIASES = Condition("biases are float", lambda graph: (name for name, _ in _integers_at(graph, 2)))
+FLOAT_BIASES = Condition("biases are float", _integer_biases)
 FLOAT32_CONSTANTS = Condition("no constant is float16", _half)
