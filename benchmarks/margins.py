@@ -74,7 +74,9 @@ def _departures(bench: Bench, built: Emitted, samples: int) -> Departures:
             graph.name: CachedRun(stack.enter_context(target.open(artifact, built.folder, graph.name, 2)).run) for graph in model.graphs
         }
         chosen = at.samples[:: max(1, len(at.samples) // samples)]
-        return compare_all(model, runs, (at.reference, at.own), chosen, at.hard, lambda name: None, target.shown).departures
+        return compare_all(
+            model, runs, references=(at.reference, at.own), samples=chosen, hard_samples=at.hard, tick=lambda name: None, shown=target.shown
+        ).departures
 
 
 def main() -> int:

@@ -114,7 +114,7 @@ def _pull(options: PullOptions, folder: Path, key: str, source: Reader, progress
     write_receipt(receipt, new)
     install(new, folder)
     shutil.rmtree(staging)
-    return pulled(downloaded, True)
+    return pulled(downloaded, changed=True)
 
 
 def fetch_index(source: Reader, model: str, key: Path) -> Index:

@@ -47,7 +47,7 @@ class Published:
     changed: bool
 
 
-def publish(folder: Path, registry: Path, version: str, channel: str | None, private: Path, name: str | None = None) -> Published:
+def publish(folder: Path, registry: Path, *, version: str, channel: str | None, private: Path, name: str | None = None) -> Published:
     """Adds a signed bundle to a registry, which is made if there is none.
 
     Args:

@@ -108,7 +108,7 @@ def _build(pipeline: Pipeline, recipe: Recipe, dist: Path, only: str, given: "nn
     int8_program: Entry | None = None
     with Bench(source) as bench:
         for size in recipe.model.sizes:
-            int8_program, made = _build_size(pipeline, source, size, tuned, table, bench)
+            int8_program, made = _build_size(pipeline, source, size=size, tuned=tuned, table=table, bench=bench)
             pairs[size] = golden(pipeline, source, size)
             results += [_with_replay(pipeline, source, result, pairs[size]) for result in made]
     parts = Build(source, results, table, int8_program, only, pairs, styles(pipeline, source))
@@ -134,7 +134,7 @@ def _checked_source(pipeline: Pipeline, recipe: Recipe, given: "nn.Module | Mode
 
 
 def _build_size(
-    pipeline: Pipeline, source: Source, size: Size, tuned: Entry | None, table: Entry | None, bench: Bench
+    pipeline: Pipeline, source: Source, *, size: Size, tuned: Entry | None, table: Entry | None, bench: Bench
 ) -> tuple[Entry | None, list[Result]]:
     """The int8 program at one size, and what became of every artifact of that size."""
     programs = {False: capture(pipeline, source, size, None, None), True: None}

@@ -49,6 +49,7 @@ class SensitivityAnalysis:
         self,
         model: Model,
         samples: Sequence[Sample],
+        *,
         size: Size,
         quantize: QuantizeSettings,
         prune: PruneSettings,

@@ -36,7 +36,7 @@ def sensitivity(pipeline: Pipeline, source: Source) -> tuple[Sensitivity, ...]:
 
         samples = list(islice(make_samples(source.model, size, images.sets, images.settings.pairing), recipe.prune.samples))
         scores = {name: read_scores(entry) for name, entry in scored.items()}
-        analysis = SensitivityAnalysis(source.model, samples, size, recipe.quantize, recipe.prune, scores)
+        analysis = SensitivityAnalysis(source.model, samples, size=size, quantize=recipe.quantize, prune=recipe.prune, scores=scores)
         state = workspace.state / FILE
         rows = list(ROWS.validate_json(state.read_bytes())) if state.exists() else []
 

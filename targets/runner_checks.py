@@ -7,7 +7,7 @@ from ..system.errors import ExecutionError
 from .base import GraphArtifact
 
 
-def check_int8(graph: GraphArtifact, path: Path, convolutions: int, int8_convolutions: int, floats: Iterable[str], how: str) -> None:
+def check_int8(graph: GraphArtifact, path: Path, *, convolutions: int, int8_convolutions: int, floats: Iterable[str], how: str) -> None:
     """Raises ExecutionError if a graph has fewer int8 convolutions than it must have; names the others.
 
     Args:

@@ -74,11 +74,11 @@ class PictureLosses:
                 rows = styled // repeat
                 losses["adversarial"] = self.critic.fool(output[styled], batch.target[rows], codes[rows])
         if self.perceptual is not None and max(weights.perceptual, weights.gram, weights.style, weights.rise):
-            losses |= self._in_vgg_space(self.perceptual, stage, batch, output, judged, wanted)
+            losses |= self._in_vgg_space(self.perceptual, stage, batch=batch, output=output, judged=judged, wanted=wanted)
         return losses
 
     def _in_vgg_space(
-        self, perceptual: PerceptualNetwork, stage: TrainingStage, batch: Batch, output: Tensor, judged: Tensor, wanted: Tensor
+        self, perceptual: PerceptualNetwork, stage: TrainingStage, *, batch: Batch, output: Tensor, judged: Tensor, wanted: Tensor
     ) -> dict[str, Tensor]:
         """Of the first share of the batch: ``wanted`` is what ``output[judged]`` should be."""
         weights, repeat, losses = stage.losses, batch.alpha.shape[1], {}

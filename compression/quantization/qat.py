@@ -20,7 +20,7 @@ from .ranges import fix_ranges, rehearse
 
 
 def tune(
-    model: Model, reference: Model, samples: Sequence[Sample], settings: QuantizeSettings, state_file: Path, report: ReportProgress
+    model: Model, reference: Model, *, samples: Sequence[Sample], settings: QuantizeSettings, state_file: Path, report: ReportProgress
 ) -> dict[str, dict[str, Tensor]]:
     """Fine-tunes every graph under fake quantisation.
 

@@ -35,6 +35,7 @@ def set_activation_ranges(prepared: PreparedGraph, ranges: Mapping[str, TensorRa
 def observe(
     model: Model,
     prepared: Mapping[str, PreparedGraph],
+    *,
     samples: Iterable[Sample],
     total: int,
     settings: QuantizeSettings,
@@ -94,7 +95,7 @@ def fix_ranges(prepared: PreparedGraph, graph: Graph, inputs: Sequence[Arrays], 
     name, output = graph.name, graph.outputs[0].name
     alone = Model(name, (graph,), lambda runs, sample: runs[name](sample)[output], (), name)
     samples = [Sample(str(index), dict(arrays)) for index, arrays in enumerate(inputs)]
-    ranges = observe(alone, {name: prepared}, samples, len(samples), settings, lambda *_: None)
+    ranges = observe(alone, {name: prepared}, samples=samples, total=len(samples), settings=settings, report=lambda *_: None)
     set_activation_ranges(prepared, {entry.tensor: entry for entry in ranges})
     refresh_weight_ranges(prepared)
 
@@ -102,6 +103,7 @@ def fix_ranges(prepared: PreparedGraph, graph: Graph, inputs: Sequence[Arrays], 
 def calibrate(
     model: Model,
     samples: Iterable[Sample],
+    *,
     total: int,
     size: Size,
     tuned: Mapping[str, Mapping[str, Tensor]],
@@ -124,7 +126,7 @@ def calibrate(
     samples = itertools.chain(first, remaining)
     for name, weights in tuned.items():
         load_weights(prepared[name], weights)
-    entries = observe(model, prepared, samples, total, settings, report)
+    entries = observe(model, prepared, samples=samples, total=total, settings=settings, report=report)
     return CalibrationTable.of(model.name, size, settings.observer, image_set_sha256, entries)
 
 

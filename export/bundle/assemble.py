@@ -135,7 +135,7 @@ def _entry(build: Build, result: Result) -> BundleArtifact:
     limits = build.source.recipe.limits_for(spec.target, spec.precision)
     if isinstance(made, NotEmitted):
         status = Status.FAILED if made.refused else Status.NOT_EXECUTED
-        return not_emitted(spec.target, spec.precision, spec.size, limits, status, made.reason)
+        return not_emitted(spec.target, spec.precision, size=spec.size, limits=limits, status=status, reason=made.reason)
     if isinstance(measured, Measurements):
         return judged(made.artifact, folder_of(spec), measured, limits)
     status, reason = measured or (Status.NOT_EXECUTED, "was not measured")

@@ -30,7 +30,7 @@ def capture(pipeline: Pipeline, source: Source, size: Size, tuned: Entry | None,
         ranges = CalibrationTable.load(table_path(table)) if table else None
         images = source.calibration
         samples = islice(make_samples(source.model, size, images.sets, images.settings.pairing), CHECKED)
-        program = trace(source.model, size, ranges, tuned_weights(tuned), source.recipe.quantize, samples)
+        program = trace(source.model, size, table=ranges, tuned=tuned_weights(tuned), settings=source.recipe.quantize, samples=samples)
         save_program(program, workspace.output)
         islands = [{"graph": graph.name, **asdict(island)} for graph in program.graphs for island in graph.float_islands]
         atomic_write(workspace.output / ISLANDS, json.dumps(islands, indent=1))

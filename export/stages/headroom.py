@@ -21,7 +21,7 @@ _MAGNITUDES = TypeAdapter(tuple[Magnitude, ...])
 
 
 def half_range(
-    pipeline: Pipeline, source: Source, size: Size, samples: Callable[[], Sequence[Sample]], target: Target, precision: Precision
+    pipeline: Pipeline, source: Source, *, size: Size, samples: Callable[[], Sequence[Sample]], target: Target, precision: Precision
 ) -> HalfRange | None:
     """Of an artifact of ``target``; None if it computes nothing in float16.
 

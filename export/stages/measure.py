@@ -91,7 +91,9 @@ def measure_artifact(
         return Status.NOT_EXECUTED, f"emitted, not executed here: {why_not(available)}"
 
     size = emitted.spec.size
-    needed = half_range(pipeline, source, size, lambda: bench.at(size).samples, target, emitted.spec.precision)
+    needed = half_range(
+        pipeline, source, size=size, samples=lambda: bench.at(size).samples, target=target, precision=emitted.spec.precision
+    )
 
     def make(workspace: Workspace, report: ReportProgress) -> None:
         at = bench.at(size)

@@ -53,7 +53,7 @@ def prune(pipeline: Pipeline, source: Source) -> Source:
     def cut(workspace: Workspace, report: ReportProgress) -> None:
         scores = {name: read_scores(entry) for name, entry in scored.items()}
         pruned, rows = prune_model(model, _samples(source), settings, scores)
-        write_pruned(pruned, rows, workspace.output / WEIGHTS, source.bare, {})
+        write_pruned(pruned, rows, path=workspace.output / WEIGHTS, bare=source.bare, metadata={})
 
     inputs = {name: entry.digest for name, entry in scored.items()}
     key = {"scores": inputs, "settings": settings.model_dump(mode="json", exclude={"recover", "result"}), **_score_key(source)}
@@ -65,8 +65,8 @@ def prune(pipeline: Pipeline, source: Source) -> Source:
         side = settings.recover.crop
         student, rows = read_pruned(model, entry.folder / WEIGHTS, source.bare)
         draws = SampleDraws(model, (side, side), lessons, settings.recover.seed)
-        recover(student, model, draws, settings.recover, workspace.state / "recover.pt", report)
-        write_pruned(student, rows, workspace.output / WEIGHTS, source.bare, {})
+        recover(student, model, draws=draws, settings=settings.recover, state_file=workspace.state / "recover.pt", report=report)
+        write_pruned(student, rows, path=workspace.output / WEIGHTS, bare=source.bare, metadata={})
 
     if settings.recover.any_steps:
         lessons = _lessons(source)

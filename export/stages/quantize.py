@@ -30,7 +30,7 @@ def tune(pipeline: Pipeline, source: Source) -> Entry | None:
 
         model, images, side = source.model, source.calibration, settings.crop
         samples = list(make_samples(model, (side, side), images.sets, images.settings.pairing))
-        tuned = train(model, source.reference, samples, settings, workspace.state / "qat.pt", report)
+        tuned = train(model, source.reference, samples=samples, settings=settings, state_file=workspace.state / "qat.pt", report=report)
         tensors = {f"{graph}.{name}": value.detach().clone() for graph, weights in tuned.items() for name, value in weights.items()}
         atomic_write(workspace.output / WEIGHTS, save(tensors))
 
@@ -53,7 +53,9 @@ def calibrate(pipeline: Pipeline, source: Source, tuned: Entry | None) -> Entry:
         samples = make_samples(model, size, images.sets, images.settings.pairing)
         total = count_samples(model, images.sets, images.settings.pairing)
         hashes = "+".join(images_set.sha256 for images_set in images.sets)
-        measure(model, samples, total, size, tuned_weights(tuned), settings, hashes, report).save(workspace.output / TABLE)
+        measure(
+            model, samples, total=total, size=size, tuned=tuned_weights(tuned), settings=settings, image_set_sha256=hashes, report=report
+        ).save(workspace.output / TABLE)
 
     inputs = {"model": source.fingerprint, "tuned": tuned.digest if tuned else None, **quantization_key(source)}
     return pipeline.run("calibrate", "", inputs, make)

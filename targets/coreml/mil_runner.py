@@ -42,7 +42,14 @@ class MilRunner(Runner):
             package = open_package(path)
             self._evaluator = Evaluator(package)
         census = take_census(package.specification)
-        check_int8(graph, path, census.convolutions, census.int8_convolutions, census.floats, "have int8 weights and inputs")
+        check_int8(
+            graph,
+            path,
+            convolutions=census.convolutions,
+            int8_convolutions=census.int8_convolutions,
+            floats=census.floats,
+            how="have int8 weights and inputs",
+        )
         self.execution = Execution(PROVIDER, census.convolutions, census.int8_convolutions, census.kinds, EVALUATOR)
 
     def _execute(self, inputs: Arrays) -> dict[str, np.ndarray]:

@@ -59,7 +59,14 @@ class PredictRunner(Runner):
         specification = read_specification(path)
         check_features(specification, artifact, graph, path)
         census = take_census(specification)
-        check_int8(graph, path, census.convolutions, census.int8_convolutions, census.floats, "have int8 weights and inputs")
+        check_int8(
+            graph,
+            path,
+            convolutions=census.convolutions,
+            int8_convolutions=census.int8_convolutions,
+            floats=census.floats,
+            how="have int8 weights and inputs",
+        )
         self.execution = Execution(f"Core ML, {unit}", census.convolutions, census.int8_convolutions, census.kinds)
         try:
             self._model = load_model(path, unit)

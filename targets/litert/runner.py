@@ -50,7 +50,9 @@ class LiteRTRunner(Runner):
         if left:
             raise ExecutionError(f"graph '{name}' ({path}): XNNPACK does not take {', '.join(left)}: LiteRT's slow kernels would run them")
         named = [tensors[each["outputs"][0]]["name"] for each in floats]
-        check_int8(self._graph, path, len(found), len(found) - len(floats), named, "run as int8 kernels")
+        check_int8(
+            self._graph, path, convolutions=len(found), int8_convolutions=len(found) - len(floats), floats=named, how="run as int8 kernels"
+        )
         self._inputs = [each["index"] for each in self._interpreter.get_input_details()]
         self._outputs = [each["index"] for each in self._interpreter.get_output_details()]
 

@@ -69,7 +69,9 @@ class OrtRunner(SessionRunner):
         self.execution = Execution(PROVIDER, convolutions, counts[INT8_CONVOLUTION], tuple(counts.most_common()))
         found = {graph.node_of(name) for name in int8}
         floats = (name for name, _ in graph.modules if name not in found)
-        check_int8(graph, path, convolutions, counts[INT8_CONVOLUTION], floats, "run as int8 kernels")
+        check_int8(
+            graph, path, convolutions=convolutions, int8_convolutions=counts[INT8_CONVOLUTION], floats=floats, how="run as int8 kernels"
+        )
 
 
 def open_session(model: Path | bytes, threads: int, optimized: Path | None = None, optimize: bool = True):

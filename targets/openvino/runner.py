@@ -69,7 +69,7 @@ class OpenVINORunner(Runner):
         kinds = Counter(kernel.kind for kernel in kernels if kernel.kind not in PASSIVE)
         provider = f"OpenVINO {DEVICE}, {precision} where it is not int8" if int8 else f"OpenVINO {DEVICE}, {precision}"
         self.execution = Execution(provider, len(found), int8, tuple(kinds.most_common()))
-        check_int8(self._graph, path, len(found), int8, floats, "run as int8 kernels")
+        check_int8(self._graph, path, convolutions=len(found), int8_convolutions=int8, floats=floats, how="run as int8 kernels")
         self._request = compiled.create_infer_request()
 
     def _check_precision(self, compiled: "openvino.CompiledModel", asked: str) -> None:

@@ -67,7 +67,7 @@ class ArchiveRunner(TorchRunner):
         int8 = len(convolutions) - len(floats)
         evaluator = EVALUATOR if artifact.precision is Precision.INT8 else ""
         self.execution = Execution(PROVIDER, len(convolutions), int8, tuple(kinds.most_common()), evaluator)
-        check_int8(graph, path, len(convolutions), int8, floats, "have int8 weights and inputs")
+        check_int8(graph, path, convolutions=len(convolutions), int8_convolutions=int8, floats=floats, how="have int8 weights and inputs")
         self._module = program.module(check_guards=False)
 
 

@@ -35,10 +35,17 @@ class EngineRunner(Runner):
             asked for.
     """
 
-    def __init__(self, path: Path, artifact: Artifact, name: str, product: Product, gpu: Gpu, census: Census) -> None:
+    def __init__(self, path: Path, artifact: Artifact, *, name: str, product: Product, gpu: Gpu, census: Census) -> None:
         graph, size = artifact.graph(name), artifact.size
         super().__init__(graph, size)
-        check_int8(graph, path, census.convolutions, census.int8_convolutions, census.floats, "have int8 weights and inputs")
+        check_int8(
+            graph,
+            path,
+            convolutions=census.convolutions,
+            int8_convolutions=census.int8_convolutions,
+            floats=census.floats,
+            how="have int8 weights and inputs",
+        )
         self.execution = Execution(f"{product.title} on {gpu.name}", census.convolutions, census.int8_convolutions, census.kinds)
         trt: Any = importlib.import_module(product.module)
         self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))

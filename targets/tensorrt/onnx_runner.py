@@ -49,7 +49,14 @@ class OnnxRunner(Runner):
         super().__init__(graph, size)
         model = onnx.load(path)
         found = take_census(path)
-        check_int8(graph, path, found.convolutions, found.int8_convolutions, found.floats, "have int8 weights and inputs")
+        check_int8(
+            graph,
+            path,
+            convolutions=found.convolutions,
+            int8_convolutions=found.int8_convolutions,
+            floats=found.floats,
+            how="have int8 weights and inputs",
+        )
         self.execution = Execution(PROVIDER, found.convolutions, found.int8_convolutions, found.kinds, EVALUATOR)
         self._evaluator = HalfEvaluator(model, threads)
 

@@ -46,6 +46,7 @@ class Qualities:
 def compare_all(
     model: Model,
     runs: Mapping[str, Run],
+    *,
     references: tuple[Reference, Reference],
     samples: Sequence[Sample],
     hard_samples: Sequence[Sample],
