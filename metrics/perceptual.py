@@ -48,7 +48,7 @@ class PerceptualNetwork(nn.Module):
                     convolution.weight.data, convolution.bias.data = kernel.permute(3, 2, 0, 1).contiguous(), bias  # type: ignore[union-attr]
                     self.convolutions.append(convolution)
         self.mean = nn.Buffer(torch.tensor(MEAN_BGR)[None, :, None, None])
-        self.to(device, self.dtype).to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
+        self.to(device, self.dtype).to(memory_format=torch.channels_last).requires_grad_(requires_grad=False)  # type: ignore[call-overload]
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """(N, 3, H, W) RGB in [-1, 1] -> four feature maps, in the network's dtype."""

@@ -21,7 +21,7 @@ from .damage import damage
 from .images import to_tensor
 from .pairs import PairCache, Say
 from .picture_losses import Batch, PictureLosses
-from .recipe import Stage, TrainingRecipe
+from .recipe import TrainingRecipe, TrainingStage
 from .rows import Rows
 from .sizes import ALPHAS, CONTENT_SIZE
 from .state import load_state, save_state
@@ -31,7 +31,7 @@ FINAL_RATE = 0.02
 PARTIAL_ALPHAS = (0.0, 0.0, 0.25, 0.5, 0.75)
 
 
-def rate_at(progress: float, stage: Stage) -> float:
+def rate_at(progress: float, stage: TrainingStage) -> float:
     """The share of the peak learning rate at ``progress`` (0 to 1) of a stage: linear warm-up, then the schedule."""
     if progress < stage.warmup:
         return progress / stage.warmup
@@ -41,7 +41,7 @@ def rate_at(progress: float, stage: Stage) -> float:
     return FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, rest)))
 
 
-def steps_of(stage: Stage, pairs: int) -> int:
+def steps_of(stage: TrainingStage, pairs: int) -> int:
     """Optimiser steps of a stage."""
     return stage.steps or max(1, round((stage.epochs or 0) * pairs / stage.batch))
 
@@ -81,7 +81,7 @@ class Trainer:
         self._resume()
 
     @property
-    def stage(self) -> Stage:
+    def stage(self) -> TrainingStage:
         """The stage at hand."""
         return self.recipe.stages[self.stage_index]
 

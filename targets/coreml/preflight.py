@@ -110,7 +110,7 @@ def _overload(node: "Node") -> str:
 
 
 def _operator(node: "Node") -> str:
-    """``aten::conv2d``."""
+    """Without its overload, e.g. ``aten::conv2d``."""
     return _overload(node).partition(".")[0]
 
 

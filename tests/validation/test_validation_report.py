@@ -17,7 +17,14 @@ from instantstyle.validation.results.measurements import Quality, Score, Status
 
 NAME = "android-int8-512x512"
 MISSED = Limits(min_ssim_mean=0.99, max_bytes=3_000_000)
-ABSENT = not_emitted("coreml", Precision.FLOAT16, (512, 512), Limits(), Status.NOT_EXECUTED, "emitted nowhere: \x1b[31mno macOS <here>")
+ABSENT = not_emitted(
+    "coreml",
+    Precision.FLOAT16,
+    size=(512, 512),
+    limits=Limits(),
+    status=Status.NOT_EXECUTED,
+    reason="emitted nowhere: \x1b[31mno macOS <here>",
+)
 
 
 def cells(text: str, start: str) -> list[list[str]]:

@@ -58,7 +58,7 @@ class Departures:
     made: tuple[Departure, ...] = ()
 
     def of(self, made: bool) -> tuple[Departure, ...]:
-        """Either."""
+        """Those that were made, or those of pictures."""
         return self.made if made else self.pictures
 
 
