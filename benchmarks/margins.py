@@ -54,8 +54,9 @@ def numbers(path: Path, target: str, side: int | None, seeds: int, samples: int)
         apart = [row for each in found for row in each.of(measure.made)]
         worst = measure.worst(apart)
         if worst is not None:
-            note = f"default limit {getattr(limits, measure.limit):g}; sample {worst.sample}; {seeds} builds"
-            rows.append(Number(f"{measure.limit}: {measure.what}", measure.unit.suffix, measure.value(worst), digits=4, note=note))
+            row, value = worst
+            note = f"default limit {getattr(limits, measure.limit):g}; sample {row.sample}; {seeds} builds"
+            rows.append(Number(f"{measure.limit}: {measure.what}", measure.unit.suffix, value, digits=4, note=note))
     return rows
 
 

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..metrics.perceptual import PerceptualNetwork
 from .critic import Critic
 from .losses import relative_distance, relative_distances, rise
-from .perceptual import PerceptualNetwork, style_statistics
 from .recipe import TrainingStage
 from .rows import Rows
+from .style_statistics import style_statistics
 from .texture import gram_distance, octave_distance
 
 

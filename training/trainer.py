@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..metrics.perceptual import PerceptualNetwork
 from ..model.content_encoder import ContentFeatures
 from ..model.finite import FiniteSteps, require_finite
 from ..model.network import InstantStyle
@@ -19,12 +20,12 @@ from .critic import Critic
 from .damage import damage
 from .images import to_tensor
 from .pairs import PairCache, Say
-from .perceptual import STATISTICS, PerceptualNetwork, style_statistics
 from .picture_losses import Batch, PictureLosses
 from .recipe import TrainingRecipe, TrainingStage
 from .rows import Rows
 from .sizes import ALPHAS, CONTENT_SIZE
 from .state import load_state, save_state
+from .style_statistics import STATISTICS, style_statistics
 
 FINAL_RATE = 0.02
 PARTIAL_ALPHAS = (0.0, 0.0, 0.25, 0.5, 0.75)
@@ -64,7 +65,9 @@ class Trainer:
         self.bfloat16 = {"auto": working_dtype(self.device) is torch.bfloat16, "bfloat16": True, "float32": False}[recipe.run.precision]
         self.network = network.to(self.device)
         self.average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-        self.perceptual = PerceptualNetwork(self.device) if any(stage.needs_vgg for stage in recipe.stages) else None
+        self.perceptual = (
+            PerceptualNetwork(self.device, working_dtype(self.device)) if any(stage.needs_vgg for stage in recipe.stages) else None
+        )
         self.statistics = self._statistics_of_styles()
         self.target_codes = self._target_codes()
         self.critic = self._new_critic()

@@ -10,15 +10,16 @@ from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 from training_nets import tiny_network
 
+from instantstyle.metrics.perceptual import PerceptualNetwork
 from instantstyle.model.content_encoder import ContentFeatures
 from instantstyle.model.network import InstantStyle
 from instantstyle.system.errors import RecipeError, TrainingError
 from instantstyle.training.images import split_data
 from instantstyle.training.journal import Journal, read_metrics
 from instantstyle.training.pairs import PairCache, build_pairs
-from instantstyle.training.perceptual import PerceptualNetwork, style_statistics
 from instantstyle.training.recipe import LossWeights, TrainingRecipe, TrainingStage
 from instantstyle.training.state import STATE, save_state
+from instantstyle.training.style_statistics import style_statistics
 from instantstyle.training.trainer import Trainer, rate_at, steps_of
 
 

@@ -166,7 +166,7 @@ EVIDENCE = Evidence((), (), "a" * 64, SAMPLES, tuple(score.sample for score in H
 
 
 DEPARTURES = Departures(
-    (Departure("a", 0.99, 0.95, 0.02, 0.5), Departure("b", 0.98, 0.85, 0.05, 1.5), Departure("c", 0.985, 0.9, 0.03, 1.0)),
+    (Departure("a", 0.99, 0.95, 0.02, 0.5, 0.1), Departure("b", 0.98, 0.85, 0.05, 1.5, 0.2), Departure("c", 0.985, 0.9, 0.03, 1.0, 0.0)),
     (Departure("flat black", 0.95, 0.93, 0.01, 0.6), Departure("noise", 0.90, 0.87, 0.04, 0.9)),
 )
 

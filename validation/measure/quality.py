@@ -79,7 +79,7 @@ def compare_all(
             if has_departures(spec):
                 output = comparisons[0].output
                 wanted = shown(spec, own.of(sample).output)
-                departures.append((sample.made, pool.submit(Departure.of, sample.name, spec, wanted, output)))
+                departures.append((sample.made, pool.submit(Departure.of, sample.name, spec, wanted, output, sample.made)))
             tick(sample.name)
         found += [(was_hard, where, future.result()) for was_hard, where, future in waiting]
 
