@@ -21,6 +21,8 @@ class Recipe(Section):
 
     Attributes:
         sha256: of the file.
+        name: of the model, in reports and artifacts.
+        cache: folder where finished stages are kept, relative to the recipe; by default ``.instantstyle/cache`` where the command runs.
         limits: for every artifact.
         target_limits: by target (``android``) or target and precision (``android-int8``); they replace ``limits`` one by one.
     """

@@ -56,7 +56,7 @@ def constraints() -> dict[str, str]:
 
 def packages_in_tree() -> dict[str, str]:
     folders = {path.parent.relative_to(ROOT) for top in TOP_FOLDERS for path in (ROOT / top).rglob("*.py")}
-    data = {f"instantstyle.{folder}": folder for folder in ("checkpoints", "recipes", "samples")}
+    data = {f"instantstyle.{folder}": folder for folder in ("checkpoints", "docs", "recipes", "samples")}
     return {"instantstyle": "instantstyle"} | data | {".".join(("instantstyle", *folder.parts)): folder.as_posix() for folder in folders}
 
 
