@@ -61,7 +61,7 @@ def _limit_tables(limits: JsonSchemaValue, names: Sequence[str]) -> JsonSchemaVa
 
 
 def _of_toml(value: Any) -> Any:
-    """Without null, which TOML has not, and without defaults of whole tables; ``$ref`` alone, because draft 7 overlooks what is beside it."""
+    """Without null, which TOML has not, and defaults of whole tables; ``$ref`` alone, because draft 7 overlooks what is beside it."""
     if isinstance(value, list):
         return [_of_toml(each) for each in value]
     if not isinstance(value, dict):
