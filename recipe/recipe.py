@@ -10,10 +10,11 @@ from pydantic import Field, ValidationError
 from ..system.errors import RecipeError
 from ..system.hashing import file_sha256
 from .complaints import describe, locate
+from .latency import LatencySettings
 from .limits import Limits, LimitTable
 from .release_settings import AppSettings, ParitySettings
 from .section import RecipePath, Section
-from .settings import ImageSettings, LatencySettings, ModelSettings, PruneSettings, QuantizeSettings, TargetSettings
+from .settings import ImageSettings, ModelSettings, PruneSettings, QuantizeSettings, TargetSettings
 
 
 class Recipe(Section):

@@ -1,4 +1,4 @@
-"""The tables of a recipe: model, images, pruning, quantisation, targets, latency."""
+"""The tables of a recipe: model, images, pruning, quantisation, targets."""
 
 from typing import Annotated, Any, Literal
 
@@ -242,21 +242,3 @@ class TargetSettings(Section):
             return self.required
         own = (only, *(f"{only}-{precision}" for precision in self.build[only]))
         return tuple(name for name in self.required if name in own) or (only,)
-
-
-class LatencySettings(Section):
-    """How latency is measured.
-
-    Attributes:
-        threads: of every runtime that is timed.
-        warmup, runs: runs before, which are not timed, and runs that are.
-        processes: fresh processes at most that a speed is measured in if its limit lies inside the interval of the first; fewer than 2
-            decide nothing.
-        patience_s: seconds that a build may wait for a quiet machine, and measure again what other processes disturbed.
-    """
-
-    threads: Annotated[int, Field(ge=1)] = 2
-    warmup: Annotated[int, Field(ge=0)] = 5
-    runs: Annotated[int, Field(ge=5)] = 30
-    processes: Annotated[int, Field(ge=0, le=16)] = 8
-    patience_s: Annotated[float, Field(ge=0, le=3600)] = 120.0
