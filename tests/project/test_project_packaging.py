@@ -149,7 +149,7 @@ def test_constraints_pin_torch_first_and_name_no_source() -> None:
     assert len(constraints()) == len(lines)
 
 
-@pytest.mark.parametrize("group", ["core", "dev", "sign", "training"])
+@pytest.mark.parametrize("group", ["core", "dev", "docs", "notebook", "sign", "training"])
 def test_constraints_satisfy_the_lower_bounds(group: str) -> None:
     wanted = CORE if group == "core" else EXTRAS[group]
     pins = constraints()
