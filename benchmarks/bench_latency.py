@@ -8,7 +8,8 @@ from instantstyle.calibration.samples import make_samples
 from instantstyle.export.source.loading import load_model
 from instantstyle.model.graph import Model, Size
 from instantstyle.model.runs import runs_from_modules, torch_threads
-from instantstyle.recipe.recipe import LatencySettings, Recipe
+from instantstyle.recipe.latency import LatencySettings
+from instantstyle.recipe.recipe import Recipe
 from instantstyle.system.errors import InstantStyleError
 from instantstyle.targets.artifact import read_manifest
 from instantstyle.targets.base import Runner

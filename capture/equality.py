@@ -27,6 +27,19 @@ from .program import module_path, operator_name
 RELATIVE = 1e-4
 ROUNDINGS = 10
 FLOAT_ROUNDING = 2.0**-23
+RANDOM = {
+    "rand",
+    "randn",
+    "randint",
+    "rand_like",
+    "randn_like",
+    "randint_like",
+    "normal",
+    "uniform",
+    "bernoulli",
+    "randperm",
+    "multinomial",
+}
 
 
 def probe_inputs(graph: Graph, size: Size, samples: Sequence[Arrays] = (), batch: int = 1) -> tuple[Tensor, ...]:
@@ -137,6 +150,12 @@ def _rounding(module: nn.Module, inputs: tuple[Tensor, ...], wanted: Sequence[Te
 
 def _where(graph: Graph, captured: GraphModule, rewritten: nn.Module, inputs: tuple[Tensor, ...]) -> str:
     """The first place where they part, in words."""
+    random = next((node for node in captured.graph.nodes if node.op == "call_function" and operator_name(node).rstrip("_") in RANDOM), None)
+    if random is not None:
+        return (
+            f"module '{module_path(random)}' draws random numbers ({operator_name(random)}), which no artifact repeats, whatever the seed: "
+            "keep them in a buffer, or give them as an input"
+        )
     apart = first_module_apart(graph.module, captured, inputs, RELATIVE)
     if apart is not None:
         return f"torch.export captured it differently, first in module '{apart}'"

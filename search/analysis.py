@@ -91,7 +91,7 @@ class SensitivityAnalysis:
         # A module with fake quantisers cannot be put into eval mode, so that the usual run function cannot take it.
         def run(inputs: Arrays) -> dict[str, np.ndarray]:
             with torch.no_grad():
-                result = module(*(torch.from_numpy(inputs[spec.name]) for spec in graph.inputs))
+                result = module(*(torch.from_numpy(inputs[spec.name].copy()) for spec in graph.inputs))
             results = (result,) if isinstance(result, Tensor) else result
             return {spec.name: value.numpy() for spec, value in zip(graph.outputs, results, strict=True)}
 

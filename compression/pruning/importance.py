@@ -41,7 +41,7 @@ def importance(
     for index, arrays in enumerate(inputs):
         tensors = [torch.from_numpy(arrays[spec.name]) for spec in graph.inputs]
         for projection in range(PROJECTIONS):
-            outputs = module(*tensors)
+            outputs = module(*(tensor.clone() for tensor in tensors))  # it may change them in place
             flat = torch.cat([output.flatten() for output in ((outputs,) if isinstance(outputs, Tensor) else outputs)])
             direction = torch.randn(flat.shape, generator=generator) / flat.detach().norm().clamp(min=1e-9)
             module.zero_grad(set_to_none=True)

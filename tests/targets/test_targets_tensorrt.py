@@ -109,20 +109,21 @@ def test_preflight_names_node_operator_and_module(kind: str, operator: str) -> N
 
 
 class Masked(nn.Module):
-    """Attention between rows that sees no later ones."""
+    """The largest of a row of scores, later ones masked; or attention between rows that sees no later ones."""
 
-    def __init__(self, mask: float) -> None:
+    def __init__(self, mask: float, attends: bool) -> None:
         super().__init__()
-        self.mask = mask
+        self.mask, self.attends = mask, attends
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         later = torch.ones(x.shape[2], x.shape[2]).triu(1).bool()
-        return (x @ x.transpose(2, 3) / 8).masked_fill(later, self.mask).softmax(3) @ x
+        scores = (x @ x.transpose(2, 3) / 8).masked_fill(later, self.mask)
+        return scores.softmax(3) @ x if self.attends else x * scores.amax(3, keepdim=True)
 
 
 def test_preflight_names_a_mask_that_float16_cannot_hold() -> None:
-    for mask, wanted in ((-1e9, ["model.1"]), (float("-inf"), [])):
-        net = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), Masked(mask)).eval()
+    for mask, attends, wanted in ((-1e9, False, ["model.1"]), (float("-inf"), False, []), (-1e9, True, [])):
+        net = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), Masked(mask, attends)).eval()
         captured = capture(single_graph(net), (32, 48), table=None, tuned={}, settings=QuantizeSettings(method="off"))
         found = TensorRTRTXTarget().preflight(captured, ())
         assert [finding.place for finding in found] == wanted

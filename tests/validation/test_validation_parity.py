@@ -10,9 +10,9 @@ import validation_fakes as fakes
 from skimage.metrics import structural_similarity
 
 from instantstyle.model.graph import Arrays, Run, Scenario
+from instantstyle.recipe.latency import LatencySettings
 from instantstyle.recipe.limits import Limits
 from instantstyle.recipe.precision import Precision
-from instantstyle.recipe.recipe import LatencySettings
 from instantstyle.system.errors import ExecutionError
 from instantstyle.validation.judge.verdict import judge
 from instantstyle.validation.measure import parity

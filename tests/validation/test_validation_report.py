@@ -105,7 +105,7 @@ def test_junit_has_a_case_for_each_limit(tmp_path: Path) -> None:
         **{"min_ssim_mean": "failure", "max_bytes": "passed"},
         **dict.fromkeys(("min_ssim_hard", "max_colour_hard", "min_ssim_tile", "max_block", "max_colour", "max_perceptual"), "passed"),
     }
-    assert suites[NAME].attrib == {"name": NAME, "tests": "12", "failures": "1", "skipped": "0"}
+    assert suites[NAME].attrib == {"name": NAME, "tests": "13", "failures": "1", "skipped": "0"}
     failure = suites[NAME].find("testcase[@name='min_ssim_mean']/failure")
     assert failure is not None and failure.attrib["message"] == f"{NAME}: SSIM mean 0.9804 is below 0.9900 by 0.0096"
     assert outcome(suites["gate"]) == {"android is required": "failure"}

@@ -34,7 +34,7 @@ from .reference import Reference
 from .timed_runs import FreshRuns, time_here, time_until_decided
 
 if TYPE_CHECKING:
-    from ...recipe.recipe import LatencySettings
+    from ...recipe.latency import LatencySettings
 
 
 @dataclass(frozen=True)
