@@ -29,8 +29,9 @@ def init(
     """Write a commented recipe for your own model."""
     from ..export.starter.starter import StartOptions, start
 
-    images = [tuple(values or ()) for values in (photos, validation, styles, validation_styles)]
-    print(start(StartOptions(factory, out, checkpoint, *images, name, force)))
+    calibration, judged = (tuple(values or ()) for values in (photos, validation))
+    art, judged_art = (tuple(values or ()) for values in (styles, validation_styles))
+    print(start(StartOptions(factory, out, checkpoint, calibration, judged, art, judged_art, name, force)))
 
 
 @app.command()

@@ -107,8 +107,8 @@ def _interface(module: nn.Module) -> _Interface:
 def _images(returned: object, side: int) -> Iterator[int | str]:
     """Those elements of what a module returned that can be the image."""
     for key, value in elements(returned):
-        image = isinstance(value, Tensor) and value.dim() == 4 and value.shape[0] == 1 and value.shape[1] in CHANNELS
-        if image and value.shape[2] == value.shape[3] and value.shape[2] % side == 0:
+        shape = tuple(value.shape) if isinstance(value, Tensor) else ()
+        if len(shape) == 4 and shape[0] == 1 and shape[1] in CHANNELS and shape[2] == shape[3] and shape[2] % side == 0:
             yield key
 
 
