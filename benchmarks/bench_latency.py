@@ -51,7 +51,7 @@ def remeasure(dist: Path, bundle: Bundle, recipe: Recipe) -> tuple[Remeasured, .
         calls = _first_sample(model, size, recipe)
         for artifact in at_size:
             if artifact is not baseline:
-                found.append(_remeasure(dist, model, artifact, baseline, calls, recipe.latency))
+                found.append(_remeasure(dist, model, artifact=artifact, baseline=baseline, calls=calls, settings=recipe.latency))
     return tuple(found)
 
 
@@ -68,7 +68,7 @@ def _first_sample(model: Model, size: Size, recipe: Recipe) -> list[GraphCall]:
 
 
 def _remeasure(
-    dist: Path, model: Model, artifact: BundleArtifact, baseline: BundleArtifact, calls: list[GraphCall], settings: LatencySettings
+    dist: Path, model: Model, *, artifact: BundleArtifact, baseline: BundleArtifact, calls: list[GraphCall], settings: LatencySettings
 ) -> Remeasured:
     eager, latencies, load_before = runs_from_modules(model), [], load_average()
     for call in calls:

@@ -18,7 +18,7 @@ from .events import ArtifactReady, BuildEnd, Event, Notice, StageEnd, StageStart
 from .silence import in_notebook
 
 # done, total, a short note such as "loss 0.0123"
-Report = Callable[[int, int, str], None]
+ReportProgress = Callable[[int, int, str], None]
 PLAIN_INTERVAL_SECONDS = 10.0
 NOTEBOOK_INTERVAL_SECONDS = 0.25
 
@@ -34,7 +34,7 @@ class Display(ABC):
         """Leaves the screen in order."""
 
     @contextmanager
-    def stage(self, stage: str, subject: str = "") -> Iterator[Report]:
+    def stage(self, stage: str, subject: str = "") -> Iterator[ReportProgress]:
         """A stage that runs now: start, its steps, end. If it raises, no end is shown."""
         self.show(StageStart(stage, subject))
         start = time.monotonic()

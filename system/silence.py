@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TextIO
 
@@ -14,25 +14,18 @@ STANDARD_STREAMS = ("stdout", "stderr")
 
 
 @contextmanager
-def silence() -> Iterator[None]:
-    """Drops what is printed, warned or logged below ERROR inside the block. Exceptions pass."""
+def silence(native: bool = False) -> Iterator[None]:
+    """Drops what is printed, warned or logged below ERROR inside the block. Exceptions pass.
+
+    Args:
+        native: what compiled code writes to standard error past Python, too.
+    """
     level = logging.root.manager.disable
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), ExitStack() as stack:
+        if native:
+            stack.enter_context(_standard_error_dropped())
         warnings.simplefilter("ignore")
         logging.disable(max(level, logging.WARNING))
-        try:
-            yield
-        finally:
-            logging.disable(level)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps torchao's import notes and deprecation warnings off the screen; errors still raise."""
-    level = logging.root.manager.disable
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
         try:
             yield
         finally:
@@ -63,6 +56,18 @@ def quiet_libraries(log: Path) -> Iterator[TextIO]:
             screen.flush()
             if screen is not sys.stdout:
                 screen.close()
+
+
+@contextmanager
+def _standard_error_dropped() -> Iterator[None]:
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 @contextmanager

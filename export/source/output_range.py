@@ -135,7 +135,7 @@ def alternatives(model: Model, seen: Observed) -> Iterator[tuple[TensorSpec, Ten
     found: list[tuple[TensorSpec, TensorSpec]] = []
     for image in (*_usual(declared), declared):
         with torch.no_grad():
-            values = graph.module(torch.from_numpy(encode(image, picture))).numpy()
+            values = graph.module(torch.from_numpy(encode(image, picture).copy())).numpy()
         found += [(image, output) for output in _usual(graph.outputs[0]) if _fits(to_levels(output, values) / 255)]
     yield from sorted(found, key=lambda pair: _meaning(pair[0]) != _meaning(pair[1]))
 

@@ -7,7 +7,7 @@ from ...recipe.precision import Precision
 from ...system.disk import OutputError, atomic_write, explained_disk_errors
 from ...system.errors import CaptureError, InstantStyleError
 from ...system.foreign import foreign_errors
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from ...targets.base import Finding, Target
 from ..cache.pipeline import Pipeline
 from ..cache.store import Workspace
@@ -51,7 +51,7 @@ def preflight(pipeline: Pipeline, source: Source) -> None:
 def _ask(pipeline: Pipeline, source: Source, target: Target, precisions: tuple[Precision, ...], size: Size) -> tuple[Finding, ...]:
     program = capture(pipeline, source, size, None, None)
 
-    def make(workspace: Workspace, report: Report) -> None:
+    def make(workspace: Workspace, report: ReportProgress) -> None:
         captured = read_program(program, source.model)
         with foreign_errors(CaptureError, f"target '{target.name}' cannot look at this model"), explained_disk_errors(workspace.output):
             found = target.preflight(captured, precisions)

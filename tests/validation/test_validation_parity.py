@@ -103,7 +103,7 @@ def test_each_graph_alone_gets_the_references_inputs() -> None:
 
     class OffTarget(fakes.FakeTarget):
         def open(self, artifact, folder, graph, threads):
-            return OffRunner(graph, "")
+            return OffRunner(artifact.graph(graph), artifact.size, "")
 
     found = run_with(OffTarget())
     graphs = dict(found.graphs)
