@@ -94,7 +94,9 @@ def check_converted(graph: Graph, prepared: GraphModule, converted: GraphModule,
     Raises:
         CaptureError: they differ; names the module of the first node that does.
     """
-    found = first_difference(converted, prepared, _twins_of_converted(prepared, converted), inputs, RELATIVE, together=True)
+    found = first_difference(
+        converted, prepared, twins=_twins_of_converted(prepared, converted), inputs=inputs, relative=RELATIVE, together=True
+    )
     if found is not None:
         raise CaptureError(
             f"graph '{graph.name}': the int8 program computes something else than fake quantisation, first in {_described(found)}. "
@@ -161,7 +163,7 @@ def _where(graph: Graph, captured: GraphModule, rewritten: nn.Module, inputs: tu
         origins = {node.name: node for node in captured.graph.nodes}
         named = {node: origins[name] for node, name in _last_of_origin(rewritten).items() if name in origins}
         twins = {node: Twin(other) for node, other in named.items() if _shape(node) == _shape(other) is not None}
-        found = first_difference(rewritten, captured, twins, inputs, RELATIVE, together=False)
+        found = first_difference(rewritten, captured, twins=twins, inputs=inputs, relative=RELATIVE, together=False)
         if found is not None:
             return f"first in {_described(found)}"
     return "no single module differs"

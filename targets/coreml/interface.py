@@ -224,7 +224,7 @@ def _spelled_out() -> dict[Any, Any]:
         if use_input_stats or mean is None or variance is None:
             return NotImplemented
         # coremltools takes the image's own statistics in any case.
-        return torch.batch_norm(x, weight, bias, mean, variance, False, momentum, eps, False)
+        return torch.batch_norm(x, weight, bias, mean, variance, training=False, momentum=momentum, eps=eps, cudnn_enabled=False)
 
     def batch_norm(
         x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, variance: Tensor, momentum: float, eps: float

@@ -106,7 +106,7 @@ def _unknown_operators(graph: GraphProgram, program: Program, options: CoreMLOpt
 
 
 def _operator(node: "Node") -> str:
-    """``aten::conv2d``."""
+    """Without its overload, e.g. ``aten::conv2d``."""
     return overload(node).partition(".")[0]
 
 

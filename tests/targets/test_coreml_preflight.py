@@ -54,7 +54,7 @@ class Outer(nn.Module):
 
 def float_program(mode: str) -> Program:
     torch.manual_seed(0)
-    return capture(single_graph(Outer(mode).eval()), (32, 48), None, {}, QuantizeSettings(method="off"))
+    return capture(single_graph(Outer(mode).eval()), (32, 48), table=None, tuned={}, settings=QuantizeSettings(method="off"))
 
 
 def test_a_model_that_core_ml_likes(program: Program) -> None:
@@ -203,7 +203,7 @@ def test_divergence_of_int8_names_the_unit_of_a_sum(program: Program, tmp_path: 
 
 
 def program_of(net: nn.Module) -> Program:
-    return capture(single_graph(net.eval()), (32, 48), None, {}, QuantizeSettings(method="off"))
+    return capture(single_graph(net.eval()), (32, 48), table=None, tuned={}, settings=QuantizeSettings(method="off"))
 
 
 def deconvolution() -> nn.Module:

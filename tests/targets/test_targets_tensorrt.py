@@ -101,7 +101,7 @@ class Odd(nn.Module):
 @pytest.mark.parametrize(("kind", "operator"), [("unique", "Unique"), ("det", "Det")])
 def test_preflight_names_node_operator_and_module(kind: str, operator: str) -> None:
     net = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.Sequential(nn.ReLU(), Odd(kind)), nn.Tanh()).eval()
-    captured = capture(single_graph(net), (32, 48), None, {}, QuantizeSettings(method="off"))
+    captured = capture(single_graph(net), (32, 48), table=None, tuned={}, settings=QuantizeSettings(method="off"))
     (finding,) = TensorRTRTXTarget().preflight(captured, ())
     assert finding.place == "model.1.1"
     assert f"({operator}): it has no form of that operator" in finding.problem and finding.problem.startswith("node '")
@@ -124,7 +124,7 @@ class Masked(nn.Module):
 def test_preflight_names_a_mask_that_float16_cannot_hold() -> None:
     for mask, attends, wanted in ((-1e9, False, ["model.1"]), (float("-inf"), False, []), (-1e9, True, [])):
         net = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), Masked(mask, attends)).eval()
-        captured = capture(single_graph(net), (32, 48), None, {}, QuantizeSettings(method="off"))
+        captured = capture(single_graph(net), (32, 48), table=None, tuned={}, settings=QuantizeSettings(method="off"))
         found = TensorRTRTXTarget().preflight(captured, ())
         assert [finding.place for finding in found] == wanted
         assert all("1e+09" in finding.problem and "float('-inf')" in finding.remedy for finding in found)
@@ -153,7 +153,7 @@ def test_unsupported_operator(odd: Path, tmp_path: Path) -> None:
     (refusal,) = refused_nodes(TENSORRT_RTX, odd)
     assert (refusal["node"], refusal["operator"]) == ("odd", "Det")
     with pytest.raises(CaptureError, match=r"graph 'g': TensorRT for RTX refuses it: node 'odd' \(Det\): it has no form of that operator"):
-        build_engine(TENSORRT_RTX, odd, 89, tmp_path / "e.engine", None, "g")
+        build_engine(TENSORRT_RTX, odd, capability=89, engine=tmp_path / "e.engine", workspace_mib=None, graph="g")
     assert not (tmp_path / "e.engine").exists()
 
 
@@ -162,7 +162,9 @@ def test_unsigned_activations_are_refused(tmp_path: Path, program: Program) -> N
 
     OnnxTarget().emit(program, Precision.INT8, tmp_path)
     with pytest.raises(CaptureError, match=r"\((Quantize|Dequantize)Linear\): .*([Zz]ero point|UINT8)"):
-        build_engine(TENSORRT_RTX, tmp_path / "stylizer.onnx", 89, tmp_path / "e.engine", None, "stylizer")
+        build_engine(
+            TENSORRT_RTX, tmp_path / "stylizer.onnx", capability=89, engine=tmp_path / "e.engine", workspace_mib=None, graph="stylizer"
+        )
 
 
 def test_too_little_workspace(program: Program, tmp_path: Path) -> None:
@@ -173,14 +175,14 @@ def test_too_little_workspace(program: Program, tmp_path: Path) -> None:
 
 
 def small_program_at_512() -> Program:
-    return capture(small_model(), (512, 512), None, {}, QuantizeSettings(method="off"))
+    return capture(small_model(), (512, 512), table=None, tuned={}, settings=QuantizeSettings(method="off"))
 
 
 @pytest.mark.parametrize("content", [b"", b"hello" * 100])
 def test_what_is_no_model_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(content)
     with pytest.raises(CaptureError, match="at least one output|MODEL_DESERIALIZE_FAILED|Failed to parse"):
-        build_engine(TENSORRT_RTX, tmp_path / "x.onnx", 89, tmp_path / "e.engine", None, "x")
+        build_engine(TENSORRT_RTX, tmp_path / "x.onnx", capability=89, engine=tmp_path / "e.engine", workspace_mib=None, graph="x")
 
 
 def test_engine_truncated_to_half(program: Program, tmp_path: Path) -> None:
