@@ -49,4 +49,4 @@ def _factors(node: Node, size: tuple[int, ...], beyond: list[int], window: tuple
     ones = torch.ones(1, 1, *size)
     rest = {"ceil_mode", "count_include_pad", "divisor_override"}
     wanted = aten.avg_pool2d.default(ones, *window, **{name: argument(node, name) for name in rest})
-    return wanted / aten.avg_pool2d.default(torch.nn.functional.pad(ones, (0, beyond[1], 0, beyond[0])), *window, False, True)
+    return wanted / aten.avg_pool2d.default(torch.nn.functional.pad(ones, (0, beyond[1], 0, beyond[0])), *window)

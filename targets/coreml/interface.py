@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import gcd, pi
+from math import gcd
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +15,10 @@ from ...model.pixels import LEVELS, affine, from_levels, to_levels
 from ...system.errors import CaptureError
 from ..base import Finding
 from ..unsigned_activations import unsigned_activations
-from .bicubic import enlarge_bicubic
 from .known_operators import with_known_operators
 from .refusal import Refused, place
 from .resize_by_matrices import resize_by_matrices
+from .spelled_out import say_strides, spelled_out
 
 if TYPE_CHECKING:
     from ...capture.program import GraphProgram
@@ -158,7 +158,7 @@ def with_interface(graph: "GraphProgram", program: ExportedProgram, sizes: Seque
             "take more_sizes out of [targets.options.coreml], or build a package for each of model.sizes"
         ) from error
     try:
-        decomposed = with_known_operators(captured.run_decompositions(_spelled_out()))
+        decomposed = with_known_operators(captured.run_decompositions(spelled_out()))
     except Exception as error:  # likewise
         raise Refused(_not_captured(graph, error)) from error
     lost = next((node for node in decomposed.graph.nodes if node.target in MISCONVERTED), None)
@@ -166,7 +166,7 @@ def with_interface(graph: "GraphProgram", program: ExportedProgram, sizes: Seque
         raise Refused(
             Finding(place(graph, decomposed, lost.name), MISCONVERTED[lost.target], "resize without it, or build packages of a single size")
         )
-    _say_strides(decomposed)
+    say_strides(decomposed)
     return Shown(decomposed, flexible)
 
 
@@ -186,69 +186,6 @@ def _open_dims(sizes: Sequence[Size]) -> dict[int, Any]:
                 step //= 2  # torch.export takes a symbol that may be 1 for a constant
             dims[axis] = step * Dim(name, min=min(lengths) // step, max=max(lengths) // step)
     return dims
-
-
-def _spelled_out() -> dict[Any, Any]:
-    """Operators with a keyword that coremltools 9.0 leaves out without a word, and some that it has not, in others."""
-    aten = torch.ops.aten
-
-    def gelu(x: Tensor, *, approximate: str = "none") -> Tensor:
-        if approximate == "none":
-            return NotImplemented  # it stays as it is
-        # Which coremltools knows as its own operator.
-        return 0.5 * x * (1 + torch.tanh((2 / pi) ** 0.5 * (x + 0.044715 * x**3)))
-
-    def add(x: Tensor, y: Tensor, *, alpha: float = 1) -> Tensor:
-        return NotImplemented if alpha == 1 else x + y * alpha
-
-    def sub(x: Tensor, y: Tensor, *, alpha: float = 1) -> Tensor:
-        return NotImplemented if alpha == 1 else x - y * alpha
-
-    def rsub(x: Tensor, y: Tensor, *, alpha: float = 1) -> Tensor:
-        return NotImplemented if alpha == 1 else y - x * alpha
-
-    def lerp(x: Tensor, y: Tensor, weight: Tensor | float) -> Tensor:
-        return x + weight * (y - x)
-
-    def instance_norm(
-        x: Tensor,
-        weight: Tensor | None,
-        bias: Tensor | None,
-        mean: Tensor | None,
-        variance: Tensor | None,
-        use_input_stats: bool,
-        momentum: float,
-        eps: float,
-        cudnn_enabled: bool,
-    ) -> Tensor:
-        if use_input_stats or mean is None or variance is None:
-            return NotImplemented
-        # coremltools takes the image's own statistics in any case.
-        return torch.batch_norm(x, weight, bias, mean, variance, training=False, momentum=momentum, eps=eps, cudnn_enabled=False)
-
-    def batch_norm(
-        x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, variance: Tensor, momentum: float, eps: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        if weight is not None and bias is not None:
-            return NotImplemented
-        # Without both, coremltools writes out a difference and a quotient and folds them wrongly into the convolution before.
-        scale = torch.ones_like(mean) if weight is None else weight
-        shift = torch.zeros_like(mean) if bias is None else bias
-        return aten._native_batch_norm_legit_no_training.default(x, scale, shift, mean, variance, momentum, eps)
-
-    spelled = {aten.instance_norm.default: instance_norm, aten._native_batch_norm_legit_no_training.default: batch_norm}
-    spelled |= {aten.upsample_bicubic2d.vec: enlarge_bicubic, aten.lerp.Scalar: lerp, aten.lerp.Tensor: lerp}
-    # Of a grid that is made by it, coremltools takes no other mode of sampling than bilinear, and that not from torch.export.
-    spelled |= {aten.affine_grid_generator.default: torch._decomp.decomposition_table[aten.affine_grid_generator.default]}
-    spelled |= {aten.log_sigmoid.default: lambda x: -torch.nn.functional.softplus(-x), aten.erfc.default: lambda x: 1 - torch.erf(x)}
-    return spelled | {aten.gelu.default: gelu, aten.add.Tensor: add, aten.sub.Tensor: sub, aten.rsub.Tensor: rsub}
-
-
-def _say_strides(program: ExportedProgram) -> None:
-    """coremltools 9.0 refuses a maximum pooling whose stride is left to its default, the window."""
-    for node in program.graph.nodes:
-        if node.target is torch.ops.aten.max_pool2d.default and len(node.args) == 2:
-            node.args = (*node.args, node.args[1])
 
 
 def _example(spec: TensorSpec, size: Size) -> Tensor:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import torch
+from torch._decomp import decomposition_table
 from torch.export import ExportedProgram
 from torch.fx import Node
 
@@ -15,7 +15,7 @@ def with_known_operators(program: ExportedProgram) -> ExportedProgram:
     """
     given, done = program, set[Any]()
     while unknown := {node.target for node in program.graph.nodes if not is_known(node)}:
-        forms = {target: form for target, form in torch._decomp.decomposition_table.items() if target in unknown - done}
+        forms = {target: form for target, form in decomposition_table.items() if target in unknown - done}
         if len(forms) < len(unknown):
             return given
         program = program.run_decompositions(forms)

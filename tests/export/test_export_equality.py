@@ -75,7 +75,7 @@ def test_a_hook_that_remembers_a_module_is_prepared() -> None:
         def __init__(self) -> None:
             super().__init__(1)
             self.seen: list[Tensor] = []
-            self.head.register_forward_hook(lambda module, args, output: self.seen.append(output))
+            self.head.register_forward_hook(lambda *call: self.seen.append(call[2]))
 
         def forward(self, image: Tensor) -> Tensor:
             self.seen.clear()

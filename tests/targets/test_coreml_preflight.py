@@ -276,7 +276,7 @@ def test_norms_that_coremltools_gets_wrong_alone(norm: str, tmp_path: Path) -> N
 def test_a_wrong_conversion_is_refused_by_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever coremltools gets wrong without a word: the package is compared with its program."""
     program = as_exported(trained(nn.InstanceNorm2d(8, track_running_stats=True)))
-    monkeypatch.setattr(interface, "_spelled_out", dict)
+    monkeypatch.setattr(interface, "spelled_out", dict)
     (finding,) = CoreMLTarget().preflight(program, ALL)
     assert finding.place.startswith("model.") and "the converter makes something else of" in finding.problem
     with pytest.raises(CaptureError, match="the converter makes something else of .* dB from PyTorch's"):
