@@ -30,7 +30,8 @@ from instantstyle.validation.measure.quality import checked_run
 SETTINGS = QuantizeSettings(method="ptq", observer="min_max")
 T = TypeVar("T")
 CALIBRATION, TRIALS = 4, 2
-PREPARED, FLOAT32, CONVERTED, FLOAT16 = 1e-4, 1e-3, 1e-3, 2e-2  # largest difference as a share of the largest value
+# Largest difference as a share of the largest value. A float16 rounding inside a module (mix.double) that falls the other way costs 0.002.
+PREPARED, FLOAT32, CONVERTED, FLOAT16 = 1e-4, 3e-3, 1e-3, 2e-2
 # Energy of the error as a share of the signal's: of the int8 program in ONNX against fake quantisation, every node computed as written,
 # besides twice what quantisation loses (sums that fall on half a level, as a Haar transform's do, are rounded by the last bit of float
 # arithmetic, and a norm behind them enlarges it: two programs whose roundings have nothing in common differ so much); of the rewritten

@@ -24,6 +24,9 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal(r"node 'median\w*' in module 'blocks\.\S+': No ONNX function found", frozenset({"pool.median"})),
     # ONNX Runtime has no kernel for CPUs that computes in it.
     Refusal(r"module 'blocks\.\S+' computes in bfloat16", frozenset({"mix.double"})),
+    Refusal(r"model\.blocks\.\S+: .*torch\.bfloat16", frozenset({"mix.double"}), "coreml"),
+    # coremltools takes indices of one rank alone.
+    Refusal(r"model\.blocks\.\S+: node 'index_put\w*': .* rank", frozenset({"inplace.indexed"}), "coreml"),
     # Core ML has tensors of five dimensions; six that do nothing but move values are joined, these are enlarged.
     Refusal(r"rank <= 5", frozenset({"resize.expand"}), "coreml"),
 )
