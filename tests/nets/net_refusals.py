@@ -25,6 +25,7 @@ REFUSALS: tuple[Refusal, ...] = (
     # ONNX Runtime has no kernel for CPUs that computes in it.
     Refusal(r"module 'blocks\.\S+' computes in bfloat16", frozenset({"mix.double"})),
     Refusal(r"model\.blocks\.\S+: .*torch\.bfloat16", frozenset({"mix.double"}), "coreml"),
+    Refusal(r"model\.blocks\.\S+: .*Pad mode should be one of", frozenset({"pad.circular"}), "coreml"),
     # coremltools takes indices of one rank alone.
     Refusal(r"model\.blocks\.\S+: node 'index_put\w*': .* rank", frozenset({"inplace.indexed"}), "coreml"),
     # Core ML has tensors of five dimensions; six that do nothing but move values are joined, these are enlarged.
