@@ -34,11 +34,12 @@ USABILITY_FILE = "mobile-usability.txt"
 
 def android_rewrites() -> tuple["Rewrite", ...]:
     """The portable ones, and what ONNX Runtime's own kernels want."""
+    from ..onnx.rewrites.fold_stride import fold_stride
     from ..onnx.rewrites.integer_pad import integer_pad
     from ..onnx.rewrites.pad_narrow_convolutions import pad_narrow_convolutions
     from ..onnx.rewrites.quantize_bias import quantize_bias
 
-    return *portable_rewrites(), integer_pad, quantize_bias, pad_narrow_convolutions
+    return *portable_rewrites(), integer_pad, fold_stride, quantize_bias, pad_narrow_convolutions
 
 
 class AndroidTarget(Target):
