@@ -33,7 +33,7 @@ def main() -> None:
             names = [output.name for output in session.get_outputs()]
             outputs = dict(zip(names, session.run(names, dict(arrays)), strict=True))
         buffer = io.BytesIO()
-        np.savez(buffer, **outputs)
+        np.savez(buffer, **outputs)  # pyright: ignore[reportArgumentType]
         send.write(len(buffer.getvalue()).to_bytes(LENGTH_BYTES, "little") + buffer.getvalue())
         send.flush()
 

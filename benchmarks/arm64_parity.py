@@ -60,7 +60,7 @@ class EmulatedRunner(Runner):
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         check_inputs(self._graph, self._size, inputs)
         buffer = io.BytesIO()
-        np.savez(buffer, **dict(inputs))
+        np.savez(buffer, **dict(inputs))  # pyright: ignore[reportArgumentType]
         try:
             self._to.write(len(buffer.getvalue()).to_bytes(LENGTH_BYTES, "little") + buffer.getvalue())
             self._to.flush()

@@ -34,7 +34,7 @@ INDEX_TAG = re.compile(r"(.+)\.INDEX\.(\d+)\.[0-9a-f]{12}")
 INDEX_TYPE, FILE_TYPE = "application/vnd.instantstyle.index.v1+json", "application/octet-stream"
 EMPTY, EMPTY_TYPE = b"{}", "application/vnd.oci.empty.v1+json"
 TITLE = "org.opencontainers.image.title"
-WAY_OUT = "log in with an OCI client such as `docker login` or `oras login`"
+WAY_OUT = "log in with an OCI client such as `docker login`, which writes ~/.docker/config.json"
 CHUNK_BYTES = 64 * 1024
 
 
@@ -119,7 +119,17 @@ def _client(host: str, repository: str, is_insecure: bool, timeout_s: float) -> 
 
     registry = Once(host, insecure=is_insecure)
     # oras gives no time limit, and without one a silent server is waited for for ever.
-    registry.session.request = partial(registry.session.request, timeout=timeout_s)
+    registry.session.request = partial(registry.session.request, timeout=timeout_s)  # pyright: ignore[reportAttributeAccessIssue]
+    by_token = registry.auth.authenticate_request
+
+    def authenticate(answer: "Response", headers: dict[str, str], refresh: bool = False) -> tuple[dict[str, str], bool]:
+        """oras takes the realm of a registry that wants a password for the address of one that gives tokens."""
+        if not answer.headers.get("Www-Authenticate", "").lower().startswith("basic"):
+            return by_token(answer, headers, refresh)
+        known = getattr(registry.auth, "_basic_auth", "")
+        return (headers | {"Authorization": f"Basic {known}"}, True) if known else (headers, False)
+
+    registry.auth.authenticate_request = authenticate
     container = Container(f"{host}/{repository}")
     registry.auth.load_configs(container)
     return registry, container

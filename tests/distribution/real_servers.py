@@ -44,7 +44,10 @@ version: 0.1
 storage: {{filesystem: {{rootdirectory: {folder}/root}}}}
 http: {{addr: "127.0.0.1:{port}"}}
 log: {{level: error}}
+{auth}
 """
+# "me" with the password "secret", as `htpasswd -B` writes it.
+HTPASSWD = "me:$2y$05$aY9NR5N8VXDPv2dTeQQjSuPFtL1eZCWVgB20GEQDXnrxr3b0X/TIG"
 
 
 @contextmanager
@@ -65,9 +68,13 @@ def nginx(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def docker_registry(folder: Path) -> Iterator[str]:
+def docker_registry(folder: Path, has_password: bool = False) -> Iterator[str]:
     """The reference implementation of OCI's distribution specification."""
-    with _running(folder, REGISTRY.format(folder=folder, port="{port}"), [_program("docker-registry"), "serve"]) as port:
+    folder.mkdir()
+    (folder / "htpasswd").write_text(HTPASSWD)
+    auth = f"auth: {{htpasswd: {{realm: models, path: {folder}/htpasswd}}}}" if has_password else ""
+    text = REGISTRY.format(folder=folder, port="{port}", auth=auth)
+    with _running(folder, text, [_program("docker-registry"), "serve"]) as port:
         yield f"oci://127.0.0.1:{port}/models/paint"
 
 
