@@ -111,7 +111,9 @@ def parity(folder: Path, system: Path, largest: int, pairs: int | None) -> int:
     outcomes = []
     for entry in bundle.artifacts:
         why_not = _why_not(entry, folder, largest)
-        outcomes.append(Outcome(entry.name, False, (), (why_not,)) if why_not else _run(entry, folder, system, pairs))
+        outcomes.append(
+            Outcome(entry.name, executed=False, failures=(), remarks=(why_not,)) if why_not else _run(entry, folder, system, pairs)
+        )
         print("\n".join(lines(outcomes[-1])), flush=True)
     ran = [outcome for outcome in outcomes if outcome.executed]
     failed = [outcome.artifact for outcome in ran if outcome.counts and outcome.failures]
@@ -133,7 +135,7 @@ def _run(entry: BundleArtifact, folder: Path, system: Path, pairs: int | None) -
     try:
         now = replay(replace(golden, pairs=tuple(chosen)), place, built, machine)
     except ExecutionError as error:
-        return Outcome(entry.name, True, (str(error),), (), counts)
+        return Outcome(entry.name, executed=True, failures=(str(error),), remarks=(), counts=counts)
     return replace(judged(entry, now, read_replay(folder / file_of(entry.name))), counts=counts)
 
 

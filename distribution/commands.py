@@ -63,7 +63,7 @@ def publish(
     from .registry import Place
     from .registry import publish as run
 
-    done = run(bundle, Place(to, key, timeout, alone), version, channel, name)
+    done = run(bundle, Place(to, key, timeout, is_alone=alone), version=version, channel=channel, name=name)
     state = f"{done.files} files, {done.new_bytes:,} new bytes" if done.changed else "was there already"
     print(f"{done.model} {done.version} in {to}: {state}")
 
@@ -81,7 +81,7 @@ def promote(
     from .registry import promote as run
 
     model, version = _parts(release)
-    changed = run(Place(to, key, timeout, alone), model, version, channel)
+    changed = run(Place(to, key, timeout, is_alone=alone), model, version, channel)
     print(f"{to}: {model}@{channel} {'is now' if changed else 'was already'} {version}")
 
 
@@ -98,7 +98,7 @@ def yank(
     from .registry import yank as run
 
     model, version = _parts(release)
-    changed = run(Place(to, key, timeout, alone), model, version, reason)
+    changed = run(Place(to, key, timeout, is_alone=alone), model, version, reason)
     print(f"{to}: {model} {version} {'is withdrawn' if changed else 'was withdrawn already'}")
 
 

@@ -13,7 +13,7 @@ from .transport.base import Reader
 
 MOST_CONNECTIONS = 1000  # for one file
 KEPT = "What came so far is kept. "
-Report = Callable[[int], object]  # is told of every new byte
+TellBytes = Callable[[int], object]  # is told of every new byte
 
 
 def download_index(source: Reader, model: str) -> bytes:
@@ -36,7 +36,7 @@ def _whole(source: Reader, model: str) -> bytes:
     return bytes(content)
 
 
-def download_blob(source: Reader, blob: Blob, place: Path, report: Report) -> None:
+def download_blob(source: Reader, blob: Blob, place: Path, report: TellBytes) -> None:
     """Writes a blob to ``place``, of which a part may be there from an earlier attempt; ``place`` has the whole content then.
 
     Raises:
@@ -65,7 +65,7 @@ def download_content(source: Reader, blob: Blob) -> bytes:
         return place.read_bytes()
 
 
-def _fill(source: Reader, blob: Blob, place: Path, report: Report) -> None:
+def _fill(source: Reader, blob: Blob, place: Path, report: TellBytes) -> None:
     """Until the file has as many bytes as it should."""
     failures = 0
     for _ in range(MOST_CONNECTIONS):
@@ -82,7 +82,7 @@ def _fill(source: Reader, blob: Blob, place: Path, report: Report) -> None:
     raise DownloadError(f"{source.where}: {blob.path} did not arrive in {MOST_CONNECTIONS} connections; try again later")
 
 
-def _append(source: Reader, blob: Blob, place: Path, have: int, report: Report) -> None:
+def _append(source: Reader, blob: Blob, place: Path, have: int, report: TellBytes) -> None:
     offset = have if have < blob.size_bytes else 0
     with source.open_blob(blob, offset) as (start, chunks), place.open("ab") as file:
         if start != have:

@@ -64,7 +64,7 @@ class Published:
     changed: bool
 
 
-def publish(folder: Path, place: Place, version: str, channel: str | None, name: str | None = None) -> Published:
+def publish(folder: Path, place: Place, *, version: str, channel: str | None, name: str | None = None) -> Published:
     """Adds a signed bundle to a registry; one in a folder is made if there is none.
 
     Args:
@@ -161,7 +161,7 @@ def _version(index: Index, version: str, where: str) -> Version:
 
 @contextmanager
 def _opened(place: Place) -> Iterator[Store]:
-    registry = store(place.address, place.timeout_s, place.is_alone)
+    registry = store(place.address, place.timeout_s, is_alone=place.is_alone)
     try:
         with registry.changing():
             yield registry

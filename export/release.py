@@ -21,14 +21,14 @@ from ..validation.report.report import print_verdict
 from ..validation.results.bundle import Bundle
 from .app.styles import styles
 from .bundle.assemble import Build, Result, make_bundle, publish
-from .bundle.swap import check_replaceable, recover
+from .bundle.swap import check_replaceable, restore
 from .cache.pipeline import Pipeline
 from .cache.store import Entry
 from .session import cache_folder, session
 from .source.checked_recipe import load_recipe
 from .source.source import Source, load
 from .stages.capture import capture
-from .stages.emit import BASELINE_TARGET, Emitted, Job, NotEmitted, emit
+from .stages.emit import BASELINE_TARGET, ArtifactSpec, Emitted, NotEmitted, emit
 from .stages.golden import golden
 from .stages.losses import losses
 from .stages.measure import Bench, measure_artifact
@@ -90,7 +90,7 @@ def build(options: ReleaseOptions, given: "nn.Module | Model | None" = None) -> 
         check_replaceable(dist, root)
         lock = lock_output(dist)
         try:
-            recover(dist)
+            restore(dist)
             with session(root, options.as_json, options.remeasure) as pipeline:
                 bundle, changed = _build(pipeline, recipe, dist, options.only or "", given)
         finally:
@@ -110,7 +110,7 @@ def _build(pipeline: Pipeline, recipe: Recipe, dist: Path, only: str, given: "nn
     int8_program: Entry | None = None
     with Bench(source) as bench:
         for size in recipe.model.sizes:
-            int8_program, made = _build_size(pipeline, source, size, tuned, table, bench)
+            int8_program, made = _build_size(pipeline, source, size=size, tuned=tuned, table=table, bench=bench)
             pairs[size] = golden(pipeline, source, size)
             lost += [losses(pipeline, source, size, int8_program)] if int8_program else []
             results += [_with_replay(pipeline, source, result, pairs[size]) for result in made]
@@ -137,27 +137,29 @@ def _checked_source(pipeline: Pipeline, recipe: Recipe, given: "nn.Module | Mode
 
 
 def _build_size(
-    pipeline: Pipeline, source: Source, size: Size, tuned: Entry | None, table: Entry | None, bench: Bench
+    pipeline: Pipeline, source: Source, *, size: Size, tuned: Entry | None, table: Entry | None, bench: Bench
 ) -> tuple[Entry | None, list[Result]]:
     """The int8 program at one size, and what became of every artifact of that size."""
     programs = {False: capture(pipeline, source, size, None, None), True: None}
     if table is not None:
         programs[True] = capture(pipeline, source, size, tuned, table)
-    jobs = [
-        Job(target, Precision(precision), size) for target, precisions in source.recipe.targets.build.items() for precision in precisions
+    specs = [
+        ArtifactSpec(target, Precision(precision), size)
+        for target, precisions in source.recipe.targets.build.items()
+        for precision in precisions
     ]
-    baseline_job = Job(BASELINE_TARGET, Precision.FLOAT32, size)
+    baseline_spec = ArtifactSpec(BASELINE_TARGET, Precision.FLOAT32, size)
     made = {}
-    for job in dict.fromkeys((baseline_job, *jobs)):
-        program = programs[job.precision is Precision.INT8]
+    for spec in dict.fromkeys((baseline_spec, *specs)):
+        program = programs[spec.precision is Precision.INT8]
         if program is not None:
-            made[job] = emit(pipeline, source, job, program)
-    baseline = made[baseline_job]
+            made[spec] = emit(pipeline, source, spec, program)
+    baseline = made[baseline_spec]
     if isinstance(baseline, NotEmitted):
-        pipeline.display.notice(f"nothing is timed, because {baseline_job.name}, the baseline, cannot be made: {baseline.reason}")
+        pipeline.display.notice(f"nothing is timed, because {baseline_spec.name}, the baseline, cannot be made: {baseline.reason}")
     results = []
-    for job in jobs:
-        artifact = made[job]
+    for spec in specs:
+        artifact = made[spec]
         if isinstance(artifact, Emitted):
             results.append(Result(artifact, measure_artifact(pipeline, bench, artifact, baseline)))
         else:

@@ -24,7 +24,7 @@ FILE, TEMPLATE = "report.html", "report.html.j2"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class WorstPair:
     """The golden pair that an artifact is furthest from its reference on; pictures as data addresses."""
 
     artifact: str
@@ -83,7 +83,7 @@ def page(bundle: Bundle, verdict: str, folder: Path) -> str:
         refusals=gate(bundle),
         rows=[(artifact_row(artifact), str(artifact.status), shortcomings(bundle, artifact)) for artifact in bundle.artifacts],
         columns=[name.replace("_", " ") for name in ArtifactRow.__dataclass_fields__],
-        comparisons=list(_comparisons(bundle, folder)),
+        comparisons=list(_worst_pairs(bundle, folder)),
         plots=_plots(measured),
         labels=[_label(artifact) for artifact, _ in _means(measured)],
         bars=_bars(measured),
@@ -93,7 +93,7 @@ def page(bundle: Bundle, verdict: str, folder: Path) -> str:
     )
 
 
-def _comparisons(bundle: Bundle, folder: Path) -> Iterator[Comparison]:
+def _worst_pairs(bundle: Bundle, folder: Path) -> Iterator[WorstPair]:
     for artifact in bundle.artifacts:
         picture, pairs = folder / picture_of(artifact.name), folder / home(artifact.size)
         if not picture.is_file() or not (pairs / GOLDEN_FILE).is_file():
@@ -103,7 +103,7 @@ def _comparisons(bundle: Bundle, folder: Path) -> Iterator[Comparison]:
         pair = next((pair for pair in golden.pairs if lowest and pair.name == lowest.pair), None)
         if lowest is None or pair is None:
             raise ArtifactError(f"{folder / file_of(artifact.name)}: is of other golden pairs than the bundle has; build the bundle again")
-        yield Comparison(artifact.name, lowest.pair, lowest.ssim, _data(pairs / pair.output), _data(picture))
+        yield WorstPair(artifact.name, lowest.pair, lowest.ssim, _data(pairs / pair.output), _data(picture))
 
 
 def _data(path: Path) -> str:
@@ -131,7 +131,7 @@ def _plots(measured: list[BundleArtifact]) -> list[Plot]:
             timed.append(Value(latency.artifact.p50_ms, mean, *look))
     lowest = min((value.y for value in sized), default=1.0)
     axes = ((sized, "megabytes that an app carries"), (timed, "milliseconds an image, median"))
-    return [plot(values, name, "mean SSIM", min(lowest, 0.99), 1.0) for values, name in axes if values]
+    return [plot(values, name, "mean SSIM", (min(lowest, 0.99), 1.0)) for values, name in axes if values]
 
 
 def _modules(folder: Path) -> Iterator[GraphLosses]:

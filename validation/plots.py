@@ -54,10 +54,10 @@ class Value:
     kind: str
 
 
-def plot(values: Sequence[Value], x_name: str, y_name: str, y_lowest: float, y_highest: float, is_line: bool = False) -> Plot:
+def plot(values: Sequence[Value], x_name: str, y_name: str, y_range: tuple[float, float], *, is_line: bool = False) -> Plot:
     """Of finite values; x from 0 on."""
     x_steps = steps(0, max((value.x for value in values), default=1) or 1, 1 if is_line else 0)
-    y_steps = steps(y_lowest, y_highest)
+    y_steps = steps(*y_range)
     x_of, y_of = _scale(x_steps, LEFT, WIDTH - RIGHT), _scale(y_steps, HEIGHT - BOTTOM, TOP)
     marks = tuple(Mark(x_of(value.x), y_of(value.y), value.text, value.label, value.kind) for value in values)
     x_ticks, y_ticks = (tuple(Tick(of(at), f"{at:,.6g}") for at in marked) for of, marked in ((x_of, x_steps), (y_of, y_steps)))
@@ -81,7 +81,7 @@ def module_plot(losses: Sequence[ModuleLoss]) -> Plot:
         Value(index, db, "", f"{loss.module_path}: {db:.1f} dB", "module")
         for index, (loss, db) in enumerate(zip(losses, found, strict=True))
     ]
-    return plot(values, "modules in the order of execution", "dB", min(found), max(found), is_line=True)
+    return plot(values, "modules in the order of execution", "dB", (min(found), max(found)), is_line=True)
 
 
 def steepest(losses: Sequence[ModuleLoss]) -> list[tuple[str, float, float]]:

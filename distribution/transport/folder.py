@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...system.disk import OutputError, atomic_write, check_output, explained_disk_errors
 from ...system.hashing import file_sha256
-from ...system.lock import FileLock
+from ...system.lock import Lock
 from ..errors import RegistryError
 from ..layout import Blob, index_path
 from .base import Found, Reader, Store
@@ -61,7 +61,7 @@ class FolderStore(Store):
         check_output(self.folder, folder=True)
         with explained_disk_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / LOCK)
+            lock = Lock(self.folder / LOCK)
             if not lock.acquire():
                 raise OutputError(f"{self.folder}: another publication is at work ({lock.owner()}); try again when it is done")
             try:

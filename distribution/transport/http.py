@@ -89,7 +89,7 @@ class HttpStore(Store):
     to show that it keeps to conditions: it is sent a small blob, and then the same again under two conditions that do not hold.
     """
 
-    def __init__(self, address: str, timeout_s: float, is_alone: bool) -> None:
+    def __init__(self, address: str, timeout_s: float, *, is_alone: bool) -> None:
         self._reader = HttpReader(address, timeout_s)
         self.where, self._is_alone = address, is_alone
 

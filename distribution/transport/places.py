@@ -25,7 +25,7 @@ def reader(place: str, timeout_s: float) -> Reader:
     return HttpReader(place, timeout_s) if _is_http(place) else FolderReader(Path(place))
 
 
-def store(place: str, timeout_s: float, is_alone: bool = False) -> Store:
+def store(place: str, timeout_s: float, *, is_alone: bool) -> Store:
     """Likewise, for changes.
 
     Args:
@@ -33,7 +33,7 @@ def store(place: str, timeout_s: float, is_alone: bool = False) -> Store:
     """
     if place.startswith(SCHEME):
         return OciStore(place, timeout_s)
-    return HttpStore(place, timeout_s, is_alone) if _is_http(place) else FolderStore(Path(place))
+    return HttpStore(place, timeout_s, is_alone=is_alone) if _is_http(place) else FolderStore(Path(place))
 
 
 def _is_http(place: str) -> bool:

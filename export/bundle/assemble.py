@@ -36,7 +36,7 @@ from ..documents.sbom import FILE as SBOM
 from ..documents.sbom import sbom
 from ..source.source import Source
 from ..stages.capture import read_islands
-from ..stages.emit import Emitted, Job, NotEmitted, configured_targets
+from ..stages.emit import ArtifactSpec, Emitted, NotEmitted, configured_targets
 from ..stages.losses import losses_file
 from ..stages.quantize import table_path
 from ..stages.replay import PICTURE, REPLAY
@@ -111,7 +111,7 @@ def publish(build: Build, bundle: Bundle, dist: Path) -> tuple[Bundle, bool]:
     with replacing(dist) as folder:
         for result in build.results:
             if isinstance(result.made, Emitted):
-                shutil.copytree(result.made.folder, folder / folder_of(result.made.job))
+                shutil.copytree(result.made.folder, folder / folder_of(result.made.spec))
         for path, content in (_more_files(build) | _documents(build, bundle)).items():
             atomic_write(folder / path, content)
         if build.table is not None:
@@ -127,22 +127,22 @@ def _copy_recipe(recipe: Recipe, copy: Path) -> None:
         raise RecipeError(f"{recipe.path}: was changed while it was built; build again")
 
 
-def folder_of(job: Job) -> str:
+def folder_of(spec: ArtifactSpec) -> str:
     """Where an artifact lies in the bundle, e.g. ``android/int8-512x512``."""
-    return f"{job.target}/{job.precision}-{job.size[0]}x{job.size[1]}"
+    return f"{spec.target}/{spec.precision}-{spec.size[0]}x{spec.size[1]}"
 
 
 def _entry(build: Build, result: Result) -> BundleArtifact:
     made, measured = result.made, result.measured
-    job = made.job
-    limits = build.source.recipe.limits_for(job.target, job.precision)
+    spec = made.spec
+    limits = build.source.recipe.limits_for(spec.target, spec.precision)
     if isinstance(made, NotEmitted):
         status = Status.FAILED if made.refused else Status.NOT_EXECUTED
-        return not_emitted(job.target, job.precision, job.size, limits, status, made.reason)
+        return not_emitted(spec.target, spec.precision, size=spec.size, limits=limits, status=status, reason=made.reason)
     if isinstance(measured, Measurements):
-        return judged(made.artifact, folder_of(job), measured, limits)
+        return judged(made.artifact, folder_of(spec), measured, limits)
     status, reason = measured or (Status.NOT_EXECUTED, "was not measured")
-    return unmeasured(made.artifact, folder_of(job), limits, status, reason)
+    return unmeasured(made.artifact, folder_of(spec), limits, status, reason)
 
 
 def _more_files(build: Build) -> dict[str, bytes]:
@@ -151,12 +151,12 @@ def _more_files(build: Build) -> dict[str, bytes]:
     files = {f"{folder}/{path.name}": path.read_bytes() for folder, path in pairs}
     for result in build.results:
         if result.replayed is not None:
-            name, picture = result.made.job.name, result.replayed.folder / PICTURE
+            name, picture = result.made.spec.name, result.replayed.folder / PICTURE
             files[file_of(name)] = (result.replayed.folder / REPLAY).read_bytes()
             files |= {picture_of(name): picture.read_bytes()} if picture.is_file() else {}
     files |= {LOSSES: losses_file(build.losses)} if build.losses else {}
     emitted = [result.made for result in build.results if isinstance(result.made, Emitted)]
-    artifacts = [(made.artifact, build.source.recipe.limits_for(made.job.target, made.job.precision)) for made in emitted]
+    artifacts = [(made.artifact, build.source.recipe.limits_for(made.spec.target, made.spec.precision)) for made in emitted]
     return files | app_files(build.source.model, artifacts, build.styles)
 
 

@@ -6,7 +6,7 @@ from itertools import islice
 from ...calibration.samples import make_samples
 from ...model.graph import Size
 from ...system.disk import atomic_write
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from ...validation.measure.module_losses import measure_losses
 from ...validation.results.module_losses import FILE, LOSSES, ModuleLosses
 from ..cache.pipeline import Pipeline
@@ -20,7 +20,7 @@ SAMPLES = 2  # modules differ by orders of magnitude, samples by a few per cent
 def losses(pipeline: Pipeline, source: Source, size: Size, program: Entry) -> Entry:
     """Of the int8 program at one size, over the first validation samples."""
 
-    def make(workspace: Workspace, report: Report) -> None:
+    def make(workspace: Workspace, report: ReportProgress) -> None:
         images = source.validation
         samples = list(islice(make_samples(source.model, size, images.sets, images.settings.pairing), SAMPLES))
         found = measure_losses(source.model, read_program(program, source.model), samples, report)

@@ -27,7 +27,7 @@ from ..onnx.target import RUNTIME, availability, build, portable_rewrites, save
 from ..packages import require
 
 if TYPE_CHECKING:
-    from ..onnx.rewrites.graph import Rewrite
+    from ..onnx.rewrites.contract import Rewrite
 
 USABILITY_FILE = "mobile-usability.txt"
 

@@ -15,7 +15,9 @@ from ...model.pixels import LEVELS, affine, from_levels, to_levels
 from ...system.errors import CaptureError
 from ..base import Finding
 from ..unsigned_activations import unsigned_activations
+from .bicubic import enlarge_bicubic
 from .refusal import Refused, place
+from .resize_by_matrices import resize_by_matrices
 
 if TYPE_CHECKING:
     from ...capture.program import GraphProgram
@@ -80,12 +82,19 @@ class Interface(nn.Module):
     """A captured program with scalars of shape (1,) and images of 0 to 255 as outputs; the input's scale is Core ML's own part.
 
     What no such scale can say (a standard deviation for each channel) is computed here.
+
+    Args:
+        flexible: whether it will be captured for several sizes.
     """
 
-    def __init__(self, program: ExportedProgram, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+    def __init__(
+        self, program: ExportedProgram, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], flexible: bool = False
+    ) -> None:
         super().__init__()
         self.program = program.module(check_guards=False)
         unsigned_activations(self.program)
+        if not flexible:
+            resize_by_matrices(self.program)
         self.inputs, self.outputs = inputs, outputs
         for spec in filter(is_image, (*inputs, *outputs)):
             for name, numbers in zip(("std", "mean"), affine(spec), strict=True):
@@ -136,7 +145,7 @@ def with_interface(graph: "GraphProgram", program: ExportedProgram, sizes: Seque
     open_inputs = [spec.kind is TensorKind.IMAGE and spec.fixed_size is None for spec in graph.inputs]
     flexible = bool(dims) and any(open_inputs)
     shapes = (tuple(dims if is_open else None for is_open in open_inputs),) if flexible else None
-    module = Interface(program, graph.inputs, graph.outputs)
+    module = Interface(program, graph.inputs, graph.outputs, flexible)
     try:
         with torch.no_grad():
             captured = torch.export.export(module, examples, dynamic_shapes=shapes, strict=False)
@@ -153,7 +162,9 @@ def with_interface(graph: "GraphProgram", program: ExportedProgram, sizes: Seque
         raise Refused(_not_captured(graph, error)) from error
     lost = next((node for node in decomposed.graph.nodes if node.target in MISCONVERTED), None)
     if lost is not None:
-        raise Refused(Finding(place(graph, decomposed, lost.name), MISCONVERTED[lost.target], "resize without it"))
+        raise Refused(
+            Finding(place(graph, decomposed, lost.name), MISCONVERTED[lost.target], "resize without it, or build packages of a single size")
+        )
     _say_strides(decomposed)
     return Shown(decomposed, flexible)
 
@@ -209,7 +220,7 @@ def _spelled_out() -> dict[Any, Any]:
         if use_input_stats or mean is None or variance is None:
             return NotImplemented
         # coremltools takes the image's own statistics in any case.
-        return torch.batch_norm(x, weight, bias, mean, variance, False, momentum, eps, False)
+        return torch.batch_norm(x, weight, bias, mean, variance, training=False, momentum=momentum, eps=eps, cudnn_enabled=False)
 
     def batch_norm(
         x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, variance: Tensor, momentum: float, eps: float
@@ -222,6 +233,7 @@ def _spelled_out() -> dict[Any, Any]:
         return aten._native_batch_norm_legit_no_training.default(x, scale, shift, mean, variance, momentum, eps)
 
     spelled = {aten.instance_norm.default: instance_norm, aten._native_batch_norm_legit_no_training.default: batch_norm}
+    spelled |= {aten.upsample_bicubic2d.vec: enlarge_bicubic}
     return spelled | {aten.gelu.default: gelu, aten.add.Tensor: add, aten.sub.Tensor: sub, aten.rsub.Tensor: rsub}
 
 

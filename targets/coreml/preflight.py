@@ -31,15 +31,16 @@ def findings(program: Program, precisions: Sequence[Precision], options: CoreMLO
     found = [too_old(precision, options) for precision in precisions if precision not in able]
     for graph in program.graphs:
         nodes = [node for node in graph.float_program.graph.nodes if node.op == "call_function"]
-        broken = [*_antialiasing(graph, nodes), *_padding(graph, nodes, options)]
+        broken = [*_antialiasing(graph, nodes, options), *_padding(graph, nodes, options)]
         found += broken or _trial(graph, program, able, options)
     return tuple(dict.fromkeys(found))
 
 
-def _antialiasing(graph: GraphProgram, nodes: "Sequence[Node]") -> Iterator[Finding]:
-    for node in nodes:
+def _antialiasing(graph: GraphProgram, nodes: "Sequence[Node]", options: CoreMLOptions) -> Iterator[Finding]:
+    """In a package of several sizes; in one of a single size it is written out."""
+    for node in nodes if options.more_sizes else ():
         if node.target in MISCONVERTED:
-            yield Finding(_place(graph, node), MISCONVERTED[node.target], "resize without it")
+            yield Finding(_place(graph, node), MISCONVERTED[node.target], f"resize without it, or {_single(options)}")
 
 
 def _padding(graph: GraphProgram, nodes: "Sequence[Node]", options: CoreMLOptions) -> Iterator[Finding]:
@@ -50,12 +51,14 @@ def _padding(graph: GraphProgram, nodes: "Sequence[Node]", options: CoreMLOption
         if len(cast(Sequence[int], node.args[1])) > 4:  # https://github.com/apple/coremltools/issues/2576
             yield Finding(_place(graph, node), "Core ML reflects and replicates two dimensions at most", "pad with zeros")
         elif options.more_sizes:  # https://github.com/apple/coremltools/issues/1438
-            listed = ", ".join(f"[{height}, {width}]" for height, width in options.more_sizes)
-            yield Finding(
-                _place(graph, node),
-                "Core ML fails on reflection and replication padding in a package of several sizes",
-                f"pad with zeros, or take more_sizes = [{listed}] out of [targets.options.coreml] and list the sizes in model.sizes",
-            )
+            problem = "Core ML fails on reflection and replication padding in a package of several sizes"
+            yield Finding(_place(graph, node), problem, f"pad with zeros, or {_single(options)}")
+
+
+def _single(options: CoreMLOptions) -> str:
+    """What to do where only packages of a single size are possible."""
+    listed = ", ".join(f"[{height}, {width}]" for height, width in options.more_sizes)
+    return f"take more_sizes = [{listed}] out of [targets.options.coreml] and list the sizes in model.sizes"
 
 
 def _pads_with_zeros(node: "Node") -> bool:
@@ -110,7 +113,7 @@ def _overload(node: "Node") -> str:
 
 
 def _operator(node: "Node") -> str:
-    """``aten::conv2d``."""
+    """Without its overload, e.g. ``aten::conv2d``."""
     return _overload(node).partition(".")[0]
 
 

@@ -19,8 +19,8 @@ from .exporter import PACKAGES, stamp, to_onnx
 if TYPE_CHECKING:
     import onnx
 
+    from .rewrites.contract import Rewrite
     from .rewrites.count import Int8Convolutions
-    from .rewrites.graph import Rewrite
 
 RUNTIME = "onnxruntime"
 

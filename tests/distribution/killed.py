@@ -86,7 +86,7 @@ def kill_publications(count: int, generator: random.Random, setup: dict[str, Any
     private, public = Path(setup["private"]), Path(setup["public"])
 
     def work(number: int) -> Callable[[], object]:
-        return lambda: publish(dist, Place(str(registry), private), f"1.0.{number}", "stable")
+        return lambda: publish(dist, Place(str(registry), private), version=f"1.0.{number}", channel="stable")
 
     usual = duration_s(work(0))
     counts = {"killed": 0, "finished": 0, "old": 0, "new": 0}

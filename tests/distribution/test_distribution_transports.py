@@ -101,13 +101,13 @@ def test_publications_that_meet_are_both_there(signed: Signed, tmp_path: Path, m
         sealed = honest(*given)  # type: ignore[arg-type]
         if others:
             version = others.pop()
-            assert publish(signed.dist, Place(address, signed.private), version, f"of-{version[2]}").changed
+            assert publish(signed.dist, Place(address, signed.private), version=version, channel=f"of-{version[2]}").changed
         return sealed
 
     with TRANSPORTS[name](tmp_path / "server") as address:
-        publish(signed.dist, Place(address, signed.private), "0.9.0", "stable")
+        publish(signed.dist, Place(address, signed.private), version="0.9.0", channel="stable")
         monkeypatch.setattr(registry_module, "seal_index", slowly)
-        assert publish(signed.dist, Place(address, signed.private), "1.0.0", "stable").changed
+        assert publish(signed.dist, Place(address, signed.private), version="1.0.0", channel="stable").changed
         assert others == []
         for release, version in (("@of-1", "1.1.0"), ("@of-2", "1.2.0"), ("", "1.0.0"), ("@0.9.0", "0.9.0")):
             code, output = pull(signed, address, tmp_path / "app", f"painter{release}")

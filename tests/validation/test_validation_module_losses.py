@@ -68,7 +68,7 @@ def test_axes_have_round_numbers(given: tuple[float, float], wanted: list[float]
 
 def test_marks_lie_where_their_values_are() -> None:
     values = [Value(x, y, "", "", "passed") for x, y in ((0, 0.0), (10, 1.0), (5, 0.5))]
-    marks = plot(values, "x", "y", 0.0, 1.0).marks
+    marks = plot(values, "x", "y", (0.0, 1.0)).marks
     left, right, low, high = LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM, TOP
     assert [mark.x for mark in marks] == pytest.approx([left, right, (left + right) / 2])
     assert [mark.y for mark in marks] == pytest.approx([low, high, (low + high) / 2])

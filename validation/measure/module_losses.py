@@ -12,11 +12,11 @@ from torch.fx import GraphModule, Interpreter, Node
 from ...capture.program import GraphProgram, Program, module_path, operator_name
 from ...model.graph import Arrays, Model, Sample
 from ...model.runs import graph_inputs
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from ..results.module_losses import ModuleLoss
 
 
-def measure_losses(model: Model, program: Program, samples: Sequence[Sample], report: Report) -> tuple[ModuleLoss, ...]:
+def measure_losses(model: Model, program: Program, samples: Sequence[Sample], report: ReportProgress) -> tuple[ModuleLoss, ...]:
     """One entry for each module that both programs of a graph have, in the order of execution; none of a graph without int8.
 
     Args:

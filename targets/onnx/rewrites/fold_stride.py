@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from .graph import DEQUANTIZE, QUANTIZE, Change, value_name
+from .contract import Change, rewrite
+from .graph import DEQUANTIZE, QUANTIZE, value_name
 from .weights import QuantizedWeight, quantized_weight
 
 MOST_CHANNELS = 4
@@ -35,6 +36,7 @@ class Fold:
     pads: tuple[int, int]
 
 
+@rewrite()
 def fold_stride(model: ir.Model) -> tuple[Change, ...]:
     """Conv of stride s -> SpaceToDepth(s), Conv of stride 1."""
     return tuple(change for node in tuple(model.graph) if node.op_type == "Conv" and (change := _fold(model.graph, node)) is not None)

@@ -11,7 +11,8 @@ from collections.abc import Collection
 import numpy as np
 import onnx_ir as ir
 
-from .graph import Change, Rewrite, value_name
+from .contract import FLOAT_BIASES, Change, Rewrite
+from .graph import value_name
 from .weights import QuantizedWeight, quantized_weight
 
 # Rounding moves both weights of a pair by half a step, so that 128 is kept.
@@ -21,7 +22,7 @@ LARGEST_PAIR = 127
 def narrow_weights(names: Collection[str]) -> Rewrite:
     """The rewrite for layers (``Conv`` or ``Gemm`` nodes) of these names; layers that share a weight with one of them share the new one."""
 
-    def rewrite(model: ir.Model) -> tuple[Change, ...]:
+    def change(model: ir.Model) -> tuple[Change, ...]:
         weights = [weight for node in tuple(model.graph) if (weight := quantized_weight(node)) is not None]
         stored = {_integers(weight) for weight in weights if weight.node.name in names}
         first: dict[ir.Value, QuantizedWeight] = {}
@@ -34,7 +35,7 @@ def narrow_weights(names: Collection[str]) -> Rewrite:
                 first[integers] = weight
         return tuple(changes)
 
-    return rewrite
+    return Rewrite("narrow_weights", change, requires=(FLOAT_BIASES,))
 
 
 def neighbours(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

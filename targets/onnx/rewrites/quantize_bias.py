@@ -13,13 +13,15 @@ fits and its weights are rounded to the new grid. What they lose is below 2^-31 
 import numpy as np
 import onnx_ir as ir
 
-from .graph import DEQUANTIZE, Change, constant, initializer, value_name
+from .contract import Change, rewrite
+from .graph import DEQUANTIZE, constant, initializer, value_name
 from .weights import QuantizedWeight, quantized_weight
 
 # The accumulator must still hold the products: 2^30 leaves them half of the range.
 LARGEST = 2**30
 
 
+@rewrite()
 def quantize_bias(model: ir.Model) -> tuple[Change, ...]:
     """float bias -> DequantizeLinear(int32 bias, x * w)."""
     changes: list[Change] = []
