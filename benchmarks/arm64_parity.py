@@ -25,7 +25,6 @@ from instantstyle.targets.artifact import read_manifest
 from instantstyle.targets.base import Artifact, Execution, Runner
 from instantstyle.targets.onnx.runner import PROVIDER, SESSION_OPTIONS
 from instantstyle.targets.registry import get_target
-from instantstyle.targets.runner_checks import check_inputs
 from instantstyle.validation.golden.pairs import FILE, home, read_golden
 from instantstyle.validation.golden.replay import file_of, read_replay, replay
 from instantstyle.validation.integrity import verify
@@ -42,7 +41,7 @@ class EmulatedRunner(Runner):
     """A graph in a process of the arm64 system."""
 
     def __init__(self, artifact: Artifact, model: Path, name: str, threads: int, system: Path) -> None:
-        self._graph, self._size = artifact.graph(name), artifact.size
+        super().__init__(artifact.graph(name), artifact.size)
         line = command(system, str(GUEST), str(model), str(threads), json.dumps(SESSION_OPTIONS))
         self._process = subprocess.Popen(
             line, env=environment(system), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -57,8 +56,7 @@ class EmulatedRunner(Runner):
             raise self._failure(f"runs on {self.about}, not on {PROVIDER} of aarch64")
         self.execution = Execution(PROVIDER, 0, 0)
 
-    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        check_inputs(self._graph, self._size, inputs)
+    def _execute(self, inputs: Arrays) -> dict[str, np.ndarray]:
         buffer = io.BytesIO()
         np.savez(buffer, **dict(inputs))  # pyright: ignore[reportArgumentType]
         try:
@@ -73,7 +71,7 @@ class EmulatedRunner(Runner):
         with np.load(io.BytesIO(content)) as arrays:
             return dict(arrays)
 
-    def close(self) -> None:
+    def _free(self) -> None:
         self._process.kill()
         self._process.communicate()
 
