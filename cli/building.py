@@ -16,6 +16,9 @@ def init(
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The recipe to write.")] = Path("recipe.toml"),
     checkpoint: Annotated[Path | None, typer.Option("--checkpoint", metavar="FILE", help="Its weights, if they are in a file.")] = None,
+    checkpoint_key: Annotated[
+        str | None, typer.Option("--checkpoint-key", metavar="KEY", help="Where they are in it, if several sets of weights fit.")
+    ] = None,
     photos: Annotated[
         list[str] | None,
         typer.Option("--photos", help="Folder, glob or file; may be repeated. Without --validation, every second is kept back."),
@@ -29,8 +32,9 @@ def init(
     """Write a commented recipe for your own model."""
     from ..export.starter.starter import StartOptions, start
 
-    images = [tuple(values or ()) for values in (photos, validation, styles, validation_styles)]
-    print(start(StartOptions(factory, out, checkpoint, *images, name, force)))
+    calibration, judged = (tuple(values or ()) for values in (photos, validation))
+    art, judged_art = (tuple(values or ()) for values in (styles, validation_styles))
+    print(start(StartOptions(factory, out, checkpoint, checkpoint_key, calibration, judged, art, judged_art, name, force)))
 
 
 @app.command()

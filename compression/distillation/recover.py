@@ -46,7 +46,7 @@ def recover(
     total, done = sum(settings.steps_of(graph.name) for graph in changed), 0
     for graph in changed:
         for parameter in graph.module.parameters():
-            parameter.requires_grad_(requires_grad=True)
+            parameter.requires_grad = True
         student = _Student(reference, graph, draws, runs, settings)
         student.restore(state.get(graph.name))
         while student.step < student.steps:

@@ -36,7 +36,7 @@ def importance(
     totals = {group.name: torch.zeros(group.width, dtype=torch.float64) for group in groups}
     frozen = [parameter for parameter in module.parameters() if not parameter.requires_grad]
     for parameter in frozen:
-        parameter.requires_grad_(requires_grad=True)
+        parameter.requires_grad = True
     total = len(inputs) * PROJECTIONS
     for index, arrays in enumerate(inputs):
         tensors = [torch.from_numpy(arrays[spec.name]) for spec in graph.inputs]
@@ -51,5 +51,5 @@ def importance(
             say(index * PROJECTIONS + projection + 1, total)
     module.zero_grad(set_to_none=True)
     for parameter in frozen:
-        parameter.requires_grad_(requires_grad=False)
+        parameter.requires_grad = False
     return {name: score.float() for name, score in totals.items()}

@@ -32,6 +32,9 @@ from ...capture.program import CONVOLUTIONS, FloatIsland, module_path, operator_
 
 ANNOTATION = "quantization_annotation"
 LIMIT = 127
+# Core ML has tensors of five dimensions. Windows are made of six, by reshaping and permuting, which coremltools joins to one step
+# where nothing stands between.
+HIGHEST_RANK = 5
 
 aten = torch.ops.aten
 LINEARS = {aten.linear.default}
@@ -83,9 +86,19 @@ def _matches(path: str, patterns: Iterable[str]) -> bool:
 
 
 def _is_feature_map(node: object) -> bool:
-    """(N, C, H, W) with more than one position: statistics kept as (N, C, 1, 1) are none."""
+    """(N, C, H, W) of float32 with more than one position: statistics kept as (N, C, 1, 1) are none, nor are grids of integers."""
     value = node.meta.get("val") if isinstance(node, Node) else None
-    return isinstance(value, torch.Tensor) and value.dim() == 4 and value.shape[2] * value.shape[3] > 1
+    return isinstance(value, torch.Tensor) and _is_float32(node) and value.dim() == 4 and value.shape[2] * value.shape[3] > 1
+
+
+def _rank(node: object) -> int:
+    return node.meta["val"].dim() if isinstance(node, Node) else 0
+
+
+def _is_float32(node: object) -> bool:
+    """Whether a value can be quantised at all."""
+    value = node.meta.get("val") if isinstance(node, Node) else None
+    return isinstance(value, torch.Tensor) and value.dtype is torch.float32
 
 
 def _activation_inputs(node: Node) -> list[Node]:
@@ -114,7 +127,7 @@ class IslandQuantizer(Quantizer):
         for node in model.graph.nodes:
             if node in computing:
                 self._annotate_computing(node, reached)
-            elif node in reached and node.target in PASS_THROUGH:
+            elif node in reached and node.target in PASS_THROUGH and max(map(_rank, (node, node.args[0]))) <= HIGHEST_RANK:
                 source = cast(Node, node.args[0])
                 shared = SharedQuantizationSpec((source, node))
                 node.meta[ANNOTATION] = QuantizationAnnotation(input_qspec_map={source: ACTIVATION}, output_qspec=shared, _annotated=True)
@@ -128,7 +141,7 @@ class IslandQuantizer(Quantizer):
             return False
         if node.target in CONVOLUTIONS or node.target in LINEARS:
             weight = node.args[1]
-            return isinstance(weight, Node) and weight.op == "get_attr"
+            return isinstance(weight, Node) and weight.op == "get_attr" and _is_float32(node)
         if node.target in ADDITIONS:
             left, right = node.args[0], node.args[1]
             return _is_feature_map(left) and _is_feature_map(right) and left.meta["val"].shape == right.meta["val"].shape  # type: ignore[union-attr]

@@ -51,32 +51,31 @@ class Found:
     notices: tuple[str, ...]
 
 
-def discover(factory: str, checkpoint: Path | None, name: str, photos: Sequence[ImageSet]) -> Found:
+def discover(model: ModelSettings, name: str, photos: Sequence[ImageSet]) -> Found:
     """Calls a factory and runs what it returns.
 
     Args:
-        factory: a file in it is relative to the current folder.
+        model: factory and checkpoint; a file is relative to the current folder.
         photos: to run it on, one set for each image input that it may have.
 
     Raises:
         RecipeError: it cannot be exported, with the sentence that ``release`` would say.
         CheckpointError: the checkpoint does not fit.
     """
-    function, _ = import_factory(factory, Path.cwd())
-    returned, took_checkpoint = call_factory(function, factory, checkpoint)
-    settings = ModelSettings(factory=factory, checkpoint=checkpoint)
+    function, _ = import_factory(model.factory, Path.cwd())
+    returned, took_checkpoint = call_factory(function, model.factory, model.checkpoint)
     if not isinstance(returned, nn.Module):
-        model, notices = to_model(returned, settings, took_checkpoint, name)
-        side = math.ceil(SIDES[0] / model.size_multiple) * model.size_multiple
+        made, notices = to_model(returned, model, took_checkpoint, name)
+        side = math.ceil(SIDES[0] / made.size_multiple) * made.size_multiple
         size = (side, side)
-        odd = judge(model, observe(model, _samples(model, size, photos), size, bare=False), bare=False)
-        return _found(model, ((), ()), size, (*notices, *odd), bare=False)
-    module, notices = prepared(returned, settings, took_checkpoint)
+        odd = judge(made, observe(made, _samples(made, size, photos), size, bare=False), bare=False)
+        return _found(made, ((), ()), size, (*notices, *odd), bare=False)
+    module, notices = prepared(returned, model, took_checkpoint)
     interface = _interface(module)
     plain = as_model(module, name, (interface.size,), interface.taken, interface.given)
-    model, odd = _with_range(plain, interface.size, photos)
-    lines = _lines(model.sample_inputs[0], interface.taken), _lines(scenario_output(model), interface.given)
-    return _found(model, lines, interface.size, (*notices, *interface.notices, *odd), bare=True)
+    made, odd = _with_range(plain, interface.size, photos)
+    lines = _lines(made.sample_inputs[0], interface.taken), _lines(scenario_output(made), interface.given)
+    return _found(made, lines, interface.size, (*notices, *interface.notices, *odd), bare=True)
 
 
 @dataclass(frozen=True)
@@ -107,8 +106,8 @@ def _interface(module: nn.Module) -> _Interface:
 def _images(returned: object, side: int) -> Iterator[int | str]:
     """Those elements of what a module returned that can be the image."""
     for key, value in elements(returned):
-        image = isinstance(value, Tensor) and value.dim() == 4 and value.shape[0] == 1 and value.shape[1] in CHANNELS
-        if image and value.shape[2] == value.shape[3] and value.shape[2] % side == 0:
+        shape = tuple(value.shape) if isinstance(value, Tensor) else ()
+        if len(shape) == 4 and shape[0] == 1 and shape[1] in CHANNELS and shape[2] == shape[3] and shape[2] % side == 0:
             yield key
 
 

@@ -11,7 +11,7 @@ import jinja2
 import tomlkit
 
 from ...calibration.imageset import ImageSet
-from ...recipe.settings import ENOUGH_SAMPLES
+from ...recipe.settings import ENOUGH_SAMPLES, ModelSettings
 from ...recipe.shipped import ROOT
 from ...system.disk import OutputError, atomic_write, check_output
 from ...system.errors import CheckpointError, ImageError, RecipeError
@@ -37,6 +37,7 @@ class StartOptions:
     factory: str | None
     out: Path
     checkpoint: Path | None = None
+    checkpoint_key: str | None = None
     photos: tuple[str, ...] = ()
     validation: tuple[str, ...] = ()
     styles: tuple[str, ...] = ()
@@ -64,7 +65,8 @@ def start(options: StartOptions) -> str:
     name = options.name or _name(options.factory)
     found = None
     if options.factory is not None:
-        found = discover(options.factory, options.checkpoint, name, [each.probed for each in (photos, styles)])
+        model = ModelSettings(factory=options.factory, checkpoint=options.checkpoint, checkpoint_key=options.checkpoint_key)
+        found = discover(model, name, [each.probed for each in (photos, styles)])
         if options.styles and found.images == 1:
             raise ImageError(f"--styles: {options.factory} takes one image; leave them out")
     text = _text(options, name, found, photos, styles)
@@ -127,6 +129,7 @@ def _text(options: StartOptions, name: str, found: Found | None, photos: _Pair, 
         name=name,
         factory=_moved_factory(options.factory or PLACEHOLDER, base),
         checkpoint=None if options.checkpoint is None else os.path.relpath(options.checkpoint, base),
+        checkpoint_key=options.checkpoint_key,
         found=found,
         notices=found.notices if found else (),
         calibration={"photos": photos.fitted, "styles": styles.fitted if two else None},
@@ -154,9 +157,9 @@ def _summary(options: StartOptions, found: Found | None) -> str:
     lines = [f"{options.out}: written"]
     if found is not None:
         parts = [f"input {', '.join(found.input)}"] * bool(found.input) + [f"output {', '.join(found.output)}"] * bool(found.output)
+        parts = parts or ["RGB in -1 to 1" if found.bare else "as the Model says itself"]
         parts += [f"x{found.scale}"] * (found.scale > 1) + [f"sizes in multiples of {found.multiple}"] * (found.multiple > 1)
-        what = "; ".join(parts) or ("RGB in -1 to 1" if found.bare else "as the Model says itself")
-        lines.insert(0, f"{options.factory} runs at {found.size[0]}x{found.size[1]}: {what}")
+        lines.insert(0, f"{options.factory} runs at {found.size[0]}x{found.size[1]}: {'; '.join(parts)}")
         lines += [f"  look at this: {notice}" for notice in found.notices]
     if not options.photos:
         lines.append(f"Next: put photos where it says, or name your folders, then: instantstyle release {options.out}")

@@ -16,6 +16,7 @@ from ...system.errors import CaptureError
 from ..base import Finding
 from ..unsigned_activations import unsigned_activations
 from .bicubic import enlarge_bicubic
+from .known_operators import with_known_operators
 from .refusal import Refused, place
 from .resize_by_matrices import resize_by_matrices
 
@@ -157,7 +158,7 @@ def with_interface(graph: "GraphProgram", program: ExportedProgram, sizes: Seque
             "take more_sizes out of [targets.options.coreml], or build a package for each of model.sizes"
         ) from error
     try:
-        decomposed = captured.run_decompositions(_spelled_out())
+        decomposed = with_known_operators(captured.run_decompositions(_spelled_out()))
     except Exception as error:  # likewise
         raise Refused(_not_captured(graph, error)) from error
     lost = next((node for node in decomposed.graph.nodes if node.target in MISCONVERTED), None)
@@ -188,7 +189,7 @@ def _open_dims(sizes: Sequence[Size]) -> dict[int, Any]:
 
 
 def _spelled_out() -> dict[Any, Any]:
-    """Operators with a keyword that coremltools 9.0 leaves out without a word, in others that have none."""
+    """Operators with a keyword that coremltools 9.0 leaves out without a word, and some that it has not, in others."""
     aten = torch.ops.aten
 
     def gelu(x: Tensor, *, approximate: str = "none") -> Tensor:
@@ -205,6 +206,9 @@ def _spelled_out() -> dict[Any, Any]:
 
     def rsub(x: Tensor, y: Tensor, *, alpha: float = 1) -> Tensor:
         return NotImplemented if alpha == 1 else y - x * alpha
+
+    def lerp(x: Tensor, y: Tensor, weight: Tensor | float) -> Tensor:
+        return x + weight * (y - x)
 
     def instance_norm(
         x: Tensor,
@@ -233,7 +237,8 @@ def _spelled_out() -> dict[Any, Any]:
         return aten._native_batch_norm_legit_no_training.default(x, scale, shift, mean, variance, momentum, eps)
 
     spelled = {aten.instance_norm.default: instance_norm, aten._native_batch_norm_legit_no_training.default: batch_norm}
-    spelled |= {aten.upsample_bicubic2d.vec: enlarge_bicubic}
+    spelled |= {aten.upsample_bicubic2d.vec: enlarge_bicubic, aten.lerp.Scalar: lerp, aten.lerp.Tensor: lerp}
+    spelled |= {aten.log_sigmoid.default: lambda x: -torch.nn.functional.softplus(-x), aten.erfc.default: lambda x: 1 - torch.erf(x)}
     return spelled | {aten.gelu.default: gelu, aten.add.Tensor: add, aten.sub.Tensor: sub, aten.rsub.Tensor: rsub}
 
 

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from ...capture.program import GraphProgram, Program, module_path
 from ...recipe.precision import Precision
@@ -14,6 +14,7 @@ from ..base import Finding
 from .convert import convert, deployment_targets, too_old
 from .faithful import check_faithful
 from .interface import MISCONVERTED, with_interface
+from .known_operators import is_known, overload
 from .options import CoreMLOptions
 from .package import write_package
 from .refusal import Refused, place
@@ -97,24 +98,16 @@ def _convert(graph: GraphProgram, precision: Precision, program: Program, option
 
 def _unknown_operators(graph: GraphProgram, program: Program, options: CoreMLOptions) -> Iterator[Finding]:
     """All that the converter has no translation of, looked up under the names that it looks for itself."""
-    from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY as registry
-
     with silence():
         shown = with_interface(graph, graph.float_program, options.sizes(program.size)).program
     for node in shown.graph.nodes:
-        if node.op == "call_function" and registry.get_func(_overload(node)) is None:
+        if not is_known(node):
             yield Finding(place(graph, shown, node.name), f"Core ML has no form of '{_operator(node)}'", OTHERWISE)
-
-
-def _overload(node: "Node") -> str:
-    """``aten::conv_transpose2d.input``; coremltools registers some operators with their overload and some without."""
-    target: Any = node.target
-    return target.name() if hasattr(target, "name") else str(getattr(target, "__name__", target))
 
 
 def _operator(node: "Node") -> str:
     """Without its overload, e.g. ``aten::conv2d``."""
-    return _overload(node).partition(".")[0]
+    return overload(node).partition(".")[0]
 
 
 def _place(graph: GraphProgram, node: "Node") -> str:

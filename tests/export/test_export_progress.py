@@ -161,20 +161,24 @@ print("after")
 """
 
 
+class Watching(NotebookClient):
+    """Keeps what an output was on its way to its last form."""
+
+    def __init__(self, drawn: list[str], *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.drawn = drawn
+
+    def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> NotebookNode | None:
+        if msg["msg_type"] == "update_display_data":
+            self.drawn.append(msg["content"]["data"]["text/html"])
+        return super().process_message(msg, cell, cell_index)
+
+
 def test_a_notebook_shows_one_output_that_is_drawn_anew(tmp_path: Path) -> None:
     """In a real kernel, whose streams' descriptors are not where they write to."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
     drawn: list[str] = []
-    client = NotebookClient(notebook, kernel_name="python3", timeout=300, resources={"metadata": {"path": str(tmp_path)}})
-    process = client.process_message
-
-    def watched(message: dict[str, Any], cell: NotebookNode, index: int) -> Any:
-        if message["msg_type"] == "update_display_data":
-            drawn.append(message["content"]["data"]["text/html"])
-        return process(message, cell, index)
-
-    client.process_message = watched
-    client.execute()
+    Watching(drawn, notebook, kernel_name="python3", timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown, printed = notebook.cells[0].outputs
     lines = [line.split() for line in shown.data["text/plain"].splitlines()]
     assert [line[0] for line in lines] == ["qat", "calibrate", "look"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from instantstyle.cli.main import main
@@ -17,7 +18,7 @@ from instantstyle.export.source.source import load
 from instantstyle.export.starter.starter import SCHEMA, StartOptions, start
 from instantstyle.recipe.recipe import Recipe
 from instantstyle.system.disk import OutputError
-from instantstyle.system.errors import InstantStyleError
+from instantstyle.system.errors import CheckpointError, InstantStyleError
 
 NETS = '''\
 import torch
@@ -167,9 +168,18 @@ def test_a_model_of_two_images_gets_two_sets(home: Path) -> None:
     assert "[model.input]" not in text
 
 
+def test_which_weights_of_a_checkpoint_can_be_said(home: Path) -> None:
+    weights = {"grow.weight": torch.full((3, 1, 1, 1), 0.5)}
+    torch.save({"params": weights, "params_ema": {name: tensor + 0.25 for name, tensor in weights.items()}}, home / "w.pth")
+    with pytest.raises(CheckpointError, match=r"all fit the model Net, and differ. Say which .*checkpoint_key"):
+        start(StartOptions("nets.py:plain", Path("recipe.toml"), Path("w.pth")))
+    model = written(factory="nets.py:plain", checkpoint=Path("w.pth"), checkpoint_key="params_ema").model
+    assert (model.checkpoint, model.checkpoint_key) == (home / "w.pth", "params_ema")
+
+
 def test_what_to_look_at_is_said_on_the_screen_and_in_the_recipe(home: Path) -> None:
     said = start(StartOptions("nets.py:halving", Path("halving.toml")))
-    assert "nets.py:halving runs at 512x512: sizes in multiples of 8" in said
+    assert "nets.py:halving runs at 512x512: RGB in -1 to 1; sizes in multiples of 8" in said
     assert "it makes pictures of other numbers as well (0 to 255, RGB; 0 to 1, RGB; " in said
     assert "# Look at this: it makes pictures of other numbers as well" in (home / "halving.toml").read_text()
     assert "# Height and width must be multiples of 8." in (home / "halving.toml").read_text()
@@ -188,7 +198,7 @@ def test_nothing_is_overwritten_unless_asked(home: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"factory": "nets.py:plane"}, "nets.py has no function 'plane'; it has: plain, positive"),
+        ({"factory": "nets.py:plane"}, "nets.py has no function 'plane'; it has: .*plain, positive"),
         ({"factory": "nets.py"}, "model.factory: found 'nets.py'; allowed: 'module:function' or 'path/to/file.py:function'"),
         ({"factory": "nuts.py:make"}, "no such file .*nuts.py"),
         ({"factory": "nets.py:broken"}, "it fails on an RGB image"),

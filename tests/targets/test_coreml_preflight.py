@@ -21,6 +21,7 @@ from instantstyle.recipe.precision import Precision
 from instantstyle.recipe.recipe import QuantizeSettings
 from instantstyle.system.errors import CaptureError
 from instantstyle.targets.coreml import interface
+from instantstyle.targets.coreml.known_operators import is_known
 from instantstyle.targets.coreml.target import CoreMLTarget
 
 ALL = (Precision.FLOAT16, Precision.INT8, Precision.INT8_WEIGHTS)
@@ -115,6 +116,26 @@ def test_resizing_that_is_written_out_is_exact(name: str) -> None:
     graph = program_of(Only(RESIZED[name])).graphs[0]
     shown = interface.with_interface(graph, graph.float_program, [(32, 48)]).program
     assert not any("bicubic" in str(node.target) or "_aa" in str(node.target) for node in shown.graph.nodes if node.op == "call_function")
+    image = torch.rand(1, 3, 32, 48) * 2 - 1
+    levels = (graph.float_program.module()(image).clamp(-1, 1) + 1) * 127.5
+    assert torch.allclose(shown.module()(image), levels, atol=1e-3)
+
+
+UNKNOWN = {
+    "celu": functional.celu,
+    "lerp": lambda x: torch.lerp(x, x * x, 0.3),
+    "lerp, a tensor": lambda x: torch.lerp(x, x * x, x.sigmoid()),
+    "addcmul": lambda x: torch.addcmul(x, x, x, value=0.2),
+    "log_sigmoid": functional.logsigmoid,
+    "erfc": torch.erfc,
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_operators_that_core_ml_has_not_are_put_in_terms_of_others(name: str) -> None:
+    graph = program_of(Only(UNKNOWN[name])).graphs[0]
+    shown = interface.with_interface(graph, graph.float_program, [(32, 48)]).program
+    assert all(map(is_known, shown.graph.nodes))
     image = torch.rand(1, 3, 32, 48) * 2 - 1
     levels = (graph.float_program.module()(image).clamp(-1, 1) + 1) * 127.5
     assert torch.allclose(shown.module()(image), levels, atol=1e-3)
