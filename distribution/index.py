@@ -121,14 +121,14 @@ class Index:
         return replace(self, channels=tuple(sorted((*others, Channel(name, version)), key=lambda channel: channel.name)))
 
 
-def index_path(model: str) -> str:
-    """Where a registry has a model's index."""
-    return f"{model}/index.json"
-
-
-def blob_path(sha256: str) -> str:
-    """Where a registry has a file of that content."""
-    return f"blobs/sha256/{sha256[:2]}/{sha256}"
+def merged(one: Index, other: Index) -> Index:
+    """What both say, where two publications met: every version, withdrawn if either says so; of a channel, what the later index says."""
+    older, newer = sorted((one, other), key=lambda index: index.serial)
+    yanked = {version.version: version.yanked for index in (older, newer) for version in index.versions if version.yanked}
+    known = {version.version: version for version in (*older.versions, *newer.versions)}
+    channels = {channel.name: channel for channel in (*older.channels, *newer.channels)}
+    versions = tuple(replace(version, yanked=yanked.get(name, "")) for name, version in known.items())
+    return replace(newer, versions=versions, channels=tuple(channels[name] for name in sorted(channels)))
 
 
 def check_name(name: str, what: str, pattern: str = NAME) -> None:

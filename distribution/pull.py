@@ -9,16 +9,17 @@ from ..system.disk import check_writable, existing_parent, explained_disk_errors
 from ..system.hashing import file_sha256
 from ..system.lock import lock_output
 from ..targets.base import ArtifactFile
-from .download import Blob, download_blob, download_text
+from .download import download_blob, download_index
 from .errors import DownloadError, RegistryError, SignatureError
-from .index import Index, Package, PackageFile, Version, check_name, index_path, open_index
+from .index import Index, Package, PackageFile, Version, check_name, open_index
 from .install import Receipt, install, intact, read_receipt, restore, write_receipt
 from .keys import key_id, public_key
-from .readers import Reader, reader
-from .registry import STABLE
-from .signing import LARGEST_TEXT_BYTES
+from .layout import Blob, index_path
+from .transport.base import Reader
+from .transport.places import reader
 
 PATIENCE_S = 30.0
+STABLE = "stable"
 Progress = Callable[[int, int], object]  # bytes that are there, and all
 
 
@@ -29,7 +30,7 @@ class PullOptions:
     Attributes:
         release: ``MODEL``, ``MODEL@VERSION`` or ``MODEL@CHANNEL``; without either, the channel stable.
         target: a target, or an artifact where the release has several of one.
-        source: address or folder of the registry.
+        source: address (``http``, ``https`` or ``oci``) or folder of the registry.
         folder: that is made, or replaced as a whole.
         golden: whether golden pairs come, too.
         timeout_s: how long a server may be silent.
@@ -120,8 +121,7 @@ def _pull(options: PullOptions, folder: Path, key: str, source: Reader, progress
 def fetch_index(source: Reader, model: str, key: Path) -> Index:
     """The signed index of a model. Raises as ``pull``."""
     check_name(model, "name of a model")
-    content = download_text(source, index_path(model), LARGEST_TEXT_BYTES)
-    return open_index(content, key, model, f"{source.where}/{index_path(model)}")
+    return open_index(download_index(source, model), key, model, f"{source.where}/{index_path(model)}")
 
 
 def choose_version(index: Index, wanted: str, where: str) -> Version:

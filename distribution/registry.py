@@ -1,7 +1,7 @@
-"""A registry is a folder that any web server can serve: blobs that are named by their content, and a signed index for each model.
+"""A registry: blobs that are named by their content, and a signed index for each model. ``publish``, ``promote`` and ``yank`` change it.
 
-Blobs are written before the index that names them, every file under a temporary name first. So a reader sees the registry before
-a change or after it, and a publication that is killed leaves at most blobs that nothing names yet.
+Blobs are written before the index that names them, so a reader sees the registry before a change or after it. A change is a function of
+the index: it is read, changed and written until what is read already says so. Where two publications meet, both are in it in the end.
 """
 
 import os
@@ -9,23 +9,40 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 
-from ..system.disk import OutputError, atomic_write, check_output, explained_disk_errors
-from ..system.hashing import file_sha256
-from ..system.lock import Lock
 from ..targets.artifact import describe_all
-from ..targets.base import ArtifactFile
 from ..validation.judge.gate import exit_code
 from ..validation.results.bundle import Bundle
 from .errors import RegistryError
-from .index import FORMAT, VERSION, Index, Version, blob_path, check_name, index_path, open_index, seal_index
+from .index import FORMAT, VERSION, Index, Version, check_name, merged, open_index, seal_index
 from .keys import private_key, public_pem
+from .layout import Blob, index_path
 from .packages import packages
+from .patience import pause
+from .transport.base import Found, Store
+from .transport.places import store
 from .verifying import verified_bundle
 
-LOCK = ".lock"
-STABLE = "stable"
+ROUNDS = 8  # of reading and writing; more than a few say that something is wrong
+
+
+@dataclass(frozen=True)
+class Place:
+    """A registry that is changed.
+
+    Attributes:
+        address: of a server, or a folder.
+        private: key that signs.
+        timeout_s: how long a server may be silent.
+        is_alone: nobody else changes it meanwhile.
+    """
+
+    address: str
+    private: Path
+    timeout_s: float = 30.0
+    is_alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,8 +64,8 @@ class Published:
     changed: bool
 
 
-def publish(folder: Path, registry: Path, *, version: str, channel: str | None, private: Path, name: str | None = None) -> Published:
-    """Adds a signed bundle to a registry, which is made if there is none.
+def publish(folder: Path, place: Place, *, version: str, channel: str | None, name: str | None = None) -> Published:
+    """Adds a signed bundle to a registry; one in a folder is made if there is none.
 
     Args:
         channel: that names it from now on.
@@ -57,31 +74,35 @@ def publish(folder: Path, registry: Path, *, version: str, channel: str | None, 
     Raises:
         SignatureError: bundle or index is not signed with this key.
         RegistryError: the bundle did not pass, the version is there with other content, or a name is none.
-        OutputError: the registry cannot be written; it is then as it was.
+        OutputError, DownloadError: the registry cannot be written; what it says is then as it was.
     """
     check_name(version, "version", VERSION)
     if channel is not None:
         check_name(channel, "channel")
-    with _public_of(private) as public:
+    with _public_of(place.private) as public:
         bundle = verified_bundle(folder, public)
         _check_passed(bundle, folder)
         model = name or bundle.model.name.lower()
         check_name(model, "name of a model; choose one with --name")
         files = describe_all(folder)
         release = Version(version, bundle.created, files, packages(bundle, folder))
-        with _changing(registry):
-            index = _read(registry, model, public) or Index(FORMAT, model, 0, (), ())
+
+        def change(index: Index) -> Index:
             there = index.version(version)
             if there is not None and there.bundle != files:
-                raise RegistryError(f"{registry}: has a {model} {version} of other content; a version never changes, take the next")
-            new_bytes = sum(_store(registry, folder, file) for file in files)
+                raise RegistryError(f"{place.address}: has a {model} {version} of other content; a version never changes, take the next")
             wanted = index if there else replace(index, versions=(*index.versions, release))
-            wanted = wanted.with_channel(channel, version) if channel else wanted
-            changed = _write(registry, index, wanted, private)
+            return wanted.with_channel(channel, version) if channel else wanted
+
+        with _opened(place) as registry:
+            change(_read(registry, model, public)[0])  # refused before anything is sent
+            new_bytes = sum(registry.put(folder / file.path, Blob(file.sha256, file.size_bytes)) for file in files)
+            registry.keep(model, version, files)
+            changed = _change(registry, model, (place.private, public), change)
     return Published(model, version, len(files), new_bytes, changed)
 
 
-def promote(registry: Path, model: str, version: str, channel: str, private: Path) -> bool:
+def promote(place: Place, model: str, version: str, channel: str) -> bool:
     """Lets a channel name a version; False if it did already.
 
     Raises:
@@ -90,15 +111,15 @@ def promote(registry: Path, model: str, version: str, channel: str, private: Pat
     check_name(channel, "channel")
 
     def change(index: Index) -> Index:
-        found = _version(index, version, registry)
+        found = _version(index, version, place.address)
         if found.yanked:
-            raise RegistryError(f"{registry}: {model} {version} was yanked ({found.yanked}), so no channel may name it")
+            raise RegistryError(f"{place.address}: {model} {version} was yanked ({found.yanked}), so no channel may name it")
         return index.with_channel(channel, version)
 
-    return _change(registry, model, private, change)
+    return _change_existing(place, model, change)
 
 
-def yank(registry: Path, model: str, version: str, reason: str, private: Path) -> bool:
+def yank(place: Place, model: str, version: str, reason: str) -> bool:
     """Marks a version as one that must not be used, for everybody who pulls from now on; False if it was already, for that reason.
 
     Raises:
@@ -108,11 +129,11 @@ def yank(registry: Path, model: str, version: str, reason: str, private: Path) -
         raise RegistryError("--reason: whoever wanted the version has to be told why it is gone")
 
     def change(index: Index) -> Index:
-        _version(index, version, registry)
+        _version(index, version, place.address)
         rows = (replace(each, yanked=reason) if each.version == version else each for each in index.versions)
         return replace(index, versions=tuple(rows))
 
-    return _change(registry, model, private, change)
+    return _change_existing(place, model, change)
 
 
 def _check_passed(bundle: Bundle, folder: Path) -> None:
@@ -120,72 +141,59 @@ def _check_passed(bundle: Bundle, folder: Path) -> None:
         raise RegistryError(f"{folder}: did not pass its gate, so it is not published; `instantstyle validate {folder}` says what failed")
 
 
-def _change(registry: Path, model: str, private: Path, change: Callable[[Index], Index]) -> bool:
+def _change_existing(place: Place, model: str, change: Callable[[Index], Index]) -> bool:
     check_name(model, "name of a model")
-    with _public_of(private) as public, _changing(registry):
-        index = _read(registry, model, public)
-        if index is None:
-            raise RegistryError(f"{registry}: has no model '{model}'{_others(registry)}")
-        return _write(registry, index, change(index), private)
+    with _public_of(place.private) as public, _opened(place) as registry:
+        if registry.find(model) is None:
+            others = registry.models()
+            known = f"; it has {', '.join(others)}" if others else ""
+            raise RegistryError(f"{place.address}: has no model '{model}'{known}")
+        return _change(registry, model, (place.private, public), change)
 
 
-def _others(registry: Path) -> str:
-    found = sorted(path.parent.name for path in registry.glob("*/index.json"))
-    return f"; it has {', '.join(found)}" if found else ""
-
-
-def _version(index: Index, version: str, registry: Path) -> Version:
+def _version(index: Index, version: str, where: str) -> Version:
     found = index.version(version)
     if found is None:
         known = ", ".join(each.version for each in index.versions) or "none"
-        raise RegistryError(f"{registry}: {index.model} has no version {version}; it has {known}")
+        raise RegistryError(f"{where}: {index.model} has no version {version}; it has {known}")
     return found
 
 
-def _read(registry: Path, model: str, public: Path) -> Index | None:
-    path = registry / index_path(model)
-    if not path.exists():
-        return None
-    return open_index(path.read_bytes(), public, model, str(path))
-
-
-def _write(registry: Path, before: Index, wanted: Index, private: Path) -> bool:
-    """Writes an index that says something else than before."""
-    if wanted == before:
-        return False
-    sealed = seal_index(replace(wanted, serial=before.serial + 1), private)
-    atomic_write(registry / index_path(wanted.model), sealed)
-    return True
-
-
-def _store(registry: Path, folder: Path, file: ArtifactFile) -> int:
-    """Puts a file's content among the blobs; how many bytes that took, none if it was there."""
-    blob = registry / blob_path(file.sha256)
-    if blob.is_file() and blob.stat().st_size == file.size_bytes and file_sha256(blob) == file.sha256:
-        return 0
-    content = (folder / file.path).read_bytes()
-    atomic_write(blob, content)
-    if file_sha256(blob) != file.sha256:
-        blob.unlink()
-        raise RegistryError(f"{folder / file.path}: was changed while it was published; build and sign the bundle again")
-    return file.size_bytes
-
-
 @contextmanager
-def _changing(registry: Path) -> Iterator[None]:
-    """One publication at a time; what a killed one left half-written is removed."""
-    check_output(registry, folder=True)
-    with explained_disk_errors(registry):
-        registry.mkdir(parents=True, exist_ok=True)
-        lock = Lock(registry / LOCK)
-        if not lock.acquire():
-            raise OutputError(f"{registry}: another publication is at work ({lock.owner()}); try again when it is done")
-        try:
-            for leftover in (*registry.glob("blobs/sha256/*/.*.tmp"), *registry.glob("*/.index.json.*.tmp")):
-                leftover.unlink()
-            yield
-        finally:
-            lock.release()
+def _opened(place: Place) -> Iterator[Store]:
+    registry = store(place.address, place.timeout_s, is_alone=place.is_alone)
+    try:
+        with registry.changing():
+            yield registry
+    finally:
+        registry.close()
+
+
+def _read(registry: Store, model: str, public: Path) -> tuple[Index, Found | None]:
+    """The index of a model, an empty one if there is none, and what it was read from."""
+    found = registry.find(model)
+    if found is None:
+        return Index(FORMAT, model, 0, (), ()), None
+    where = f"{registry.where}/{index_path(model)}"
+    return reduce(merged, (open_index(content, public, model, where) for content in found.contents)), found
+
+
+def _change(registry: Store, model: str, keys: tuple[Path, Path], change: Callable[[Index], Index]) -> bool:
+    """Makes the index say what ``change`` makes of it; False if it did already."""
+    private, public = keys
+    for round_number in range(1, ROUNDS + 1):
+        index, found = _read(registry, model, public)
+        wanted = change(index)
+        if wanted == index and (found is None or len(found.contents) == 1):
+            return round_number > 1
+        if round_number > 2:  # the second only reads what the first wrote, unless somebody was faster
+            pause(round_number - 2)
+        serial = index.serial + 1
+        registry.replace(model, seal_index(replace(wanted, serial=serial), private), serial, found)
+    raise RegistryError(
+        f"{registry.where}: the index of {model} does not become what it should in {ROUNDS} attempts: others change it all the time, "
+        "or the server forgets what it is sent; try again later"
+    )
 
 
 @contextmanager

@@ -73,7 +73,7 @@ def verify_bundle(folder: Path, public: Path, signature_only: bool, console: Con
         return 0
     outcomes = list(replay_all(bundle, folder))
     for outcome in outcomes:
-        for line in _lines(outcome):
+        for line in lines(outcome):
             screen.print(line, highlight=False, markup=False, soft_wrap=True)
     counted = [outcome for outcome in outcomes if outcome.counts]
     executed = [outcome for outcome in counted if outcome.executed]
@@ -113,10 +113,11 @@ def _replay(entry: BundleArtifact, recipe: Recipe, folder: Path) -> Outcome:
         return _not_run(entry, f"not executed here: {error}")
     except ExecutionError as error:
         return Outcome(entry.name, executed=True, failures=(str(error),), remarks=())
-    return _judged(entry, now, read_replay(folder / file_of(entry.name)))
+    return judged(entry, now, read_replay(folder / file_of(entry.name)))
 
 
-def _judged(entry: BundleArtifact, now: Replay, then: Replay | None) -> Outcome:
+def judged(entry: BundleArtifact, now: Replay, then: Replay | None) -> Outcome:
+    """What an artifact's limits say of its golden pairs now, and how that compares with the build's replay."""
     failures = list(judge_replay(now, entry.limits))
     ordinary, hard = (min((each.ssim for each in now.results if each.hard is kind), default=float("nan")) for kind in (False, True))
     remarks = [f"{len(now.results)} golden pairs, SSIM at least {ordinary:.4f}, of the hard ones {hard:.4f}"]
@@ -141,7 +142,8 @@ def _not_run(entry: BundleArtifact, why: str) -> Outcome:
     return Outcome(entry.name, executed=False, failures=(), remarks=(why,))
 
 
-def _lines(outcome: Outcome) -> Iterator[str]:
+def lines(outcome: Outcome) -> Iterator[str]:
+    """An outcome for the screen."""
     verdict = "failed" if outcome.failures else "kept its limits" if outcome.executed else "not run"
     yield f"{outcome.artifact}: {verdict}{'' if outcome.counts else '; it did not pass at the build, and does not count'}"
     yield from (f"  {sentence}" for sentence in (*outcome.failures, *outcome.remarks))

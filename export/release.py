@@ -30,6 +30,7 @@ from .source.source import Source, load
 from .stages.capture import capture
 from .stages.emit import BASELINE_TARGET, ArtifactSpec, Emitted, NotEmitted, emit
 from .stages.golden import golden
+from .stages.losses import losses
 from .stages.measure import Bench, measure_artifact
 from .stages.preflight import preflight
 from .stages.prune import prune
@@ -105,13 +106,15 @@ def _build(pipeline: Pipeline, recipe: Recipe, dist: Path, only: str, given: "nn
     table = calibrate(pipeline, source, tuned) if wants_int8 else None
     results: list[Result] = []
     pairs: dict[Size, Entry] = {}
+    lost: list[Entry] = []
     int8_program: Entry | None = None
     with Bench(source) as bench:
         for size in recipe.model.sizes:
             int8_program, made = _build_size(pipeline, source, size=size, tuned=tuned, table=table, bench=bench)
             pairs[size] = golden(pipeline, source, size)
+            lost += [losses(pipeline, source, size, int8_program)] if int8_program else []
             results += [_with_replay(pipeline, source, result, pairs[size]) for result in made]
-    parts = Build(source, results, table, int8_program, only, pairs, styles(pipeline, source))
+    parts = Build(source, results, table, int8_program, only, pairs, lost, styles(pipeline, source))
     bundle = make_bundle(parts, ran=pipeline.done > 0)
     with pipeline.display.stage("bundle", dist.name):
         return publish(parts, bundle, dist)

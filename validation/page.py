@@ -9,16 +9,18 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..system.errors import ArtifactError
+from ..targets.artifact import files_of, read_manifest
 from .golden.pairs import FILE as GOLDEN_FILE
 from .golden.pairs import home, read_golden
 from .golden.replay import file_of, picture_of, read_replay, worst
 from .judge.gate import gate, shortcomings
-from .report.rows import STATUS_TEXT, ArtifactRow, artifact_row
+from .plots import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Plot, Value, module_plot, plot, steepest
+from .report.rows import ArtifactRow, artifact_row
 from .results.bundle import Bundle, BundleArtifact
-from .results.measurements import Status
+from .results.module_losses import FILE as LOSSES_FILE
+from .results.module_losses import LOSSES
 
 FILE, TEMPLATE = "report.html", "report.html.j2"
-WIDTH, HEIGHT, MARGIN = 640, 320, 60
 
 
 @dataclass(frozen=True)
@@ -33,16 +35,6 @@ class WorstPair:
 
 
 @dataclass(frozen=True)
-class Point:
-    """An artifact in the plot of bytes and SSIM: where, in pixels, and what is written there."""
-
-    x: float
-    y: float
-    label: str
-    passed: bool
-
-
-@dataclass(frozen=True)
 class Bar:
     """How far a graph alone is from the reference: 1 - SSIM, and its share of the longest bar."""
 
@@ -51,11 +43,39 @@ class Bar:
     share: float
 
 
+@dataclass(frozen=True)
+class Item:
+    """A file that an app carries, and its share of the largest bill."""
+
+    name: str
+    size_bytes: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What an app grows by with one artifact."""
+
+    artifact: str
+    items: tuple[Item, ...]
+    total_bytes: int
+
+
+@dataclass(frozen=True)
+class GraphLosses:
+    """Where the int8 program of one graph leaves float."""
+
+    graph: str
+    size: str
+    plot: Plot
+    steepest: list[tuple[str, float, float]]
+
+
 def page(bundle: Bundle, verdict: str, folder: Path) -> str:
     """The file's content. Everything that a bundle says is escaped."""
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
     measured = [artifact for artifact in bundle.artifacts if artifact.measurements]
-    lowest = min([0.99, *(mean for _, mean in _means(measured))])
+    bills = _bills(bundle, folder)
     return environment.get_template(TEMPLATE).render(
         bundle=bundle,
         verdict=verdict,
@@ -64,12 +84,12 @@ def page(bundle: Bundle, verdict: str, folder: Path) -> str:
         rows=[(artifact_row(artifact), str(artifact.status), shortcomings(bundle, artifact)) for artifact in bundle.artifacts],
         columns=[name.replace("_", " ") for name in ArtifactRow.__dataclass_fields__],
         comparisons=list(_worst_pairs(bundle, folder)),
-        points=_points(measured, lowest),
-        lowest=lowest,
+        plots=_plots(measured),
+        labels=[_label(artifact) for artifact, _ in _means(measured)],
         bars=_bars(measured),
-        bill=[(artifact, _share(artifact, bundle)) for artifact in bundle.artifacts if artifact.folder],
-        statuses=STATUS_TEXT,
-        size=(WIDTH, HEIGHT, MARGIN),
+        modules=list(_modules(folder)),
+        bills=bills,
+        size=(WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM),
     )
 
 
@@ -95,18 +115,49 @@ def _means(measured: list[BundleArtifact]) -> list[tuple[BundleArtifact, float]]
     return [(artifact, spread.mean) for artifact, spread in spreads if spread is not None and math.isfinite(spread.mean)]
 
 
-def _points(measured: list[BundleArtifact], lowest: float) -> list[Point]:
-    """Bytes from 0 to the right, SSIM upwards from ``lowest`` to 1; the label has the time."""
-    found = _means(measured)
-    most = max((artifact.shipped_bytes for artifact, _ in found), default=0) or 1
-    points = []
-    for artifact, mean in found:
-        x = MARGIN + (WIDTH - 2 * MARGIN) * artifact.shipped_bytes / most
-        y = HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * (mean - lowest) / (1 - lowest)
-        row = artifact_row(artifact)
-        label = f"{artifact.name}: {artifact.shipped_bytes:,} bytes, SSIM {mean:.4f}, {row.p50_ms} ms"
-        points.append(Point(x, y, label, artifact.status is Status.PASSED))
-    return points
+def _label(artifact: BundleArtifact) -> str:
+    row = artifact_row(artifact)
+    return f"{artifact.name}: {artifact.shipped_bytes:,} bytes, SSIM {row.ssim_mean}, {row.p50_ms} ms"
+
+
+def _plots(measured: list[BundleArtifact]) -> list[Plot]:
+    """SSIM over bytes and over time; artifacts are numbered alike in both, and one without a time is in the first alone."""
+    sized, timed = [], []
+    for number, (artifact, mean) in enumerate(_means(measured), 1):
+        look = str(number), _label(artifact), str(artifact.status)
+        sized.append(Value(artifact.shipped_bytes / 1e6, mean, *look))
+        latency = artifact.measurements.latency_of(artifact.measurements.hot_graph) if artifact.measurements else None
+        if latency is not None:
+            timed.append(Value(latency.artifact.p50_ms, mean, *look))
+    lowest = min((value.y for value in sized), default=1.0)
+    axes = ((sized, "megabytes that an app carries"), (timed, "milliseconds an image, median"))
+    return [plot(values, name, "mean SSIM", (min(lowest, 0.99), 1.0)) for values, name in axes if values]
+
+
+def _modules(folder: Path) -> Iterator[GraphLosses]:
+    path = folder / LOSSES_FILE
+    if not path.is_file():
+        return
+    for sized in LOSSES.validate_json(path.read_bytes()):
+        for graph in dict.fromkeys(loss.graph for loss in sized.modules):
+            rows = [loss for loss in sized.modules if loss.graph == graph]
+            yield GraphLosses(graph, f"{sized.size[0]}x{sized.size[1]}", module_plot(rows), steepest(rows))
+
+
+def _bills(bundle: Bundle, folder: Path) -> list[Bill]:
+    """The graphs of each artifact, and what lies beside them in an app: its description and the codes of styles."""
+    bills = []
+    for entry in bundle.artifacts:
+        if entry.folder:
+            artifact = read_manifest(folder / entry.folder)
+            files = {file.path: file.size_bytes for graph in artifact.graphs for file in files_of(artifact, graph.file)}
+            files |= {path.name: path.stat().st_size for path in sorted((folder / f"app/{entry.name}").glob("*"))}
+            codes = [path.stat().st_size for path in (folder / "app/styles").glob("*")]
+            files |= {f"codes of {len(codes)} styles": sum(codes)} if codes else {}
+            bills.append((entry.name, files))
+    most = max((max(files.values(), default=0) for _, files in bills), default=0) or 1
+    rows = ((name, tuple(Item(path, size, size / most) for path, size in files.items()), sum(files.values())) for name, files in bills)
+    return [Bill(*row) for row in rows]
 
 
 def _bars(measured: list[BundleArtifact]) -> list[Bar]:
@@ -120,7 +171,3 @@ def _bars(measured: list[BundleArtifact]) -> list[Bar]:
     losses = [(label, loss) for label, loss in losses if math.isfinite(loss)]
     longest = max((loss for _, loss in losses), default=0.0) or 1.0
     return [Bar(label, loss, max(loss, 0.0) / longest) for label, loss in losses]
-
-
-def _share(artifact: BundleArtifact, bundle: Bundle) -> float:
-    return artifact.shipped_bytes / (max(each.shipped_bytes for each in bundle.artifacts) or 1)

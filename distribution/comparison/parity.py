@@ -14,10 +14,11 @@ from ...validation.judge.gate import gate
 from ...validation.results.bundle import FILE_NAME, RECIPE, Bundle, BundleArtifact
 from ...validation.results.bundle_file import decode_bundle, read_bundle
 from ...validation.results.measurements import Measurements, Quality, Spread
-from ..download import Blob, download_content
+from ..download import download_content
 from ..errors import RegistryError
+from ..layout import Blob
 from ..pull import PATIENCE_S, choose_version, fetch_index
-from ..readers import reader
+from ..transport.places import reader
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,11 @@ def parity(options: ParityOptions) -> int:
     bundle, allowed = candidate(options.candidate)
     found = compare(released(options.baseline, options.name or bundle.model.name.lower(), options.key), bundle, allowed)
     text = parity_markdown(found)
-    print(text)
     if options.markdown is not None:
         atomic_write(options.markdown, text)
     if options.junit is not None:
         atomic_write(options.junit, parity_junit(found))
+    print(text)  # last, since whoever reads it may stop
     return 1 if found.failures else 0
 
 

@@ -23,6 +23,7 @@ from ...validation.results.bundle import FORMAT, RECIPE, TABLE, Bundle, BundleAr
 from ...validation.results.bundle_file import read_bundle
 from ...validation.results.codec import encode
 from ...validation.results.measurements import Measurements, Status
+from ...validation.results.module_losses import FILE as LOSSES
 from ...validation.results.provenance import Island, ModelSource, PrunedGroup, RecipeSource, libraries
 from ..app.files import app_files
 from ..cache.store import Entry
@@ -36,6 +37,7 @@ from ..documents.sbom import sbom
 from ..source.source import Source
 from ..stages.capture import read_islands
 from ..stages.emit import ArtifactSpec, Emitted, NotEmitted, configured_targets
+from ..stages.losses import losses_file
 from ..stages.quantize import table_path
 from ..stages.replay import PICTURE, REPLAY
 from .swap import replacing
@@ -61,6 +63,7 @@ class Build:
     int8_program: Entry | None
     only: str = ""
     golden: Mapping[Size, Entry] = field(default_factory=dict)
+    losses: Sequence[Entry] = ()
     styles: Entry | None = None
 
 
@@ -151,6 +154,7 @@ def _more_files(build: Build) -> dict[str, bytes]:
             name, picture = result.made.spec.name, result.replayed.folder / PICTURE
             files[file_of(name)] = (result.replayed.folder / REPLAY).read_bytes()
             files |= {picture_of(name): picture.read_bytes()} if picture.is_file() else {}
+    files |= {LOSSES: losses_file(build.losses)} if build.losses else {}
     emitted = [result.made for result in build.results if isinstance(result.made, Emitted)]
     artifacts = [(made.artifact, build.source.recipe.limits_for(made.spec.target, made.spec.precision)) for made in emitted]
     return files | app_files(build.source.model, artifacts, build.styles)

@@ -14,7 +14,8 @@ SEARCH_LIBRARIES = ("optuna",)
 # What arranges, shows, stores or judges: it is loaded with stages and cannot change their results.
 IDLE = (
     ("instantstyle", "system", "recipe", "cli", "export/__init__.py", "export/bundle", "export/cache", "targets/__init__.py")
-    + ("targets/base.py", "validation/__init__.py", "validation/judge", "validation/page.py", "validation/report", "validation/results")
+    + ("targets/base.py", "validation/__init__.py", "validation/judge", "validation/page.py", "validation/plots.py", "validation/report")
+    + ("validation/results",)
 )  # fmt: skip
 FITTING = ("model", "metrics", "calibration", "capture", "compression", "export/source", "export/stages")
 MEASURING = (*FITTING, "targets", "validation/results", "validation/measure", "validation/golden", "validation/judge/speed.py")
@@ -49,6 +50,7 @@ STAGES: Mapping[str, Stage] = {
     "calibrate": Stage(("export.stages.quantize", "compression.quantization.quantize")),
     "capture": Stage(("export.stages.capture", "compression.quantization.capture")),
     "headroom": Stage(("export.stages.headroom", "validation.measure.magnitudes"), MEASURING),
+    "losses": Stage(("export.stages.losses", "validation.measure.module_losses"), MEASURING),
     "preflight": Stage(("export.stages.preflight", "targets"), *_TARGETS, on_device=True),
     "emit": Stage(("export.stages.emit", "targets"), *_TARGETS, on_device=True),
     "validate": Stage(("export.stages.measure", "targets", "validation.measure.memory"), *_TARGETS, on_device=True),

@@ -1,5 +1,6 @@
-"""A web server on loopback that serves a folder, and whatever faults a test asks for."""
+"""A web server on loopback that serves and takes a folder's files, and has whatever faults a test asks for."""
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 
 # Given the path and the whole content that would be served from the offset on: what is done instead, by the handler's own means.
 Fault = Callable[["Request"], object]
+# Given a file that was sent, in part: what is done instead of storing it.
+PutFault = Callable[["Upload"], object]
 
 
 @dataclass
@@ -27,6 +30,7 @@ class Request:
 
     def head(self, status: int, length: int | None, start: int | None = None) -> None:
         self.handler.send_response(status)
+        self.handler.send_header("ETag", tag(self.content))
         if length is not None:
             self.handler.send_header("Content-Length", str(length))
         if start is not None:
@@ -47,19 +51,63 @@ class Request:
 
 
 @dataclass
+class Upload:
+    """A file that is sent, and the means to answer."""
+
+    handler: BaseHTTPRequestHandler
+    path: str
+    file: Path
+    length: int
+    conditions: dict[str, str]
+
+    def content(self, count: int | None = None) -> bytes:
+        """The first bytes of it, or all."""
+        return self.handler.rfile.read(self.length if count is None else min(count, self.length))
+
+    def answer(self, status: int) -> None:
+        self.handler.send_response(status)
+        self.handler.send_header("Content-Length", "0")
+        self.handler.send_header("Connection", "close")
+        self.handler.end_headers()
+
+    def take(self, content: bytes) -> None:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.file.with_name(f".{threading.get_ident()}")
+        temporary.write_bytes(content)
+        temporary.replace(self.file)
+
+    def store(self) -> None:
+        """As RFC 9110 has it."""
+        content = self.content()
+        if len(content) < self.length:
+            return
+        there = tag(self.file.read_bytes()) if self.file.is_file() else None
+        refused = self.conditions.get("If-None-Match") == "*" and there is not None
+        refused |= "If-Match" in self.conditions and self.conditions["If-Match"] != there
+        if not refused:
+            self.take(content)
+        self.answer(412 if refused else 204 if there else 201)
+
+
+def tag(content: bytes) -> str:
+    """An ETag."""
+    return f'"{hashlib.md5(content).hexdigest()}"'
+
+
+@dataclass
 class Server:
     """A running server: its address, what it was asked for, and the fault that it has."""
 
     address: str
     fault: Fault | None = None
+    put_fault: PutFault | None = None
     asked: list[tuple[str, int]] = field(default_factory=list)
-    sent_bytes: int = 0
 
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Server]:
     """Serves until the block ends."""
-    made = Server("")
+    made, storing = Server(""), threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -76,6 +124,14 @@ def serving(folder: Path) -> Iterator[Server]:
             request = Request(self, self.path, offset, file.read_bytes())
             with suppress(BrokenPipeError, ConnectionResetError):
                 made.fault(request) if made.fault else request.serve()
+
+        def do_PUT(self) -> None:
+            self.close_connection = True
+            conditions = {name: self.headers[name] for name in ("If-Match", "If-None-Match") if name in self.headers}
+            length = int(self.headers["Content-Length"])
+            upload = Upload(self, self.path, folder / self.path.lstrip("/"), length, conditions)
+            with suppress(BrokenPipeError, ConnectionResetError), storing:
+                made.put_fault(upload) if made.put_fault else upload.store()
 
         def log_message(self, format: str, *arguments: object) -> None:
             pass

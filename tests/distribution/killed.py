@@ -14,9 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from instantstyle.distribution.index import blob_path, index_path, open_index
+from instantstyle.distribution.index import open_index
+from instantstyle.distribution.layout import blob_path, index_path
 from instantstyle.distribution.pull import PullOptions, pull
-from instantstyle.distribution.registry import publish
+from instantstyle.distribution.registry import Place, publish
 from instantstyle.distribution.signing import require_signing
 from instantstyle.system.hashing import file_sha256
 
@@ -85,7 +86,7 @@ def kill_publications(count: int, generator: random.Random, setup: dict[str, Any
     private, public = Path(setup["private"]), Path(setup["public"])
 
     def work(number: int) -> Callable[[], object]:
-        return lambda: publish(dist, registry, version=f"1.0.{number}", channel="stable", private=private)
+        return lambda: publish(dist, Place(str(registry), private), version=f"1.0.{number}", channel="stable")
 
     usual = duration_s(work(0))
     counts = {"killed": 0, "finished": 0, "old": 0, "new": 0}

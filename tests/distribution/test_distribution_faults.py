@@ -11,14 +11,14 @@ from distribution_helpers import Signed, variant
 from faulty_server import Request, Server, serving, silent
 from gate_helpers import run
 
-from instantstyle.distribution import download
+from instantstyle.distribution import patience
 
 ARTIFACT = "onnx-float32-32x32"
 
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(patience, "FIRST_PAUSE_S", 0.0)
 
 
 @pytest.fixture

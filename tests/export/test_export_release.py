@@ -35,7 +35,7 @@ from instantstyle.validation.results.measurements import Status
 # The latency of so small a net says nothing; the check that int8 is faster than float has tests of its own.
 SPEED_CHECK = "int8_faster_than_float"
 EARLY = {"probe", "images calibration", "images validation", "calibrate", "capture float 64x64", "capture int8 64x64"}
-GOLDEN = {"golden 64x64", "replay android-int8-64x64"}
+GOLDEN = {"golden 64x64", "losses 64x64", "replay android-int8-64x64"}
 LATE = {"emit onnx-float32-64x64", "emit android-int8-64x64", "validate android-int8-64x64"}
 
 
@@ -65,6 +65,7 @@ def check_android_model(folder: Path, net: str) -> None:
         "golden",
         "junit.xml",
         "licenses.md",
+        "losses.json",
         "model-card.md",
         "recipe.toml",
         "report.html",
@@ -255,3 +256,14 @@ def _driver(folder: Path, name: str, *fatal: str) -> list[dict]:
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(rows) == len(fatal), done.stderr
     return rows
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_there_is_an_old_bundle_or_a_new_one(tmp_path: Path) -> None:
+    """`benchmarks/killed_releases.py` does so a hundred times: docs/reliability.md."""
+    write_recipe(tmp_path, changes=(("android", "onnx"),))
+    script = Path(__file__).parents[2] / "benchmarks/killed_releases.py"
+    command = [sys.executable, str(script), str(tmp_path / "recipe.toml"), str(tmp_path / "out"), "--kills", "6"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["killed"] == 6
