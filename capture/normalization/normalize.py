@@ -10,19 +10,21 @@ from .constant_weights import fold_constant_weights
 from .divide_by_window import divide_by_window
 from .drop_dropout import drop_dropout
 from .fold_batch_norm import fold_batch_norm
+from .fold_scales import fold_scales
 from .functionalize import functionalize
 from .initialize_memory import initialize_memory
 from .instance_statistics import place_statistics
 from .merge_equal_calls import merge_equal_calls
 from .nodes import set_origin
+from .slice_channels import slice_channels
 
 
 def normalize(captured: GraphModule, inputs: Sequence[Tensor]) -> GraphModule:
     """A graph that computes what ``captured`` does, which stays as it is, tensors included.
 
     It has no dropout, no batch norm, no instance norm with running statistics, no change in place, no memory
-    without a value and no repeated call; weights
-    of convolutions and linear layers are parameters wherever no input has a part in them. Every node that has the
+    without a value, no split of channels and no repeated call; weights
+    of convolutions and linear layers are parameters wherever no input has a part in them, constant factors behind convolutions included. Every node that has the
     value of one in ``captured`` knows its name (``nodes.origin``).
 
     Args:
@@ -39,6 +41,8 @@ def normalize(captured: GraphModule, inputs: Sequence[Tensor]) -> GraphModule:
     fold_batch_norm(module)
     divide_by_window(module)
     module = functionalize(module, inputs)
+    slice_channels(module)
+    fold_scales(module)
     merge_equal_calls(module)
     _drop_unused_tensors(module)
     return module

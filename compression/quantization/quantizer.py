@@ -5,15 +5,18 @@ Rules, by operator:
 - convolution, transposed convolution: weight, input and output (the output after a ReLU that follows it);
 - linear: weight; its input and output too, unless the output feeds float operators only. Such a linear computes the
   statistics that AdaIN wants, or a head; quantising those cost more than all the rest together;
-- addition of two tensors of equal shape (residuals, skips), concatenation: inputs and output;
+- addition of two tensors of equal shape (residuals, skips), concatenation: inputs and output, where anything that follows is computed by a
+  layer. What only the graph's output is made of stays in float: a curve that is applied to a photo eight times would round it eight times;
+- product of two feature maps, or of one and its gate: inputs and output, where a layer reads the result;
 - pooling, resizing, padding, slicing, pixel shuffle between two of the above: pass the scale through;
-- everything else (normalisation statistics, softmax, tanh, products of activations …) is a float island.
+- functions of each number alone (sigmoid, SiLU, GELU …) between two of the above: from integers to integers, as runtimes see fit;
+- everything else (normalisation statistics, softmax, products of what was normalised …) is a float island.
 
 Activations are symmetric per tensor with zero point 0, weights symmetric per output channel: the common
 denominator of all runtimes. What a target wants differently is a rewrite in its adapter.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from fnmatch import fnmatchcase
 from typing import cast
 
@@ -37,7 +40,24 @@ aten = torch.ops.aten
 LINEARS = {aten.linear.default}
 ADDITIONS = {aten.add.Tensor}
 RELUS = {aten.relu.default}
+PRODUCTS = {aten.mul.Tensor}
 CONCATENATIONS = {aten.cat.default}
+# Functions of each number alone.
+POINTWISE = {
+    aten.leaky_relu.default,
+    aten.prelu.default,
+    aten.relu6.default,
+    aten.hardtanh.default,
+    aten.clamp.default,
+    aten.sigmoid.default,
+    aten.hardsigmoid.default,
+    aten.tanh.default,
+    aten.silu.default,
+    aten.hardswish.default,
+    aten.gelu.default,
+    aten.elu.default,
+    aten.mish.default,
+}
 PASS_THROUGH = {
     aten.max_pool2d.default,
     aten.avg_pool2d.default,
@@ -92,7 +112,47 @@ def _activation_inputs(node: Node) -> list[Node]:
     """The inputs of an int8 operator that are activations."""
     if node.target in CONCATENATIONS:
         return list(node.args[0])  # type: ignore[arg-type]
-    return [part for part in node.args[: 2 if node.target in ADDITIONS else 1] if isinstance(part, Node)]
+    return [part for part in node.args[: 2 if node.target in ADDITIONS | PRODUCTS else 1] if isinstance(part, Node)]
+
+
+def _carries(node: Node) -> bool:
+    """Whether integers may go in and come out, if they are of use to what follows."""
+    return node.target in PASS_THROUGH | RELUS | POINTWISE
+
+
+def _source(node: Node) -> Node:
+    """What a value is made of: past all that only passes it on or takes each number alone."""
+    while node.op == "call_function" and _carries(node):
+        node = _activation_inputs(node)[0]
+    return node
+
+
+def _before(model: GraphModule, layers: set[Node]) -> set[Node]:
+    """All that some layer's input is made of."""
+    found: set[Node] = set()
+    for node in reversed(model.graph.nodes):
+        if any(user in found or user in layers for user in node.users):
+            found.add(node)
+    return found
+
+
+def _joins(node: Node, integers: set[Node]) -> bool:
+    """Whether a node joins tensors in a way that integers can do.
+
+    Args:
+        integers: the layers and joins before it.
+    """
+    if node.target in CONCATENATIONS:
+        return _is_feature_map(node)
+    parts = _activation_inputs(node) if node.target in ADDITIONS | PRODUCTS else []
+    if len(parts) != 2 or not any(map(_is_feature_map, parts)):
+        return False
+    left, right = (part.meta["val"].shape if isinstance(part.meta.get("val"), torch.Tensor) else None for part in parts)
+    if node.target in ADDITIONS:
+        return left == right
+    # A factor that is no layer's output is a statistic or a style. Gates have one number for each channel, or for each place.
+    gate = left is not None and right is not None and len(left) == len(right) and left[:1] == right[:1]
+    return gate and all(_source(part) in integers and _source(part).target not in LINEARS for part in parts)
 
 
 class IslandQuantizer(Quantizer):
@@ -109,8 +169,8 @@ class IslandQuantizer(Quantizer):
         self.keep_int8 = tuple(keep_int8)
 
     def annotate(self, model: GraphModule) -> GraphModule:
-        computing = [node for node in model.graph.nodes if self._computes_in_int8(node)]
-        reached = self._passes_to_int8(model, set(computing))
+        computing = self._computing(model)
+        reached = self._passes_to_int8(model, computing)
         for node in model.graph.nodes:
             if node in computing:
                 self._annotate_computing(node, reached)
@@ -123,24 +183,29 @@ class IslandQuantizer(Quantizer):
     def validate(self, model: GraphModule) -> None:
         pass
 
-    def _computes_in_int8(self, node: Node) -> bool:
-        if node.op != "call_function" or _matches(module_path(node), self.keep_float):
-            return False
-        if node.target in CONVOLUTIONS or node.target in LINEARS:
-            weight = node.args[1]
-            return isinstance(weight, Node) and weight.op == "get_attr"
-        if node.target in ADDITIONS:
-            left, right = node.args[0], node.args[1]
-            return _is_feature_map(left) and _is_feature_map(right) and left.meta["val"].shape == right.meta["val"].shape  # type: ignore[union-attr]
-        return node.target in CONCATENATIONS and _is_feature_map(node)
+    def _computing(self, model: GraphModule) -> set[Node]:
+        """What has its inputs on grids: layers, and what joins tensors on the way to one."""
+        layers: set[Node] = set()
+        joins: set[Node] = set()
+        for node in model.graph.nodes:
+            if node.op != "call_function" or _matches(module_path(node), self.keep_float):
+                continue
+            if node.target in CONVOLUTIONS or node.target in LINEARS:
+                weight = node.args[1]
+                if isinstance(weight, Node) and weight.op == "get_attr":
+                    layers.add(node)
+            elif _joins(node, layers | joins):
+                joins.add(node)
+        sums = {node for node in joins if node.target not in PRODUCTS} & _before(model, layers)
+        return layers | sums | (joins & self._passes_to_int8(model, layers | sums, joins))
 
-    def _passes_to_int8(self, model: GraphModule, computing: set[Node]) -> set[Node]:
-        """Nodes whose value an int8 operator reads, directly or through pass-through operators and ReLUs."""
+    def _passes_to_int8(self, model: GraphModule, computing: set[Node], joins: Collection[Node] = ()) -> set[Node]:
+        """Nodes whose value an int8 operator reads, directly or through what carries integers; ``joins`` do, too."""
         reached: set[Node] = set()
         for node in reversed(model.graph.nodes):
             for user in node.users:
-                reads = user in computing and node in _activation_inputs(user)
-                if reads or (user in reached and (user.target in PASS_THROUGH or user.target in RELUS)):
+                carries = user in reached and (_carries(user) or user in joins)
+                if (user in computing or carries) and node in _activation_inputs(user):
                     reached.add(node)
         return reached
 
@@ -166,6 +231,11 @@ class IslandQuantizer(Quantizer):
             node.meta[ANNOTATION] = QuantizationAnnotation(input_qspec_map=inputs, output_qspec=output, _annotated=True)
 
 
+def _between_grids(node: Node) -> bool:
+    """Whether a prepared graph gives a node nothing but what is on a grid, and puts its result on one."""
+    return all(neighbour.op == "call_module" for neighbour in (_activation_inputs(node)[0], *node.users))
+
+
 def float_islands(graph: GraphModule, keep_float: Iterable[str]) -> tuple[FloatIsland, ...]:
     """What stays in float in an annotated graph, by module path, with the reason."""
     found: dict[str, list[str]] = {}
@@ -173,6 +243,8 @@ def float_islands(graph: GraphModule, keep_float: Iterable[str]) -> tuple[FloatI
         if node.op != "call_function" or ANNOTATION in node.meta or not isinstance(node.meta.get("val"), torch.Tensor):
             continue
         if node.target in RELUS or node.target in PASS_THROUGH or not node.meta["val"].is_floating_point():
+            continue
+        if node.target in POINTWISE and _between_grids(node):
             continue
         operators = found.setdefault(module_path(node), [])
         if operator_name(node) not in operators:

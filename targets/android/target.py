@@ -23,7 +23,7 @@ from ..artifact import describe_files, graph_path
 from ..base import Artifact, ArtifactFile, Availability, Runner, Target
 from ..convolutions import described
 from ..onnx.exporter import PACKAGES
-from ..onnx.target import RUNTIME, availability, build, portable_rewrites, save
+from ..onnx.target import RUNTIME, availability, build, save
 from ..packages import require
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ USABILITY_FILE = "mobile-usability.txt"
 
 
 def android_rewrites() -> tuple["Rewrite", ...]:
-    """The portable ones, and what ONNX Runtime's own kernels want."""
+    """What ONNX Runtime's own kernels want, after the portable ones."""
     from ..onnx.rewrites.integer_pad import integer_pad
     from ..onnx.rewrites.pad_narrow_convolutions import pad_narrow_convolutions
     from ..onnx.rewrites.quantize_bias import quantize_bias
 
-    return *portable_rewrites(), integer_pad, quantize_bias, pad_narrow_convolutions
+    return integer_pad, quantize_bias, pad_narrow_convolutions
 
 
 class AndroidTarget(Target):

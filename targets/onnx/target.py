@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import onnx
 
     from .rewrites.count import Int8Convolutions
-    from .rewrites.graph import Change, Rewrite
+    from .rewrites.graph import Rewrite
 
 RUNTIME = "onnxruntime"
 
@@ -37,9 +37,8 @@ def availability(emit: Sequence[str], run: Sequence[str]) -> Availability:
 def portable_rewrites() -> tuple["Rewrite", ...]:
     """Rewrites of the numbers' grids alone, which leave the shape of the network as it is.
 
-    Activations are uint8 beside int8 weights (uint8 ones where sums would saturate, see ``saturation.py``): ONNX Runtime on x86
-    runs a third of the convolutions of the signed, symmetric form as int8 kernels and is slower with it than in float; in this form
-    it runs all of them.
+    Activations are uint8 beside int8 weights: ONNX Runtime on x86 runs a third of the convolutions of the signed, symmetric form as int8
+    kernels and is slower with it than in float; in this form it runs all of them.
     """
     from .rewrites.fold_repeated_quantization import fold_repeated_quantization
     from .rewrites.keep_cubic_layout import keep_cubic_layout
@@ -50,12 +49,13 @@ def portable_rewrites() -> tuple["Rewrite", ...]:
 
 
 def build(
-    program: Program, graph: GraphProgram, precision: Precision, rewrites: Sequence["Rewrite"], uint8_where_sums_saturate: bool = True
+    program: Program, graph: GraphProgram, precision: Precision, rewrites: Sequence["Rewrite"], for_onnx_runtime: bool = True
 ) -> tuple["onnx.ModelProto", int, tuple[str, ...]]:
     """One graph as an ONNX model.
 
     Args:
-        uint8_where_sums_saturate: whether the runtime computes layers with uint8 weights by integers, too.
+        rewrites: of int8, the last ones.
+        for_onnx_runtime: whether what its kernels want comes before these: sums that stay within 16 bits, gates on integers, no PRelu.
 
     Returns:
         the model, how many of its convolutions must run as int8 kernels, and notes for the artifact.
@@ -65,25 +65,29 @@ def build(
     """
     from .rewrites.apply import apply, summary
     from .rewrites.keep_cubic_layout import keep_cubic_layout
+    from .rewrites.plain_prelu import plain_prelu
 
+    prelu = (plain_prelu,) if for_onnx_runtime else ()
     model, asked = to_onnx(graph, precision, program.size), 0
     wanted = convolutions(graph, precision)
     notes = repeated_note(graph, wanted)
     if precision is not Precision.INT8:
-        model, _ = apply(model, (keep_cubic_layout,))
+        model, _ = apply(model, (keep_cubic_layout, *prelu))
     else:
         from .rewrites.count import int8_convolutions
-        from .rewrites.uint8_weights import uint8_weights
-        from .saturation import saturating
+        from .rewrites.integer_gate import integer_gate
+        from .rewrites.integer_mean import integer_mean
+        from .rewrites.narrow_weights import narrow_weights
+        from .saturation import excesses
 
-        model, changes = apply(model, rewrites)
-        raised: tuple[Change, ...] = ()
-        if uint8_where_sums_saturate:
-            model, raised = apply(model, (uint8_weights(saturating(model, examples(graph))),))
+        model, changes = apply(model, (*prelu, *portable_rewrites()))
+        # Before biases are stored in units of the weights.
+        own = (narrow_weights(excesses(model, examples(graph))), integer_gate, integer_mean) if for_onnx_runtime else ()
+        model, more = apply(model, (*own, *rewrites))
         found = int8_convolutions(model)
         check_all_int8(graph, wanted, found, model)
         asked = found.plain
-        notes += (f"{graph.name}: {summary((*changes, *raised))}",)
+        notes += (f"{graph.name}: {summary((*changes, *more))}",)
         if found.transposed:
             notes += (f"{graph.name}: {found.transposed} transposed convolutions run in float, ONNX Runtime has no int8 kernel for them",)
     stamp(model, program, graph, precision)
@@ -140,7 +144,7 @@ class OnnxTarget(Target):
         from .rewrites.store_half import store_half
 
         for graph in program.graphs:
-            model, asked, graph_notes = build(program, graph, precision, (*portable_rewrites(), store_half))
+            model, asked, graph_notes = build(program, graph, precision, (store_half,))
             save(model, folder / f"{graph.name}.onnx")
             graphs.append(described(graph, f"{graph.name}.onnx", precision, asked))
             notes += graph_notes
