@@ -13,6 +13,7 @@ from .golden.pairs import FILE as GOLDEN_FILE
 from .golden.pairs import home, read_golden
 from .golden.replay import file_of, picture_of, read_replay, worst
 from .judge.gate import gate, shortcomings
+from .report.fallback import fallback_lines
 from .report.rows import STATUS_TEXT, ArtifactRow, artifact_row
 from .results.bundle import Bundle, BundleArtifact
 from .results.measurements import Status
@@ -61,6 +62,7 @@ def page(bundle: Bundle, verdict: str, folder: Path) -> str:
         verdict=verdict,
         passed=not gate(bundle),
         refusals=gate(bundle),
+        fallbacks=fallback_lines(bundle),
         rows=[(artifact_row(artifact), str(artifact.status), shortcomings(bundle, artifact)) for artifact in bundle.artifacts],
         columns=[name.replace("_", " ") for name in ArtifactRow.__dataclass_fields__],
         comparisons=list(_comparisons(bundle, folder)),

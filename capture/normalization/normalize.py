@@ -22,10 +22,10 @@ from .slice_channels import slice_channels
 def normalize(captured: GraphModule, inputs: Sequence[Tensor]) -> GraphModule:
     """A graph that computes what ``captured`` does, which stays as it is, tensors included.
 
-    It has no dropout, no batch norm, no instance norm with running statistics, no change in place, no memory
-    without a value, no split of channels and no repeated call; weights
-    of convolutions and linear layers are parameters wherever no input has a part in them, constant factors behind convolutions included. Every node that has the
-    value of one in ``captured`` knows its name (``nodes.origin``).
+    It has no dropout, no batch norm, no instance norm with running statistics, no change in place, no memory without a value, no
+    split of channels and no repeated call; weights of convolutions and linear layers are parameters wherever no input has a part in
+    them, constant factors behind convolutions included. Every node that has the value of one in ``captured`` knows its name
+    (``nodes.origin``).
 
     Args:
         inputs: of the shapes that the graph was captured with.

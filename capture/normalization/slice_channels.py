@@ -1,4 +1,4 @@
-"""A split of channels becomes slices: one value an operator, which quantisation, rewrites and targets all know how to pass integers through."""
+"""A split of channels becomes slices: operators of one value, through which quantisation, rewrites and targets can pass integers."""
 
 import operator
 from itertools import accumulate
@@ -31,4 +31,3 @@ def slice_channels(module: GraphModule) -> None:
             replace(part, sliced)
         module.graph.erase_node(node)
     module.recompile()
-

@@ -32,50 +32,10 @@ from torchao.quantization.pt2e.quantizer import (
 )
 
 from ...capture.program import CONVOLUTIONS, FloatIsland, module_path, operator_name
+from .operators import LINEARS, PASS_THROUGH, POINTWISE, PRODUCTS, RELUS, activation_inputs, aten, before, can_join, carries
 
 ANNOTATION = "quantization_annotation"
 LIMIT = 127
-
-aten = torch.ops.aten
-LINEARS = {aten.linear.default}
-ADDITIONS = {aten.add.Tensor}
-RELUS = {aten.relu.default}
-PRODUCTS = {aten.mul.Tensor}
-CONCATENATIONS = {aten.cat.default}
-# Functions of each number alone.
-POINTWISE = {
-    aten.leaky_relu.default,
-    aten.prelu.default,
-    aten.relu6.default,
-    aten.hardtanh.default,
-    aten.clamp.default,
-    aten.sigmoid.default,
-    aten.hardsigmoid.default,
-    aten.tanh.default,
-    aten.silu.default,
-    aten.hardswish.default,
-    aten.gelu.default,
-    aten.elu.default,
-    aten.mish.default,
-}
-PASS_THROUGH = {
-    aten.max_pool2d.default,
-    aten.avg_pool2d.default,
-    aten.adaptive_avg_pool2d.default,
-    aten.upsample_nearest2d.vec,
-    aten.upsample_nearest2d.default,
-    aten.upsample_bilinear2d.vec,
-    aten.upsample_bilinear2d.default,
-    aten.pixel_shuffle.default,
-    aten.pixel_unshuffle.default,
-    aten.pad.default,
-    aten.reflection_pad2d.default,
-    aten.slice.Tensor,
-    aten.flatten.using_ints,
-    aten.reshape.default,
-    aten.view.default,
-    aten.clone.default,
-}
 
 ACTIVATION = QuantizationSpec(
     dtype=torch.int8,
@@ -100,59 +60,6 @@ def _weight_spec(channel_axis: int) -> QuantizationSpec:
 
 def _matches(path: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern}.*") for pattern in patterns)
-
-
-def _is_feature_map(node: object) -> bool:
-    """(N, C, H, W) with more than one position: statistics kept as (N, C, 1, 1) are none."""
-    value = node.meta.get("val") if isinstance(node, Node) else None
-    return isinstance(value, torch.Tensor) and value.dim() == 4 and value.shape[2] * value.shape[3] > 1
-
-
-def _activation_inputs(node: Node) -> list[Node]:
-    """The inputs of an int8 operator that are activations."""
-    if node.target in CONCATENATIONS:
-        return list(node.args[0])  # type: ignore[arg-type]
-    return [part for part in node.args[: 2 if node.target in ADDITIONS | PRODUCTS else 1] if isinstance(part, Node)]
-
-
-def _carries(node: Node) -> bool:
-    """Whether integers may go in and come out, if they are of use to what follows."""
-    return node.target in PASS_THROUGH | RELUS | POINTWISE
-
-
-def _source(node: Node) -> Node:
-    """What a value is made of: past all that only passes it on or takes each number alone."""
-    while node.op == "call_function" and _carries(node):
-        node = _activation_inputs(node)[0]
-    return node
-
-
-def _before(model: GraphModule, layers: set[Node]) -> set[Node]:
-    """All that some layer's input is made of."""
-    found: set[Node] = set()
-    for node in reversed(model.graph.nodes):
-        if any(user in found or user in layers for user in node.users):
-            found.add(node)
-    return found
-
-
-def _joins(node: Node, integers: set[Node]) -> bool:
-    """Whether a node joins tensors in a way that integers can do.
-
-    Args:
-        integers: the layers and joins before it.
-    """
-    if node.target in CONCATENATIONS:
-        return _is_feature_map(node)
-    parts = _activation_inputs(node) if node.target in ADDITIONS | PRODUCTS else []
-    if len(parts) != 2 or not any(map(_is_feature_map, parts)):
-        return False
-    left, right = (part.meta["val"].shape if isinstance(part.meta.get("val"), torch.Tensor) else None for part in parts)
-    if node.target in ADDITIONS:
-        return left == right
-    # A factor that is no layer's output is a statistic or a style. Gates have one number for each channel, or for each place.
-    gate = left is not None and right is not None and len(left) == len(right) and left[:1] == right[:1]
-    return gate and all(_source(part) in integers and _source(part).target not in LINEARS for part in parts)
 
 
 class IslandQuantizer(Quantizer):
@@ -194,9 +101,9 @@ class IslandQuantizer(Quantizer):
                 weight = node.args[1]
                 if isinstance(weight, Node) and weight.op == "get_attr":
                     layers.add(node)
-            elif _joins(node, layers | joins):
+            elif can_join(node, layers | joins):
                 joins.add(node)
-        sums = {node for node in joins if node.target not in PRODUCTS} & _before(model, layers)
+        sums = {node for node in joins if node.target not in PRODUCTS} & before(model, layers)
         return layers | sums | (joins & self._passes_to_int8(model, layers | sums, joins))
 
     def _passes_to_int8(self, model: GraphModule, computing: set[Node], joins: Collection[Node] = ()) -> set[Node]:
@@ -204,16 +111,16 @@ class IslandQuantizer(Quantizer):
         reached: set[Node] = set()
         for node in reversed(model.graph.nodes):
             for user in node.users:
-                carries = user in reached and (_carries(user) or user in joins)
-                if (user in computing or carries) and node in _activation_inputs(user):
+                passes = user in reached and (carries(user) or user in joins)
+                if (user in computing or passes) and node in activation_inputs(user):
                     reached.add(node)
         return reached
 
     def _annotate_computing(self, node: Node, reached: set[Node]) -> None:
-        inputs: dict[Node, QuantizationSpecBase | None] = dict.fromkeys(_activation_inputs(node), ACTIVATION)
+        inputs: dict[Node, QuantizationSpecBase | None] = dict.fromkeys(activation_inputs(node), ACTIVATION)
         output: QuantizationSpec | None = ACTIVATION
         if node.target in CONVOLUTIONS or node.target in LINEARS:
-            source, weight = _activation_inputs(node)[0], cast(Node, node.args[1])
+            source, weight = activation_inputs(node)[0], cast(Node, node.args[1])
             inputs[weight] = _weight_spec(1 if node.target is aten.conv_transpose2d.input else 0)
             if node.target in LINEARS and node not in reached and not _matches(module_path(node), self.keep_int8):
                 output = None
@@ -233,7 +140,7 @@ class IslandQuantizer(Quantizer):
 
 def _between_grids(node: Node) -> bool:
     """Whether a prepared graph gives a node nothing but what is on a grid, and puts its result on one."""
-    return all(neighbour.op == "call_module" for neighbour in (_activation_inputs(node)[0], *node.users))
+    return all(neighbour.op == "call_module" for neighbour in (activation_inputs(node)[0], *node.users))
 
 
 def float_islands(graph: GraphModule, keep_float: Iterable[str]) -> tuple[FloatIsland, ...]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...capture.program import Program
+from ...model.graph import Arrays
 from ...recipe.precision import Precision
 from ..artifact import describe_files, graph_path
 from ..base import Artifact, ArtifactFile, Availability, Runner, Target
@@ -74,6 +75,12 @@ class AndroidTarget(Target):
     def irreproducible(self, files: Sequence[ArtifactFile]) -> Mapping[str, str]:
         why = "ONNX Runtime writes tensors in the order of a hash table that every process seeds anew"
         return {file.path: why for file in files if file.path.endswith(".ort")}
+
+    def module_times(self, artifact: Artifact, folder: Path, graph: str, inputs: Arrays, threads: int) -> Mapping[str, float]:
+        require(self.name, (RUNTIME,))
+        from ..onnx.profile import module_times
+
+        return module_times(graph_path(artifact, folder, graph), artifact.graph(graph), inputs, threads)
 
     def open(self, artifact: Artifact, folder: Path, graph: str, threads: int) -> Runner:
         require(self.name, (RUNTIME,))

@@ -1,13 +1,13 @@
 """Target ``onnx``: plain ONNX files for any runtime, and for ONNX Runtime on servers, desktops and in browsers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...capture.program import GraphProgram, Program
-from ...model.graph import TensorKind
+from ...model.graph import Arrays, TensorKind
 from ...recipe.precision import Precision
 from ...system.errors import CaptureError
 from ..artifact import describe_files, graph_path
@@ -152,6 +152,12 @@ class OnnxTarget(Target):
         shipped_bytes = sum(file.size_bytes for file in files)
         source = (program.model, program.provenance)
         return Artifact(self.name, precision, program.size, tuple(graphs), files, shipped_bytes, notes, *source)
+
+    def module_times(self, artifact: Artifact, folder: Path, graph: str, inputs: Arrays, threads: int) -> Mapping[str, float]:
+        require(self.name, (RUNTIME,))
+        from .profile import module_times
+
+        return module_times(graph_path(artifact, folder, graph), artifact.graph(graph), inputs, threads)
 
     def open(self, artifact: Artifact, folder: Path, graph: str, threads: int) -> Runner:
         require(self.name, (RUNTIME,))

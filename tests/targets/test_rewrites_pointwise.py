@@ -85,5 +85,7 @@ def test_means_of_integers_are_taken_by_a_kernel_on_integers(tmp_path: Path) -> 
 
 def test_means_of_channels_stay() -> None:
     net = Net(x=SHAPE)
-    model, _ = apply(net.model(net.grid(net.add("ReduceMean", net.grid("x"), net.constant(np.array([1, 2])), keepdims=1))), [uint8_activations])
+    model, _ = apply(
+        net.model(net.grid(net.add("ReduceMean", net.grid("x"), net.constant(np.array([1, 2])), keepdims=1))), [uint8_activations]
+    )
     assert apply(model, [integer_mean])[1] == ()

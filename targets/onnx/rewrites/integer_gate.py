@@ -51,11 +51,16 @@ def _write_out(graph: ir.Graph, node: ir.Node) -> None:
 def _as_sum(graph: ir.Graph, node: ir.Node, source: ir.Node) -> ir.Node:
     """x * alpha + beta: the integers of x with a smaller scale, and a constant."""
     name, scale = value_name(node.outputs[0]), constant(source.inputs[1])
-    alpha, beta = (node.attributes[key].as_float() if key in node.attributes else value for key, value in (("alpha", ALPHA), ("beta", BETA)))
+    alpha, beta = (
+        node.attributes[key].as_float() if key in node.attributes else value for key, value in (("alpha", ALPHA), ("beta", BETA))
+    )
     assert scale is not None
     smaller = initializer(graph, f"{name}.slope", np.float32(scale.item() * alpha))
     scaled = ir.node(DEQUANTIZE, [source.inputs[0], smaller, source.inputs[2]], name=f"{name}.scaled")
-    shift = [initializer(graph, f"{name}.{key}", value) for key, value in (("shift", np.uint8(1)), ("beta", np.float32(beta)), ("zero", np.uint8(0)))]
+    shift = [
+        initializer(graph, f"{name}.{key}", value)
+        for key, value in (("shift", np.uint8(1)), ("beta", np.float32(beta)), ("zero", np.uint8(0)))
+    ]
     shifting = ir.node(DEQUANTIZE, shift, name=f"{name}.shifting")
     total = ir.node("Add", [scaled.outputs[0], shifting.outputs[0]], name=f"{name}.sum")
     for each, shape in ((scaled, node.outputs[0].shape), (shifting, ir.Shape([])), (total, node.outputs[0].shape)):

@@ -36,4 +36,3 @@ def plain_prelu(model: ir.Model) -> tuple[Change, ...]:
         replace(model.graph, node, made[-1])
         changes.append(Change("plain_prelu", name, " ".join(each.op_type for each in made)))
     return tuple(changes)
-
