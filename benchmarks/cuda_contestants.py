@@ -88,23 +88,23 @@ def pytorch_makes(graph: Graph, inputs: Arrays, compiler: Compiler | None = None
         compiler: by default ``torch.compile``, which replays CUDA graphs.
     """
     compiled = compiler or partial(torch.compile, mode="reduce-overhead")
-    make = partial(_pytorch, graph, inputs, device)
+    make = partial(_pytorch, graph, inputs, device=device)
     return {
-        EAGER_FLOAT32: partial(make, torch.float32, False, None),
-        f"{EAGER_FLOAT32} with TF32": partial(make, torch.float32, True, None),
-        "PyTorch float16": partial(make, torch.float16, True, None),
-        "torch.compile float32": partial(make, torch.float32, False, compiled),
-        "torch.compile float16": partial(make, torch.float16, True, compiled),
+        EAGER_FLOAT32: partial(make, dtype=torch.float32, tf32=False, compiler=None),
+        f"{EAGER_FLOAT32} with TF32": partial(make, dtype=torch.float32, tf32=True, compiler=None),
+        "PyTorch float16": partial(make, dtype=torch.float16, tf32=True, compiler=None),
+        "torch.compile float32": partial(make, dtype=torch.float32, tf32=False, compiler=compiled),
+        "torch.compile float16": partial(make, dtype=torch.float16, tf32=True, compiler=compiled),
     }
 
 
 def eager_make(graph: Graph, inputs: Arrays, device: str = "cuda") -> Make:
     """A graph in PyTorch, eager, float32 without TF32."""
-    return partial(_pytorch, graph, inputs, device, torch.float32, False, None)
+    return partial(_pytorch, graph, inputs, device=device, dtype=torch.float32, tf32=False, compiler=None)
 
 
-def _pytorch(graph: Graph, inputs: Arrays, device: str, dtype: torch.dtype, tf32: bool, compiler: Compiler | None) -> Contestant:
-    module = copy.deepcopy(graph.module).eval().requires_grad_(False).to(device, dtype)
+def _pytorch(graph: Graph, inputs: Arrays, *, device: str, dtype: torch.dtype, tf32: bool, compiler: Compiler | None) -> Contestant:
+    module = copy.deepcopy(graph.module).eval().requires_grad_(requires_grad=False).to(device, dtype)
     tensors = tuple(torch.from_numpy(np.array(inputs[spec.name], np.float32)).to(device, dtype) for spec in graph.inputs)
     call = module if compiler is None else compiler(module)
     return Contestant(lambda: call(*tensors), EventClock(), partial(_arithmetic, tf32))

@@ -96,7 +96,7 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Race:
     """Outcome of ``compare``.
 
     Attributes:
@@ -120,7 +120,7 @@ class Comparison:
         return ratio_of_medians(self.times_ms[baseline], self.times_ms[name])
 
 
-def compare(makes: Mapping[str, Make], schedule: Schedule) -> Comparison:
+def compare(makes: Mapping[str, Make], schedule: Schedule) -> Race:
     """Makes, warms and times contestants.
 
     Raises:
@@ -137,7 +137,7 @@ def compare(makes: Mapping[str, Make], schedule: Schedule) -> Comparison:
         except Exception as error:  # compilers, drivers and runtimes fail with classes of their own; the others are measured all the same
             failures[name] = reason(error)
     times = _interleave(ready, schedule)
-    return Comparison(times, {name: contestant.clock.method for name, contestant in ready.items()}, failures)
+    return Race(times, {name: contestant.clock.method for name, contestant in ready.items()}, failures)
 
 
 def reason(error: Exception) -> str:

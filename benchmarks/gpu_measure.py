@@ -45,7 +45,7 @@ def measure(product: Product | None, recipe_file: Path, capability: int, work: P
     recipe = load_recipe(recipe_file)
     whole, shipped = networks(recipe)
     if product is None:
-        return Part("", "", latency=_time_all(recipe, whole, shipped, None, (), work, schedule))
+        return Part("", "", latency=_time_all(recipe, whole, shipped=shipped, product=None, executed=(), work=work, schedule=schedule))
     title = f"{product.title} {probe(product).version}"
     try:
         bundle = _release(product, recipe_file, capability, work)
@@ -56,7 +56,7 @@ def measure(product: Product | None, recipe_file: Path, capability: int, work: P
     if not executed:
         said = "; ".join(dict.fromkeys(artifact.reason for artifact in bundle.artifacts if artifact.reason))
         return Part(product.target, title, verdicts, gate(bundle), said=said or "no engine was executed")
-    latency = _time_all(recipe, whole, shipped, product, executed, work, schedule)
+    latency = _time_all(recipe, whole, shipped=shipped, product=product, executed=executed, work=work, schedule=schedule)
     return Part(product.target, title, verdicts, gate(bundle), latency)
 
 
@@ -85,6 +85,7 @@ def _release(product: Product, recipe_file: Path, capability: int, work: Path) -
 def _time_all(
     recipe: Recipe,
     whole: Model,
+    *,
     shipped: Model,
     product: Product | None,
     executed: Sequence[BundleArtifact],
@@ -97,14 +98,18 @@ def _time_all(
         for graph in shipped.graphs:
             inputs = noise(graph, size)
             with ExitStack() as stack:
-                makes, failures = _engines(stack, product, artifacts, graph, inputs, work)
+                makes, failures = _engines(stack, product, artifacts=artifacts, graph=graph, inputs=inputs, work=work)
                 makes |= pytorch_makes(graph, inputs)
                 before = whole.graph(graph.name)
                 makes[WHOLE] = eager_make(before, noise(before, size))
                 makes[ORT_CUDA] = partial(_ort_cuda, stack, shipped, graph, size, inputs)
                 print(f"timing {graph.name} at {size[0]}x{size[1]}: {', '.join(makes)}", flush=True)
                 compared = compare(makes, schedule)
-            found.append(GraphTimes.of(graph.name, graph.name == shipped.hot_graph, size, compared, failures, EAGER_FLOAT32))
+            found.append(
+                GraphTimes.of(
+                    graph.name, graph.name == shipped.hot_graph, size=size, found=compared, failures=failures, baseline=EAGER_FLOAT32
+                )
+            )
     return tuple(found)
 
 
@@ -114,7 +119,7 @@ def noise(graph: Graph, size: Size) -> Arrays:
 
 
 def _engines(
-    stack: ExitStack, product: Product | None, artifacts: Sequence[BundleArtifact], graph: Graph, inputs: Arrays, work: Path
+    stack: ExitStack, product: Product | None, *, artifacts: Sequence[BundleArtifact], graph: Graph, inputs: Arrays, work: Path
 ) -> tuple[dict[str, Make], dict[str, str]]:
     """The executed artifacts' engines for one graph, and why those that could not be opened again could not."""
     makes: dict[str, Make] = {}
@@ -148,7 +153,9 @@ def _ort_cuda(stack: ExitStack, model: Model, graph: Graph, size: Size, inputs: 
     if CUDA_PROVIDER not in onnxruntime.get_available_providers():
         return ort_cuda_make(Path(), inputs)()  # which says so
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="instantstyle-")))
-    artifact = get_target("onnx").emit(capture(model, size, None, {}, QuantizeSettings(method="off")), Precision.FLOAT32, folder)
+    artifact = get_target("onnx").emit(
+        capture(model, size, table=None, tuned={}, settings=QuantizeSettings(method="off")), Precision.FLOAT32, folder
+    )
     return ort_cuda_make(folder / artifact.graph(graph.name).file, inputs)()
 
 

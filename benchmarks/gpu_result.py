@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cuda_latency import Comparison
+from cuda_latency import Race
 from pydantic import TypeAdapter
 
 from instantstyle.metrics.statistics import Estimate
@@ -97,7 +97,7 @@ class GraphTimes:
     failures: Mapping[str, str]
 
     @classmethod
-    def of(cls, graph: str, hot: bool, size: Size, found: Comparison, failures: Mapping[str, str], baseline: str) -> "GraphTimes":
+    def of(cls, graph: str, hot: bool, *, size: Size, found: Race, failures: Mapping[str, str], baseline: str) -> "GraphTimes":
         """Of a comparison, and of what failed before it. ``baseline`` names PyTorch eager float32."""
         times = tuple(
             Time(name, found.methods[name], found.timing(name), found.times_over(name, baseline), found.times_over(name, WHOLE))

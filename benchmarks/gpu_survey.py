@@ -113,7 +113,7 @@ def own_words(product: Product) -> str:
         file = Path(folder) / "trial.onnx"
         onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9), file)
         try:
-            build_engine(product, file, None, file.with_suffix(".engine"), None, "trial")
+            build_engine(product, file, capability=None, engine=file.with_suffix(".engine"), workspace_mib=None, graph="trial")
         except InstantStyleError as error:
             return f"says '{reason(error)}'"
     return "builds an engine that nothing here opens"

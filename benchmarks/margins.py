@@ -18,7 +18,7 @@ from instantstyle.export.session import cache_folder, session
 from instantstyle.export.source.checked_recipe import load_recipe
 from instantstyle.export.source.source import Source, load
 from instantstyle.export.stages.capture import capture
-from instantstyle.export.stages.emit import Emitted, Job, emit
+from instantstyle.export.stages.emit import ArtifactSpec, Emitted, emit
 from instantstyle.export.stages.measure import Bench
 from instantstyle.export.stages.prune import prune
 from instantstyle.export.stages.quantize import calibrate, tune
@@ -45,7 +45,7 @@ def numbers(path: Path, target: str, side: int | None, seeds: int, samples: int)
             for seed in range(seeds):
                 drawn = _calibrated_on_half(source, seed)
                 program = capture(pipeline, drawn, size, tuned, calibrate(pipeline, drawn, tuned))
-                built = emit(pipeline, drawn, Job(target, Precision.INT8, size), program)
+                built = emit(pipeline, drawn, ArtifactSpec(target, Precision.INT8, size), program)
                 if not isinstance(built, Emitted):
                     raise InstantStyleError(f"{target}: {built.reason}")
                 found.append(_departures(bench, built, samples))
@@ -54,8 +54,9 @@ def numbers(path: Path, target: str, side: int | None, seeds: int, samples: int)
         apart = [row for each in found for row in each.of(measure.made)]
         worst = measure.worst(apart)
         if worst is not None:
-            note = f"default limit {getattr(limits, measure.limit):g}; sample {worst.sample}; {seeds} builds"
-            rows.append(Number(f"{measure.limit}: {measure.what}", measure.unit.suffix, measure.value(worst), digits=4, note=note))
+            row, value = worst
+            note = f"default limit {getattr(limits, measure.limit):g}; sample {row.sample}; {seeds} builds"
+            rows.append(Number(f"{measure.limit}: {measure.what}", measure.unit.suffix, value, digits=4, note=note))
     return rows
 
 
@@ -67,14 +68,16 @@ def _calibrated_on_half(source: Source, seed: int) -> Source:
 
 
 def _departures(bench: Bench, built: Emitted, samples: int) -> Departures:
-    at, model, artifact = bench.at(built.job.size), bench.source.model, built.artifact
-    target = get_target(built.job.target)
+    at, model, artifact = bench.at(built.spec.size), bench.source.model, built.artifact
+    target = get_target(built.spec.target)
     with ExitStack() as stack:
         runs = {
             graph.name: CachedRun(stack.enter_context(target.open(artifact, built.folder, graph.name, 2)).run) for graph in model.graphs
         }
         chosen = at.samples[:: max(1, len(at.samples) // samples)]
-        return compare_all(model, runs, (at.reference, at.own), chosen, at.hard, lambda name: None, target.shown).departures
+        return compare_all(
+            model, runs, references=(at.reference, at.own), samples=chosen, hard_samples=at.hard, tick=lambda name: None, shown=target.shown
+        ).departures
 
 
 def main() -> int:

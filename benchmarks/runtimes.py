@@ -114,7 +114,10 @@ def measure(source: Source, program: Program, pairs: int, threads: int, runs: in
         passes = [partial(each.runners[hot].run, inputs[hot]) for each in opened.values()] + [partial(eager[hot], inputs[hot])]
         with torch_threads(threads):
             times = dict(zip([*opened, EAGER], interleave(passes, 3, runs), strict=True))
-        rows = [_row(name, each, model, samples, references, times, inputs, threads) for name, each in opened.items()]
+        rows = [
+            _row(name, each, model=model, samples=samples, references=references, times=times, inputs=inputs, threads=threads)
+            for name, each in opened.items()
+        ]
     share = ratio_of_medians(times[EAGER], times[BASELINE])
     own = [ssim(one[0], model.scenario(eager, sample.inputs)[0], -1, 1) for one, sample in zip(references, samples, strict=True)]
     scores = float(np.mean(own)), min(own)
@@ -125,6 +128,7 @@ def measure(source: Source, program: Program, pairs: int, threads: int, runs: in
 def _row(
     name: str,
     opened: Opened,
+    *,
     model: Model,
     samples: Sequence,
     references: Sequence[np.ndarray],

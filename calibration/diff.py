@@ -11,13 +11,14 @@ Key = tuple[str, str]  # graph, tensor
 
 @dataclass(frozen=True)
 class ScaleChange:
-    """A tensor in both tables. ``ratio`` is b's scale divided by a's."""
+    """A tensor in both tables."""
 
     a: TensorRange
     b: TensorRange
 
     @property
     def ratio(self) -> float:
+        """b's scale divided by a's."""
         return self.b.scale / self.a.scale
 
     @property

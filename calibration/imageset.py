@@ -65,7 +65,7 @@ class ImageSet:
         return to_array(load_image(self.files[index], channels), size)
 
 
-def check(images: ImageSet, minimum: int, what: str) -> tuple[str, ...]:
+def check_images(images: ImageSet, minimum: int, what: str) -> tuple[str, ...]:
     """Reads every image once and refuses a set that cannot calibrate or validate a model.
 
     Args:

@@ -27,6 +27,19 @@ from .program import module_path, operator_name
 RELATIVE = 1e-4
 ROUNDINGS = 10
 FLOAT_ROUNDING = 2.0**-23
+RANDOM = {
+    "rand",
+    "randn",
+    "randint",
+    "rand_like",
+    "randn_like",
+    "randint_like",
+    "normal",
+    "uniform",
+    "bernoulli",
+    "randperm",
+    "multinomial",
+}
 
 
 def probe_inputs(graph: Graph, size: Size, samples: Sequence[Arrays] = (), batch: int = 1) -> tuple[Tensor, ...]:
@@ -81,7 +94,9 @@ def check_converted(graph: Graph, prepared: GraphModule, converted: GraphModule,
     Raises:
         CaptureError: they differ; names the module of the first node that does.
     """
-    found = first_difference(converted, prepared, _twins_of_converted(prepared, converted), inputs, RELATIVE, together=True)
+    found = first_difference(
+        converted, prepared, twins=_twins_of_converted(prepared, converted), inputs=inputs, relative=RELATIVE, together=True
+    )
     if found is not None:
         raise CaptureError(
             f"graph '{graph.name}': the int8 program computes something else than fake quantisation, first in {_described(found)}. "
@@ -135,6 +150,12 @@ def _rounding(module: nn.Module, inputs: tuple[Tensor, ...], wanted: Sequence[Te
 
 def _where(graph: Graph, captured: GraphModule, rewritten: nn.Module, inputs: tuple[Tensor, ...]) -> str:
     """The first place where they part, in words."""
+    random = next((node for node in captured.graph.nodes if node.op == "call_function" and operator_name(node).rstrip("_") in RANDOM), None)
+    if random is not None:
+        return (
+            f"module '{module_path(random)}' draws random numbers ({operator_name(random)}), which no artifact repeats, whatever the seed: "
+            "keep them in a buffer, or give them as an input"
+        )
     apart = first_module_apart(graph.module, captured, inputs, RELATIVE)
     if apart is not None:
         return f"torch.export captured it differently, first in module '{apart}'"
@@ -142,7 +163,7 @@ def _where(graph: Graph, captured: GraphModule, rewritten: nn.Module, inputs: tu
         origins = {node.name: node for node in captured.graph.nodes}
         named = {node: origins[name] for node, name in _last_of_origin(rewritten).items() if name in origins}
         twins = {node: Twin(other) for node, other in named.items() if _shape(node) == _shape(other) is not None}
-        found = first_difference(rewritten, captured, twins, inputs, RELATIVE, together=False)
+        found = first_difference(rewritten, captured, twins=twins, inputs=inputs, relative=RELATIVE, together=False)
         if found is not None:
             return f"first in {_described(found)}"
     return "no single module differs"

@@ -55,7 +55,7 @@ def largest(value: Tensor) -> float:
 
 @torch.no_grad()
 def first_difference(
-    graph: GraphModule, reference: GraphModule, twins: Mapping[Node, Twin], inputs: tuple[Tensor, ...], relative: float, together: bool
+    graph: GraphModule, reference: GraphModule, *, twins: Mapping[Node, Twin], inputs: tuple[Tensor, ...], relative: float, together: bool
 ) -> Difference | None:
     """The first node of ``graph``, in order of execution, that differs from its twin in ``reference``; None if none does.
 

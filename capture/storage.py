@@ -40,11 +40,11 @@ def _save(program: ExportedProgram, path: Path) -> None:
 
 def load_program(folder: Path, model: Model) -> Program:
     """Reads what ``save_program`` wrote; names, kinds and ranges of inputs and outputs come from the model."""
-    from ..system.silence import quiet
+    from ..system.silence import silence
 
     content = json.loads((folder / "program.json").read_text())
     graphs = []
-    with quiet():
+    with silence():
         import torchao.quantization.pt2e  # noqa: F401  (registers the quantized_decomposed operators)
 
         for entry in content["graphs"]:

@@ -4,7 +4,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -17,8 +17,7 @@ from .equality import check_same, probe_inputs
 from .normalization.nodes import forget_origins
 from .normalization.normalize import normalize
 
-if TYPE_CHECKING:
-    pass
+LIBRARIES = {"site-packages", "dist-packages"}
 
 
 def example_inputs(graph: Graph, size: Size, batch: int) -> tuple[Tensor, ...]:
@@ -45,6 +44,8 @@ def trace(graph: Graph, size: Size, batch: int = 1) -> Trace:
     inputs = example_inputs(graph, size, batch)
     try:
         with torch.no_grad():
+            # Some keep what they compute first, such as a grid for each size: of torch.export that would be stand-ins without values.
+            graph.module.eval()(*(value.clone() for value in inputs))
             captured = cast(GraphModule, torch.export.export(graph.module.eval(), inputs, strict=False).module(check_guards=False))
     except Exception as error:
         # torch.export fails with many unrelated classes; whichever it is, the model's own line is what the user needs.
@@ -81,13 +82,23 @@ def _check_names(graph: Graph) -> None:
 
 
 def _explain(graph: Graph, error: Exception) -> str:
-    """The last line of the user's own code in the traceback, or in what torch.export quotes of it."""
+    """The last line of the user's own code in the traceback, what is wrong with it, and what to do."""
     library = str(Path(torch.__file__).parent)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(library)]
-    own = [frame for frame in frames if Path(frame.filename) != Path(__file__)]
+    frames = [frame for frame in frames if Path(frame.filename) != Path(__file__)]
+    # A model may come from a package itself, and call others.
+    own = [frame for frame in frames if not LIBRARIES & set(Path(frame.filename).parts)] or frames
     first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     where = f"{own[-1].filename}, line {own[-1].lineno}: {own[-1].line}" if own else "the traceback names no line of the model"
-    return (
-        f"graph '{graph.name}' cannot be captured: {where}\n  {type(error).__name__}: {first_line}\n"
-        "  torch.export needs a forward without data-dependent control flow; compute with tensors, or move the branch out of the model"
-    )
+    return f"graph '{graph.name}' cannot be captured: {where}\n  {type(error).__name__}: {first_line}\n  {_advice(error)}"
+
+
+def _advice(error: Exception) -> str:
+    if "DataDependent" in type(error).__name__:
+        return (
+            "a branch, a loop or a size depends on what is in the picture, and a captured program has but one way: compute with tensors "
+            "(torch.where for if, no .item(), float() or int() of a tensor), or move that part out of the model"
+        )
+    if "does not require grad" in str(error):
+        return "a captured program has no gradients: write out what autograd computes here"
+    return "a captured program has PyTorch's operators alone: no NumPy, no other library, no new tensor made of numbers of others"

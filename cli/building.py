@@ -9,6 +9,35 @@ from .app import AsJson, CacheFolder, RecipeFile, app
 
 
 @app.command()
+def init(
+    factory: Annotated[
+        str | None,
+        typer.Argument(help="What makes the model: module:function or file.py:function. It is run, to find out what to write."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The recipe to write.")] = Path("recipe.toml"),
+    checkpoint: Annotated[Path | None, typer.Option("--checkpoint", metavar="FILE", help="Its weights, if they are in a file.")] = None,
+    checkpoint_key: Annotated[
+        str | None, typer.Option("--checkpoint-key", metavar="KEY", help="Where they are in it, if several sets of weights fit.")
+    ] = None,
+    photos: Annotated[
+        list[str] | None,
+        typer.Option("--photos", help="Folder, glob or file; may be repeated. Without --validation, every second is kept back."),
+    ] = None,
+    validation: Annotated[list[str] | None, typer.Option("--validation", help="Photos to judge with.")] = None,
+    styles: Annotated[list[str] | None, typer.Option("--styles", help="As --photos, for a model of two images.")] = None,
+    validation_styles: Annotated[list[str] | None, typer.Option("--validation-styles", help="As --validation.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Of the model. Default: that of the file.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there already.")] = False,
+) -> None:
+    """Write a commented recipe for your own model."""
+    from ..export.starter.starter import StartOptions, start
+
+    calibration, judged = (tuple(values or ()) for values in (photos, validation))
+    art, judged_art = (tuple(values or ()) for values in (styles, validation_styles))
+    print(start(StartOptions(factory, out, checkpoint, checkpoint_key, calibration, judged, art, judged_art, name, force)))
+
+
+@app.command()
 def release(
     recipe: RecipeFile,
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to make; an earlier bundle in it is replaced.")] = Path("dist"),

@@ -19,7 +19,7 @@ from ..export.session import cache_folder, session
 from ..export.source.checked_recipe import load_recipe
 from ..export.source.source import Source, load
 from ..export.stages.capture import capture, read_program
-from ..export.stages.emit import BASELINE_TARGET, Emitted, Job, configured, emit
+from ..export.stages.emit import BASELINE_TARGET, ArtifactSpec, Emitted, configured, emit
 from ..export.stages.prune import prune
 from ..export.stages.quantize import calibrate, table_path, tune, tuned_weights
 from ..model.graph import Arrays, Sample
@@ -108,15 +108,16 @@ def _times(
     threads = source.recipe.latency.threads
     if not target.availability().can_run:
         return {}, {}
-    own = dict(target.module_times(artifact, folder, name, inputs, threads))
-    job = Job(BASELINE_TARGET, Precision.FLOAT32, artifact.size)
-    made = emit(pipeline, source, job, capture(pipeline, source, artifact.size, None, None)) if own else None
+    own = dict(target.module_times(artifact, folder, name, inputs=inputs, threads=threads))
+    spec = ArtifactSpec(BASELINE_TARGET, Precision.FLOAT32, artifact.size)
+    made = emit(pipeline, source, spec, capture(pipeline, source, artifact.size, None, None)) if own else None
     if not isinstance(made, Emitted):
         return own, {}
     try:
-        return own, dict(configured(source.recipe, BASELINE_TARGET).module_times(made.artifact, made.folder, name, inputs, threads))
+        baseline = configured(source.recipe, BASELINE_TARGET)
+        return own, dict(baseline.module_times(made.artifact, made.folder, name, inputs=inputs, threads=threads))
     except InstantStyleError as error:
-        pipeline.display.notice(f"{made.job.name}: no times: {error}")
+        pipeline.display.notice(f"{made.spec.name}: no times: {error}")
         return own, {}
 
 

@@ -99,7 +99,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure how well a checkpoint stylises, beside its teacher; by default on samples/validation."""
-    from ..training.evaluation.command import EvaluateOptions, report
+    from ..training.evaluation.command import EvaluateOptions, evaluate_checkpoint
 
     images = (tuple(photos or ()), tuple(artworks or ()))
-    report(EvaluateOptions(checkpoint_file(checkpoint), recipe, *images, threads, sweep_every, as_json, beside, page))
+    evaluate_checkpoint(EvaluateOptions(checkpoint_file(checkpoint), recipe, *images, threads, sweep_every, as_json, beside, page))

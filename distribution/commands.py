@@ -58,7 +58,7 @@ def publish(
     """Add a signed bundle that passed to a registry: a folder that any web server or bucket can serve."""
     from .registry import publish as run
 
-    done = run(bundle, to, version, channel, key, name)
+    done = run(bundle, to, version=version, channel=channel, private=key, name=name)
     state = f"{done.files} files, {done.new_bytes:,} new bytes" if done.changed else "was there already"
     print(f"{done.model} {done.version} in {to}: {state}")
 

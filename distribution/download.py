@@ -14,7 +14,7 @@ from .readers import Reader, TransientError
 TRIES = 5  # in a row without a new byte
 MOST_CONNECTIONS = 1000  # for one file
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
-Report = Callable[[int], object]  # is told of every new byte
+TellBytes = Callable[[int], object]  # is told of every new byte
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def _whole(source: Reader, path: str, most_bytes: int) -> bytes:
     return bytes(content)
 
 
-def download_blob(source: Reader, blob: Blob, place: Path, report: Report) -> None:
+def download_blob(source: Reader, blob: Blob, place: Path, report: TellBytes) -> None:
     """Writes a blob to ``place``, of which a part may be there from an earlier attempt; ``place`` has the whole content then.
 
     Raises:
@@ -79,7 +79,7 @@ def download_content(source: Reader, blob: Blob) -> bytes:
         return place.read_bytes()
 
 
-def _fill(source: Reader, blob: Blob, place: Path, report: Report) -> None:
+def _fill(source: Reader, blob: Blob, place: Path, report: TellBytes) -> None:
     """Until the file has as many bytes as it should."""
     failures = 0
     for _ in range(MOST_CONNECTIONS):
@@ -96,7 +96,7 @@ def _fill(source: Reader, blob: Blob, place: Path, report: Report) -> None:
     raise DownloadError(f"{source.where}: {blob_path(blob.sha256)} did not arrive in {MOST_CONNECTIONS} connections; try again later")
 
 
-def _append(source: Reader, blob: Blob, place: Path, have: int, report: Report) -> None:
+def _append(source: Reader, blob: Blob, place: Path, have: int, report: TellBytes) -> None:
     offset = have if have < blob.size_bytes else 0
     with source.open(blob_path(blob.sha256), offset, blob.size_bytes) as (start, chunks), place.open("ab") as file:
         if start != have:

@@ -101,7 +101,7 @@ def install(new: Path, folder: Path) -> None:
     sync_folder(folder.parent)
 
 
-def recover(folder: Path) -> None:
+def restore(folder: Path) -> None:
     """Puts back what a pull had moved away when it was killed, where the system cannot exchange folders."""
     previous = _previous(folder)
     if previous.exists() and not folder.exists():

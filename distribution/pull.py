@@ -12,7 +12,7 @@ from ..targets.base import ArtifactFile
 from .download import Blob, download_blob, download_text
 from .errors import DownloadError, RegistryError, SignatureError
 from .index import Index, Package, PackageFile, Version, check_name, index_path, open_index
-from .install import Receipt, install, intact, read_receipt, recover, write_receipt
+from .install import Receipt, install, intact, read_receipt, restore, write_receipt
 from .keys import key_id, public_key
 from .readers import Reader, reader
 from .registry import STABLE
@@ -81,7 +81,7 @@ def pull(options: PullOptions, progress: Progress = lambda done, total: None) ->
             folder.parent.mkdir(parents=True, exist_ok=True)
             lock = lock_output(folder)
             try:
-                recover(folder)
+                restore(folder)
                 return _pull(options, folder, key, source, progress)
             finally:
                 lock.release()
@@ -114,7 +114,7 @@ def _pull(options: PullOptions, folder: Path, key: str, source: Reader, progress
     write_receipt(receipt, new)
     install(new, folder)
     shutil.rmtree(staging)
-    return pulled(downloaded, True)
+    return pulled(downloaded, changed=True)
 
 
 def fetch_index(source: Reader, model: str, key: Path) -> Index:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..system.disk import OutputError, atomic_write, check_output, explained_disk_errors
 from ..system.hashing import file_sha256
-from ..system.lock import FileLock
+from ..system.lock import Lock
 from ..targets.artifact import describe_all
 from ..targets.base import ArtifactFile
 from ..validation.judge.gate import exit_code
@@ -47,7 +47,7 @@ class Published:
     changed: bool
 
 
-def publish(folder: Path, registry: Path, version: str, channel: str | None, private: Path, name: str | None = None) -> Published:
+def publish(folder: Path, registry: Path, *, version: str, channel: str | None, private: Path, name: str | None = None) -> Published:
     """Adds a signed bundle to a registry, which is made if there is none.
 
     Args:
@@ -177,7 +177,7 @@ def _changing(registry: Path) -> Iterator[None]:
     check_output(registry, folder=True)
     with explained_disk_errors(registry):
         registry.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(registry / LOCK)
+        lock = Lock(registry / LOCK)
         if not lock.acquire():
             raise OutputError(f"{registry}: another publication is at work ({lock.owner()}); try again when it is done")
         try:

@@ -112,7 +112,7 @@ def _replay(entry: BundleArtifact, recipe: Recipe, folder: Path) -> Outcome:
     except TargetUnavailableError as error:
         return _not_run(entry, f"not executed here: {error}")
     except ExecutionError as error:
-        return Outcome(entry.name, True, (str(error),), ())
+        return Outcome(entry.name, executed=True, failures=(str(error),), remarks=())
     return _judged(entry, now, read_replay(folder / file_of(entry.name)))
 
 
@@ -122,7 +122,7 @@ def _judged(entry: BundleArtifact, now: Replay, then: Replay | None) -> Outcome:
     remarks = [f"{len(now.results)} golden pairs, SSIM at least {ordinary:.4f}, of the hard ones {hard:.4f}"]
     if then is None:
         remarks.append("the build did not run them, so there is nothing to compare bits with")
-        return Outcome(entry.name, True, tuple(failures), tuple(remarks))
+        return Outcome(entry.name, executed=True, failures=tuple(failures), remarks=tuple(remarks))
     differences, changed = then.runtime.differences(now.runtime), other_bits(now, then)
     if differences:
         remarks.append(f"judged by SSIM, not by bits, because of {'; '.join(differences)}")
@@ -134,11 +134,11 @@ def _judged(entry: BundleArtifact, now: Replay, then: Replay | None) -> Outcome:
     drift = max(((abs(before[each.pair] - each.ssim), each.pair) for each in now.results if each.pair in before), default=(0.0, ""))
     if drift[0] > 0:
         remarks.append(f"furthest from the build's SSIM: '{drift[1]}' by {drift[0]:.4f}")
-    return Outcome(entry.name, True, tuple(failures), tuple(remarks))
+    return Outcome(entry.name, executed=True, failures=tuple(failures), remarks=tuple(remarks))
 
 
 def _not_run(entry: BundleArtifact, why: str) -> Outcome:
-    return Outcome(entry.name, False, (), (why,))
+    return Outcome(entry.name, executed=False, failures=(), remarks=(why,))
 
 
 def _lines(outcome: Outcome) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The Python API: ``export`` of a model in memory, ``release`` of a recipe, ``load`` and ``compare`` of what came of them."""
 
 import html
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,7 @@ class Bundle:
             f"  {artifact.name}: {artifact.status}{' (required)' if any(n in self.content.required for n in names(artifact)) else ''}"
             for artifact in self.content.artifacts
         ]
-        return "\n".join([f"Bundle in {self.folder}: {'passed' if self.passed else 'NOT passed'}", *rows])
+        return "\n".join([f"Bundle in {os.path.relpath(self.folder)}: {'passed' if self.passed else 'NOT passed'}", *rows])
 
     def _repr_markdown_(self) -> str:
         """What a notebook shows: the summary."""

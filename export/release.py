@@ -22,14 +22,14 @@ from ..validation.report.report import print_verdict
 from ..validation.results.bundle import Bundle
 from .app.styles import styles
 from .bundle.assemble import Build, Result, entry_of, make_bundle, publish
-from .bundle.swap import check_replaceable, recover
+from .bundle.swap import check_replaceable, restore
 from .cache.pipeline import Pipeline
 from .cache.store import Entry
 from .session import cache_folder, session
 from .source.checked_recipe import load_recipe
 from .source.source import Source, load
 from .stages.capture import capture
-from .stages.emit import BASELINE_TARGET, Emitted, Job, NotEmitted, configured, emit
+from .stages.emit import BASELINE_TARGET, ArtifactSpec, Emitted, NotEmitted, configured, emit
 from .stages.golden import golden
 from .stages.measure import Bench, measure_artifact
 from .stages.preflight import preflight
@@ -90,7 +90,7 @@ def build(options: ReleaseOptions, given: "nn.Module | Model | None" = None) -> 
         check_replaceable(dist, root)
         lock = lock_output(dist)
         try:
-            recover(dist)
+            restore(dist)
             with session(root, options.as_json, options.remeasure) as pipeline:
                 bundle, changed = _build(pipeline, recipe, dist, options.only or "", given)
         finally:
@@ -109,7 +109,7 @@ def _build(pipeline: Pipeline, recipe: Recipe, dist: Path, only: str, given: "nn
     int8_program: Entry | None = None
     with Bench(source) as bench:
         for size in recipe.model.sizes:
-            int8_program, made = _build_size(pipeline, source, size, tuned, table, bench)
+            int8_program, made = _build_size(pipeline, source, size=size, tuned=tuned, table=table, bench=bench)
             pairs[size] = golden(pipeline, source, size)
             results += [_with_replay(pipeline, source, result, pairs[size]) for result in made]
     parts = Build(source, results, table, int8_program, only, pairs, styles(pipeline, source))
@@ -135,27 +135,29 @@ def _checked_source(pipeline: Pipeline, recipe: Recipe, given: "nn.Module | Mode
 
 
 def _build_size(
-    pipeline: Pipeline, source: Source, size: Size, tuned: Entry | None, table: Entry | None, bench: Bench
+    pipeline: Pipeline, source: Source, *, size: Size, tuned: Entry | None, table: Entry | None, bench: Bench
 ) -> tuple[Entry | None, list[Result]]:
     """The int8 program at one size, and what became of every artifact of that size."""
     programs = {False: capture(pipeline, source, size, None, None), True: None}
     if table is not None:
         programs[True] = capture(pipeline, source, size, tuned, table)
-    jobs = [
-        Job(target, Precision(precision), size) for target, precisions in source.recipe.targets.build.items() for precision in precisions
+    specs = [
+        ArtifactSpec(target, Precision(precision), size)
+        for target, precisions in source.recipe.targets.build.items()
+        for precision in precisions
     ]
-    baseline_job = Job(BASELINE_TARGET, Precision.FLOAT32, size)
+    baseline_spec = ArtifactSpec(BASELINE_TARGET, Precision.FLOAT32, size)
     made = {}
-    for job in dict.fromkeys((baseline_job, *jobs)):
-        program = programs[job.precision is Precision.INT8]
+    for spec in dict.fromkeys((baseline_spec, *specs)):
+        program = programs[spec.precision is Precision.INT8]
         if program is not None:
-            made[job] = emit(pipeline, source, job, program)
-    baseline = made[baseline_job]
+            made[spec] = emit(pipeline, source, spec, program)
+    baseline = made[baseline_spec]
     if isinstance(baseline, NotEmitted):
-        pipeline.display.notice(f"nothing is timed, because {baseline_job.name}, the baseline, cannot be made: {baseline.reason}")
-    results = [_measured(pipeline, bench, made[job], baseline) for job in jobs]
+        pipeline.display.notice(f"nothing is timed, because {baseline_spec.name}, the baseline, cannot be made: {baseline.reason}")
+    results = [_measured(pipeline, bench, made[spec], baseline) for spec in specs]
     if source.recipe.quantize.fallback == "float":
-        results += _instead(pipeline, source, bench, results, programs[False], baseline)
+        results += _instead(pipeline, bench, results, programs[False], baseline)
     return programs[True], results
 
 
@@ -163,19 +165,18 @@ def _measured(pipeline: Pipeline, bench: Bench, made: Emitted | NotEmitted, base
     return Result(made, measure_artifact(pipeline, bench, made, baseline) if isinstance(made, Emitted) else None)
 
 
-def _instead(
-    pipeline: Pipeline, source: Source, bench: Bench, results: list[Result], program: Entry, baseline: Emitted | NotEmitted
-) -> list[Result]:
+def _instead(pipeline: Pipeline, bench: Bench, results: list[Result], program: Entry, baseline: Emitted | NotEmitted) -> list[Result]:
     """For each int8 artifact that missed its limits, other precisions of its target, until one keeps them."""
+    source = bench.source
     recipe, made = source.recipe, list(results)
     suffices = recipe.targets.graph_parity_suffices
     for entry in [entry_of(recipe, result) for result in results]:
         for precision in PRECISIONS if missed(entry) else ():
-            job = Job(entry.target, precision, entry.size)
+            spec = ArtifactSpec(entry.target, precision, entry.size)
             if substitute(entry, [entry_of(recipe, each) for each in made], suffices) is not None:
                 break
-            if precision in configured(recipe, job.target).precisions and job not in {each.made.job for each in made}:
-                artifact = emit(pipeline, source, job, program)
+            if precision in configured(recipe, spec.target).precisions and spec not in {each.made.spec for each in made}:
+                artifact = emit(pipeline, source, spec, program)
                 made.append(replace(_measured(pipeline, bench, artifact, baseline), instead=True))
     return made[len(results) :]
 

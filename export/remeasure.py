@@ -28,14 +28,14 @@ from ..validation.results.bundle import Bundle, BundleArtifact, creation_time
 from ..validation.results.bundle_file import read_bundle
 from ..validation.results.measurements import Measurements
 from ..validation.results.provenance import libraries
-from .bundle.swap import check_replaceable, recover, replacing
+from .bundle.swap import check_replaceable, replacing, restore
 from .cache.pipeline import Pipeline
 from .cache.store import Entry, content_digest
 from .session import cache_folder, session
 from .source.checked_recipe import load_recipe
 from .source.source import Source, load
 from .stages.capture import capture
-from .stages.emit import BASELINE_TARGET, Emitted, Job, NotEmitted, emit
+from .stages.emit import BASELINE_TARGET, ArtifactSpec, Emitted, NotEmitted, emit
 from .stages.measure import Bench, measure_artifact
 from .stages.prune import prune
 
@@ -75,7 +75,7 @@ def measure_bundle(options: MeasureOptions) -> int:
         check_replaceable(out, root)
         lock = lock_output(out)
         try:
-            recover(out)
+            restore(out)
             with session(root, remeasure=options.remeasure) as pipeline:
                 bundle = _measured(pipeline, recipe, bundle, options.dist)
             with replacing(out) as folder:
@@ -155,12 +155,12 @@ def _measure(pipeline: Pipeline, source: Source, bench: Bench, artifact: BundleA
     made = read_manifest(folder)
     if made.name != artifact.name:
         raise ArtifactError(f"{folder / MANIFEST} is of {made.name}, not of {artifact.name}; build the bundle again")
-    baseline_job = Job(BASELINE_TARGET, Precision.FLOAT32, artifact.size)
-    baseline = emit(pipeline, source, baseline_job, capture(pipeline, source, artifact.size, None, None))
+    baseline_spec = ArtifactSpec(BASELINE_TARGET, Precision.FLOAT32, artifact.size)
+    baseline = emit(pipeline, source, baseline_spec, capture(pipeline, source, artifact.size, None, None))
     if isinstance(baseline, NotEmitted):
-        pipeline.display.notice(f"nothing is timed, because {baseline_job.name}, the baseline, cannot be made: {baseline.reason}")
-    job = Job(artifact.target, artifact.precision, artifact.size)
-    emitted = Emitted(job, made, Entry("emit", content_digest(folder), folder))
+        pipeline.display.notice(f"nothing is timed, because {baseline_spec.name}, the baseline, cannot be made: {baseline.reason}")
+    spec = ArtifactSpec(artifact.target, artifact.precision, artifact.size)
+    emitted = Emitted(spec, made, Entry("emit", content_digest(folder), folder))
     found = measure_artifact(pipeline, bench, emitted, baseline)
     if isinstance(found, Measurements):
         return judged(made, artifact.folder, found, artifact.limits)

@@ -1,6 +1,5 @@
 """The recipe of a model that is in memory: written as a file, so that a bundle carries it and the command can repeat the rest."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,9 @@ import tomlkit
 
 from ..calibration.imageset import ImageSet
 from ..recipe.precision import Precision
-from ..recipe.settings import ENOUGH_SAMPLES
 from ..system.disk import atomic_write
-from ..system.errors import ImageError, RecipeError
+from ..system.errors import RecipeError
+from .image_halves import Images, halves, patterns, relative
 from .session import DEFAULT_CACHE
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from ..model.graph import Model
 
-Images = str | Path | Sequence[str | Path]
 FOLDER = "recipes"
 
 
@@ -67,10 +65,10 @@ class WrittenRecipe:
         return path
 
     def _images(self, base: Path) -> dict[str, Any]:
-        calibration, validation = _two_sets(self.images, self.validation, "images", base)
+        calibration, validation = _two_sets(self.images, self.validation, "photos", "validation", base)
         table: dict[str, Any] = {"calibration": {"photos": calibration}, "validation": {"photos": validation}}
         if self.styles is not None:
-            styles = _two_sets(self.styles, self.validation_styles, "styles", base)
+            styles = _two_sets(self.styles, self.validation_styles, "styles", "validation_styles", base)
             table["calibration"]["styles"], table["validation"]["styles"] = styles
         return table
 
@@ -79,25 +77,17 @@ class WrittenRecipe:
         return _without_none({"build": build, "required": list(self.required or build), "level": dict(self.level) if self.level else None})
 
 
-def _two_sets(given: Images, kept_back: Images | None, what: str, base: Path) -> tuple[list[str], list[str]]:
+def _two_sets(given: Images, kept_back: Images | None, what: str, otherwise: str, base: Path) -> tuple[list[str], list[str]]:
     """Files to fit on and files to judge with, relative to ``base``."""
-    files = _files(given)
-    if kept_back is not None:
-        return _relative(files, base), _relative(_files(kept_back), base)
-    enough = 2 * ENOUGH_SAMPLES if what == "images" else 2
-    if len(files) < enough:
-        other = "validation" if what == "images" else "validation_styles"
-        raise ImageError(f"{what}: {len(files)} files; at least {enough} are needed, half of them to judge with. Give more, or {other}=")
-    return _relative(files[::2], base), _relative(files[1::2], base)
+    if kept_back is None:
+        fitted, judged = halves(given, what, f"{otherwise}=")
+    else:
+        fitted, judged = _files(given), _files(kept_back)
+    return relative(fitted, base), relative(judged, base)
 
 
 def _files(given: Images) -> tuple[Path, ...]:
-    patterns = [given] if isinstance(given, str | Path) else list(given)
-    return ImageSet.from_patterns([str(pattern) for pattern in patterns], Path.cwd()).files
-
-
-def _relative(files: Sequence[Path], base: Path) -> list[str]:
-    return [os.path.relpath(file, base) for file in files]
+    return ImageSet.from_patterns(patterns(given), Path.cwd()).files
 
 
 def _sizes(size: object) -> list[object]:

@@ -37,7 +37,7 @@ class Similarity:
 
 
 def ssim(reference: np.ndarray, image: np.ndarray, minimum: float, maximum: float) -> float:
-    """``similarity(...).mean``."""
+    """The mean of ``similarity``."""
     return similarity(reference, image, minimum, maximum).mean
 
 

@@ -50,7 +50,7 @@ def adopt(module: nn.Module, content: Content, path: Path, key: str | None) -> C
         )
     if fitting and (fitting[0].trusted or key == fitting[0].key):
         return fitting[0]
-    raise CheckpointError(misfit(module, tensors_of(module), fitting, found, content, places, path))
+    raise CheckpointError(misfit(module, tensors_of(module), fitting=fitting, found=found, content=content, places=places, path=path))
 
 
 def _places(tree: Mapping[Any, Any], where: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:

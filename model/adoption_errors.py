@@ -17,6 +17,7 @@ OPTIMIZER = "it is the state of an optimizer, not of a model; take the file with
 def misfit(
     module: nn.Module,
     wanted: Mapping[str, Tensor],
+    *,
     fitting: list[Candidate],
     found: list[Candidate],
     content: Content,

@@ -48,8 +48,8 @@ def _module_run(graph: Graph) -> Run:
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:
-    """PyTorch wants arrays that it may write to; those that live on disk are not."""
-    return torch.from_numpy(np.require(array, np.float32, ("C", "W")))
+    """A copy: a module may change its inputs in place, and samples are used again."""
+    return torch.from_numpy(np.array(array, np.float32, order="C"))
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """One element of what a module returns, without changing the module: a hook leaves paths and names of parameters alone."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -35,6 +35,16 @@ def select(module: nn.Module, key: int | str | None) -> None:
             del module._forward_hooks[handle]
     if key is not None:
         module.register_forward_hook(Select(key))
+
+
+def elements(output: object) -> Iterator[tuple[int | str, object]]:
+    """Everything that ``Select`` could take of what a module returned: keys or positions, and what is there."""
+    if isinstance(output, Mapping):
+        yield from ((key, value) for key, value in output.items() if isinstance(key, int | str))
+    elif isinstance(output, (tuple, list)):
+        yield from enumerate(output)
+    elif not isinstance(output, Tensor) and hasattr(output, "__dict__"):
+        yield from vars(output).items()
 
 
 def contents(output: object) -> str:

@@ -27,6 +27,7 @@ class Limits(BaseModel):
         min_ssim_tile: least SSIM to it of every 64x64 tile of any other sample.
         max_block: largest mean difference to it in any 8x8 block of these, as a share of the range.
         max_colour: largest mean CIEDE2000 to it of these.
+        max_perceptual: largest perceptual distance to it of these; the default holds only where the features' weights are installed.
         max_abs: largest absolute difference in any validation sample, in units of the output.
         max_abs_hard: the same in any hard sample.
         max_bytes: what an app must carry, all graphs together.
@@ -46,6 +47,7 @@ class Limits(BaseModel):
     min_ssim_tile: Similarity | None = 0.3
     max_block: Positive | None = 0.25
     max_colour: Positive | None = 5.0
+    max_perceptual: Positive | None = 0.3
     max_abs: Positive | None = None
     max_abs_hard: Positive | None = None
     max_bytes: Count | None = None

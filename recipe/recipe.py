@@ -10,10 +10,11 @@ from pydantic import Field, ValidationError
 from ..system.errors import RecipeError
 from ..system.hashing import file_sha256
 from .complaints import describe, locate
+from .latency import LatencySettings
 from .limits import Limits, LimitTable
 from .release_settings import AppSettings, ParitySettings
 from .section import RecipePath, Section
-from .settings import ImageSettings, LatencySettings, ModelSettings, PruneSettings, QuantizeSettings, TargetSettings
+from .settings import ImageSettings, ModelSettings, PruneSettings, QuantizeSettings, TargetSettings
 
 
 class Recipe(Section):
@@ -21,6 +22,8 @@ class Recipe(Section):
 
     Attributes:
         sha256: of the file.
+        name: of the model, in reports and artifacts.
+        cache: folder where finished stages are kept, relative to the recipe; by default ``.instantstyle/cache`` where the command runs.
         limits: for every artifact.
         target_limits: by target (``android``) or target and precision (``android-int8``); they replace ``limits`` one by one.
     """

@@ -20,11 +20,12 @@ def _beside_recipe(value: Any, info: ValidationInfo) -> Any:
     return base / value if isinstance(value, str) and base is not None else value
 
 
-Patterns = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
-RecipePath = Annotated[Path, BeforeValidator(_beside_recipe)]
+# What a validator takes besides is for the JSON schema.
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_as_tuple, json_schema_input_type=str | tuple[str, ...]), Field(min_length=1)]
+RecipePath = Annotated[Path, BeforeValidator(_beside_recipe, json_schema_input_type=str)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Pixels = Annotated[int, Field(ge=8, le=8192)]
-PixelSize = Annotated[tuple[Pixels, Pixels], BeforeValidator(_as_size)]
+PixelSize = Annotated[tuple[Pixels, Pixels], BeforeValidator(_as_size, json_schema_input_type=Pixels | tuple[Pixels, Pixels])]
 
 
 class Section(BaseModel):

@@ -1,4 +1,4 @@
-"""The tables of a recipe: model, images, pruning, quantisation, targets, latency."""
+"""The tables of a recipe: model, images, pruning, quantisation, targets."""
 
 from typing import Annotated, Any, Literal
 
@@ -30,8 +30,11 @@ class InputSettings(Section):
 
 
 class OutputSettings(InputSettings):
-    """The same of the output. ``select``: which element of what the model returns is the image, a position in a tuple, a key of a dict
-    or the name of a field."""
+    """The same of the output.
+
+    Attributes:
+        select: which element of what the model returns is the image, a position in a tuple, a key of a dict or the name of a field.
+    """
 
     select: int | str | None = None
 
@@ -60,9 +63,11 @@ class ModelSettings(Section):
 
 
 class ImageSetSettings(Section):
-    """Images for the first (``photos``) and the second (``styles``) image input: folders, globs or files.
+    """Images for the image inputs of a model.
 
     Attributes:
+        photos: folders, globs or files, for the first image input.
+        styles: the same for the second, of a model that has one.
         pairing: ``all`` takes every photo with every style, ``cycle`` every photo with the next style.
     """
 
@@ -82,7 +87,11 @@ class CalibrationImages(ImageSetSettings):
 
 
 class ValidationImages(ImageSetSettings):
-    """Images that the result is judged on. ``minimum`` samples at least have to differ in what they show."""
+    """Images that the result is judged on.
+
+    Attributes:
+        minimum: samples that have to differ in what they show, or nothing passes.
+    """
 
     minimum: Annotated[int, Field(ge=1)] = ENOUGH_SAMPLES
 
@@ -120,6 +129,7 @@ class RecoverSettings(Section):
 
     Attributes:
         steps: of every graph, or by graph name; 0 for none.
+        batch, learning_rate, seed: of each step.
         crop: in pixels.
         structure: weight of 1 - SSIM beside the L1 distance of images.
         images: to learn from; the calibration images if there are none.
@@ -146,9 +156,10 @@ class RecoverSettings(Section):
 
 
 class PruneSettings(Section):
-    """Structured pruning; ``off`` passes the model on unchanged.
+    """Structured pruning.
 
     Attributes:
+        method: ``off`` passes the model on unchanged.
         channels, heads: share to remove by pattern of ``<graph>.<module path>`` (``*`` stands for anything); the first pattern that
             matches counts.
         multiple: widths stay multiples of it.
@@ -171,7 +182,8 @@ class QuantizeSettings(Section):
     Attributes:
         method: ``qat`` fine-tunes the weights against the float model, ``ptq`` only calibrates, ``off`` leaves float.
         steps, batch, crop, learning_rate, seed: of the fine-tuning; ``crop`` in pixels.
-        observer: how a range is chosen from the values seen; ``percentile`` clips at that percentage of them.
+        observer: how a range is chosen from the values seen.
+        percentile: of the values seen, where the observer of that name clips.
         minimum_images: fewer calibration photos than this are refused.
         keep_float, keep_int8: module paths (globs), or ``<graph>.<module path>``, that leave or enter int8 against the rules. An int8
             artifact stores what is left in float in half precision.
@@ -232,19 +244,3 @@ class TargetSettings(Section):
             return self.required
         own = (only, *(f"{only}-{precision}" for precision in self.build[only]))
         return tuple(name for name in self.required if name in own) or (only,)
-
-
-class LatencySettings(Section):
-    """How latency is measured; ``runs`` are timed after ``warmup`` runs that are not.
-
-    Attributes:
-        processes: fresh processes at most that a speed is measured in if its limit lies inside the interval of the first; fewer than 2
-            decide nothing.
-        patience_s: seconds that a build may wait for a quiet machine, and measure again what other processes disturbed.
-    """
-
-    threads: Annotated[int, Field(ge=1)] = 2
-    warmup: Annotated[int, Field(ge=0)] = 5
-    runs: Annotated[int, Field(ge=5)] = 30
-    processes: Annotated[int, Field(ge=0, le=16)] = 8
-    patience_s: Annotated[float, Field(ge=0, le=3600)] = 120.0

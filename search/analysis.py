@@ -20,13 +20,13 @@ from ..model.cached_run import CachedRun
 from ..model.graph import Arrays, Graph, Model, Run, Sample, Size, scenario_output
 from ..model.runs import graph_inputs, runs_from_modules
 from ..recipe.settings import PruneSettings, QuantizeSettings
-from ..system.progress import Report
+from ..system.progress import ReportProgress
 from ..validation.measure.quality import similarity
 from .sensitivity import CHANNELS, HEADS, INT8, STEPS, Sensitivity
 
 
 @dataclass(frozen=True)
-class Job:
+class PendingChange:
     """A change that waits to be measured; ``make`` gives the graph's module with it."""
 
     graph: Graph
@@ -49,6 +49,7 @@ class SensitivityAnalysis:
         self,
         model: Model,
         samples: Sequence[Sample],
+        *,
         size: Size,
         quantize: QuantizeSettings,
         prune: PruneSettings,
@@ -61,7 +62,7 @@ class SensitivityAnalysis:
         self.pictures = [model.scenario(self.runs, sample.inputs) for sample in samples]
         self.fed = list(graph_inputs(model, samples))
 
-    def jobs(self) -> Iterator[Job]:
+    def pending(self) -> Iterator[PendingChange]:
         """Everything that can be changed alone."""
         for graph in self.model.graphs:
             if self.quantize.method != "off":
@@ -70,27 +71,27 @@ class SensitivityAnalysis:
             yield from self._narrowed(graph, found)
             yield from self._without_heads(graph, found)
 
-    def measure(self, known: Sequence[Sensitivity], keep: Callable[[Sensitivity], None], report: Report) -> None:
-        """Measures every job that is not known yet.
+    def measure(self, known: Sequence[Sensitivity], keep: Callable[[Sensitivity], None], report: ReportProgress) -> None:
+        """Measures every change that is not known yet.
 
         Args:
             known: measured earlier.
             keep: called with every new measurement.
         """
         done = {(row.name, row.change, row.ratio) for row in known}
-        jobs = list(self.jobs())
-        for count, job in enumerate(jobs, 1):
-            if (job.name, job.change, job.ratio) not in done:
-                module = job.make()
-                removed = 0 if job.change == INT8 else parameter_count(job.graph.module) - parameter_count(module)
-                keep(Sensitivity(job.name, job.change, job.ratio, self._lost(job.graph, module), removed))
-            report(count, len(jobs), f"{job.name} {job.change}" + (f" {job.ratio:.0%}" if job.ratio else ""))
+        pending = list(self.pending())
+        for count, each in enumerate(pending, 1):
+            if (each.name, each.change, each.ratio) not in done:
+                module = each.make()
+                removed = 0 if each.change == INT8 else parameter_count(each.graph.module) - parameter_count(module)
+                keep(Sensitivity(each.name, each.change, each.ratio, self._lost(each.graph, module), removed))
+            report(count, len(pending), f"{each.name} {each.change}" + (f" {each.ratio:.0%}" if each.ratio else ""))
 
     def _lost(self, graph: Graph, module: nn.Module) -> float:
         # A module with fake quantisers cannot be put into eval mode, so that the usual run function cannot take it.
         def run(inputs: Arrays) -> dict[str, np.ndarray]:
             with torch.no_grad():
-                result = module(*(torch.from_numpy(inputs[spec.name]) for spec in graph.inputs))
+                result = module(*(torch.from_numpy(inputs[spec.name].copy()) for spec in graph.inputs))
             results = (result,) if isinstance(result, Tensor) else result
             return {spec.name: value.numpy() for spec, value in zip(graph.outputs, results, strict=True)}
 
@@ -101,7 +102,7 @@ class SensitivityAnalysis:
         ]
         return 1 - float(np.mean(scores))
 
-    def _int8(self, graph: Graph) -> Iterator[Job]:
+    def _int8(self, graph: Graph) -> Iterator[PendingChange]:
         prepared = prepare(graph, self.size, self.quantize)
         fix_ranges(prepared, graph, [fed[graph.name] for fed in self.fed], self.quantize)
         for path, fakes in quantisers(prepared).items():
@@ -112,9 +113,9 @@ class SensitivityAnalysis:
                     fake.fake_quant_enabled.fill_(1)  # type: ignore[operator]
                 return prepared.module
 
-            yield Job(graph, f"{graph.name}.{path}", INT8, 0.0, make)
+            yield PendingChange(graph, f"{graph.name}.{path}", INT8, 0.0, make)
 
-    def _narrowed(self, graph: Graph, found: Prunable) -> Iterator[Job]:
+    def _narrowed(self, graph: Graph, found: Prunable) -> Iterator[PendingChange]:
         for group in found.channels:
             for ratio in STEPS if not group.obstacle else ():
                 kept = keep_best(self.scores[graph.name][group.name], ratio, group.step(self.prune.multiple))
@@ -123,9 +124,9 @@ class SensitivityAnalysis:
                     return remove_all(found.module, found.example, found.found, {group.name: kept})
 
                 if len(kept) < group.width:
-                    yield Job(graph, f"{graph.name}.{group.name}", CHANNELS, ratio, make)
+                    yield PendingChange(graph, f"{graph.name}.{group.name}", CHANNELS, ratio, make)
 
-    def _without_heads(self, graph: Graph, found: Prunable) -> Iterator[Job]:
+    def _without_heads(self, graph: Graph, found: Prunable) -> Iterator[PendingChange]:
         for group in found.heads:
             for ratio in STEPS:
                 kept = keep_best(self.scores[graph.name][group.name], ratio, 1).tolist()
@@ -136,7 +137,7 @@ class SensitivityAnalysis:
                     return slim
 
                 if len(kept) < group.width:
-                    yield Job(graph, f"{graph.name}.{group.name}", HEADS, ratio, make)
+                    yield PendingChange(graph, f"{graph.name}.{group.name}", HEADS, ratio, make)
 
 
 def quantisers(prepared: PreparedGraph) -> dict[str, list[nn.Module]]:

@@ -14,7 +14,7 @@ from ..export.cache.pipeline import Pipeline, surroundings
 from ..export.session import cache_folder, session
 from ..export.source.checked_recipe import load_recipe
 from ..export.source.source import Source, load
-from ..export.stages.emit import Job
+from ..export.stages.emit import ArtifactSpec
 from ..export.variants import without_pruning
 from ..recipe.precision import Precision
 from ..recipe.recipe import Recipe
@@ -117,9 +117,9 @@ class _Run:
 
     def __init__(self, options: SearchOptions, recipe: Recipe, pipeline: Pipeline, source: Source) -> None:
         self.options, self.recipe, self.pipeline = options, recipe, pipeline
-        self.job = _job(recipe)
+        self.spec = _spec(recipe)
         self.space = Space(sensitivity(pipeline, source))
-        self.trials = Trials(pipeline, source, self.job, options.pairs, options.recover_steps)
+        self.trials = Trials(pipeline, source, self.spec, options.pairs, options.recover_steps)
         whole = self.trials.measure_whole()
         parameters = sum(parameter_count(graph.module) for graph in source.model.graphs)
         key = digest(
@@ -127,7 +127,7 @@ class _Run:
                 "model": source.fingerprint,
                 "recipe": recipe.model_dump(mode="json", exclude={"path", "sha256", "name", "limits", "target_limits"}),
                 "budget": asdict(options.budget),
-                "job": self.job.name,
+                "job": self.spec.name,
                 "trial": [options.pairs, options.recover_steps],
                 **surroundings("search"),
             }
@@ -161,7 +161,7 @@ class _Run:
         if found is None:
             sentences = shortfall(candidates, budget)
         else:
-            text = found_recipe(self.recipe, found, budget, self.job.target, self.options.recover_steps)
+            text = found_recipe(self.recipe, found, budget, self.spec.target, self.options.recover_steps)
             atomic_write(output, text)
             sentences = (
                 f"candidate {found.number} is the most similar within the budget: {found.size_bytes:,} bytes, SSIM {found.ssim_mean:.4f}, "
@@ -173,11 +173,11 @@ class _Run:
         return sentences
 
 
-def _job(recipe: Recipe) -> Job:
+def _spec(recipe: Recipe) -> ArtifactSpec:
     """The artifact whose bytes count: the first required target's, int8 if it builds that."""
     target, precisions = recipe.targets.named(recipe.targets.required[0])
     chosen = Precision.INT8 if Precision.INT8 in precisions else Precision(precisions[0])
-    return Job(target, chosen, recipe.model.sizes[0])
+    return ArtifactSpec(target, chosen, recipe.model.sizes[0])
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from ..export.source.source import Source
 from ..export.stages.prune import importance, read_scores
 from ..model.graph import Size
 from ..system.disk import atomic_write
-from ..system.progress import Report
+from ..system.progress import ReportProgress
 from .sensitivity import Sensitivity, ranked
 
 ROWS = TypeAdapter(tuple[Sensitivity, ...])
@@ -31,12 +31,12 @@ def sensitivity(pipeline: Pipeline, source: Source) -> tuple[Sensitivity, ...]:
     scored = {graph.name: importance(pipeline, source, graph.name) for graph in source.model.graphs}
     size = picture_size(source)
 
-    def make(workspace: Workspace, report: Report) -> None:
+    def make(workspace: Workspace, report: ReportProgress) -> None:
         from .analysis import SensitivityAnalysis
 
         samples = list(islice(make_samples(source.model, size, images.sets, images.settings.pairing), recipe.prune.samples))
         scores = {name: read_scores(entry) for name, entry in scored.items()}
-        analysis = SensitivityAnalysis(source.model, samples, size, recipe.quantize, recipe.prune, scores)
+        analysis = SensitivityAnalysis(source.model, samples, size=size, quantize=recipe.quantize, prune=recipe.prune, scores=scores)
         state = workspace.state / FILE
         rows = list(ROWS.validate_json(state.read_bytes())) if state.exists() else []
 

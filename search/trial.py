@@ -12,7 +12,7 @@ from ..calibration.samples import make_samples
 from ..export.cache.pipeline import Pipeline
 from ..export.source.source import Source
 from ..export.stages.capture import capture
-from ..export.stages.emit import Emitted, Job, emit
+from ..export.stages.emit import ArtifactSpec, Emitted, emit
 from ..export.stages.prune import prune
 from ..export.stages.quantize import calibrate
 from ..metrics.statistics import median, ratio_of_medians
@@ -47,15 +47,15 @@ class Trials:
 
     Args:
         source: the whole model.
-        job: target and precision to emit.
+        spec: target and precision to emit.
         pairs: how many pairs of images a candidate is measured on.
         recover_steps: steps that every pruned graph recovers for.
     """
 
-    def __init__(self, pipeline: Pipeline, source: Source, job: Job, pairs: int, recover_steps: int) -> None:
-        self.pipeline, self.source, self.job, self.recover_steps = pipeline, source, job, recover_steps
+    def __init__(self, pipeline: Pipeline, source: Source, spec: ArtifactSpec, pairs: int, recover_steps: int) -> None:
+        self.pipeline, self.source, self.spec, self.recover_steps = pipeline, source, spec, recover_steps
         images, model = source.calibration, source.model
-        self.samples = list(islice(make_samples(model, job.size, images.sets, images.settings.pairing), pairs))
+        self.samples = list(islice(make_samples(model, spec.size, images.sets, images.settings.pairing), pairs))
         runs: dict[str, Run] = {name: CachedRun(run) for name, run in runs_from_modules(model).items()}
         self.hot_inputs: Arrays = {}
         runs[model.hot_graph] = self._remembering(runs[model.hot_graph])
@@ -88,14 +88,14 @@ class Trials:
         return {"prune": pruning if proposal.channels or proposal.heads else PruneSettings(), "quantize": quantize}
 
     def _emit(self, proposal: Proposal) -> Built:
-        pipeline, size = self.pipeline, self.job.size
+        pipeline, size = self.pipeline, self.spec.size
         source = replace(self.source, recipe=self.source.recipe.model_copy(update=self.recipe_settings(proposal)))
         source = prune(pipeline, source)
-        table = calibrate(pipeline, source, None) if self.job.precision is Precision.INT8 else None
-        emitted = emit(pipeline, source, self.job, capture(pipeline, source, size, None, table))
+        table = calibrate(pipeline, source, None) if self.spec.precision is Precision.INT8 else None
+        emitted = emit(pipeline, source, self.spec, capture(pipeline, source, size, None, table))
         if not isinstance(emitted, Emitted):
-            raise CaptureError(f"{self.job.name}: {emitted.reason}")
-        return Built(emitted.artifact, emitted.folder, get_target(self.job.target))
+            raise CaptureError(f"{self.spec.name}: {emitted.reason}")
+        return Built(emitted.artifact, emitted.folder, get_target(self.spec.target))
 
     def _measure(self, built: Built) -> Measured:
         model, settings = self.source.model, self.source.recipe.latency
@@ -107,7 +107,7 @@ class Trials:
                 for sample, wanted in zip(self.samples, self.pictures, strict=True)
             ]
             if not np.isfinite(scores).all():
-                raise CaptureError(f"{self.job.name}: its pictures have NaN or infinity")
+                raise CaptureError(f"{self.spec.name}: its pictures have NaN or infinity")
             whole = stack.enter_context(self.whole.open(model.hot_graph, settings.threads))
             passes: list[Callable[[], object]] = [partial(runner.run, self.hot_inputs) for runner in (opened[model.hot_graph], whole)]
             own, of_whole = interleave(passes, settings.warmup, settings.runs)

@@ -1,5 +1,6 @@
 """How a build shows what it does: a bar on a terminal, lines in a log, JSON for machines."""
 
+import html
 import json
 import os
 import sys
@@ -8,16 +9,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from .events import ArtifactReady, BuildEnd, Event, Notice, StageEnd, StageStart, Step, VerdictReady, sentence, title
+from .silence import in_notebook
 
 # done, total, a short note such as "loss 0.0123"
-Report = Callable[[int, int, str], None]
+ReportProgress = Callable[[int, int, str], None]
 PLAIN_INTERVAL_SECONDS = 10.0
+NOTEBOOK_INTERVAL_SECONDS = 0.25
 
 
 class Display(ABC):
@@ -31,7 +34,7 @@ class Display(ABC):
         """Leaves the screen in order."""
 
     @contextmanager
-    def stage(self, stage: str, subject: str = "") -> Iterator[Report]:
+    def stage(self, stage: str, subject: str = "") -> Iterator[ReportProgress]:
         """A stage that runs now: start, its steps, end. If it raises, no end is shown."""
         self.show(StageStart(stage, subject))
         start = time.monotonic()
@@ -119,11 +122,55 @@ class TerminalDisplay(Display):
             self._task = None
 
 
+class NotebookDisplay(Display):
+    """The lines of a build and a bar, in one output of a cell that is drawn anew; the lines stay when the build is over."""
+
+    def __init__(self) -> None:
+        from IPython.display import display
+
+        self._lines: list[str] = []
+        self._running = ""
+        self._drawn = 0.0
+        self._output: Any = display(self._content(), raw=True, display_id=True)
+
+    def show(self, event: Event) -> None:
+        if isinstance(event, StageStart):
+            self._running = title(event.stage, event.subject)
+            self._draw(_bar(self._running, None))
+        elif isinstance(event, Step):
+            if time.monotonic() - self._drawn >= NOTEBOOK_INTERVAL_SECONDS:
+                note = f"{event.done}/{event.total} {event.note}".rstrip()
+                self._draw(_bar(f"{title(event.stage, event.subject)} {note}", event.done / max(event.total, 1)))
+        elif line := sentence(event):
+            self._lines.append(line)
+            self._draw("" if isinstance(event, StageEnd | BuildEnd) else _bar(self._running, None))
+
+    def close(self) -> None:
+        self._draw()
+
+    def _draw(self, bar: str = "") -> None:
+        self._drawn = time.monotonic()
+        self._output.update(self._content(bar), raw=True)
+
+    def _content(self, bar: str = "") -> dict[str, str]:
+        """One output in both forms that notebooks show."""
+        text = "\n".join(self._lines)
+        return {"text/plain": text, "text/html": f'<pre style="line-height: 1.2">{html.escape(text)}</pre>{bar}'}
+
+
+def _bar(text: str, share: float | None) -> str:
+    """A progress bar in HTML; one without a share is on its way to an unknown end."""
+    value = "" if share is None else f' value="{share:.3f}"'
+    return f"<progress{value}></progress> <code>{html.escape(text)}</code>"
+
+
 def make_display(as_json: bool, stream: TextIO | None = None) -> Display:
-    """JSON lines if asked for, a bar on a terminal, plain lines elsewhere and where ``CI`` is set; ``NO_COLOR`` is obeyed."""
+    """JSON lines if asked for, a bar on a terminal or in a notebook, else plain lines, as where ``CI`` is set; ``NO_COLOR`` is obeyed."""
     out = sys.stdout if stream is None else stream
     if as_json:
         return JsonDisplay(out)
+    if in_notebook(out):
+        return NotebookDisplay()
     return TerminalDisplay(out) if out.isatty() and not os.environ.get("CI") else PlainDisplay(out)
 
 

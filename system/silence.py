@@ -5,8 +5,8 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TextIO
 
@@ -14,25 +14,18 @@ STANDARD_STREAMS = ("stdout", "stderr")
 
 
 @contextmanager
-def silence() -> Iterator[None]:
-    """Drops what is printed, warned or logged below ERROR inside the block. Exceptions pass."""
+def silence(native: bool = False) -> Iterator[None]:
+    """Drops what is printed, warned or logged below ERROR inside the block. Exceptions pass.
+
+    Args:
+        native: what compiled code writes to standard error past Python, too.
+    """
     level = logging.root.manager.disable
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), ExitStack() as stack:
+        if native:
+            stack.enter_context(_standard_error_dropped())
         warnings.simplefilter("ignore")
         logging.disable(max(level, logging.WARNING))
-        try:
-            yield
-        finally:
-            logging.disable(level)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps torchao's import notes and deprecation warnings off the screen; errors still raise."""
-    level = logging.root.manager.disable
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
         try:
             yield
         finally:
@@ -43,27 +36,72 @@ def quiet() -> Iterator[None]:
 def quiet_libraries(log: Path) -> Iterator[TextIO]:
     """Sends everything that is printed to ``log`` and gives the stream that still reaches the user's standard output.
 
-    Streams without a file descriptor of their own (a test's buffer) are left alone.
+    Streams without a file descriptor of their own (a test's buffer) are left alone. A notebook has nothing of the sort: the descriptors
+    of its streams are those of the terminal that it was started from, and what builds show there is no text (``NotebookDisplay``).
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", buffering=1, encoding="utf-8") as file, warnings.catch_warnings():
         warnings.simplefilter("default")
-        saved = {name: os.dup(number) for name in STANDARD_STREAMS if (number := _descriptor(getattr(sys, name))) is not None}
-        screen = os.fdopen(os.dup(saved["stdout"]), "w", buffering=1, encoding="utf-8") if "stdout" in saved else sys.stdout
+        if in_notebook(sys.stdout):
+            with _redirected({"stdout": 1, "stderr": 2}, file), _written_to(file):
+                yield sys.stdout
+            return
+        descriptors = {name: number for name in STANDARD_STREAMS if (number := _descriptor(getattr(sys, name))) is not None}
+        screen = os.fdopen(os.dup(descriptors["stdout"]), "w", buffering=1, encoding="utf-8") if "stdout" in descriptors else sys.stdout
         try:
-            for name in saved:
-                getattr(sys, name).flush()
-                os.dup2(file.fileno(), getattr(sys, name).fileno())
-            yield screen
+            with _redirected(descriptors, file):
+                yield screen
         finally:
-            for name, descriptor in saved.items():
-                getattr(sys, name).flush()
-                os.dup2(descriptor, getattr(sys, name).fileno())
-                os.close(descriptor)
             # Last, because it fails if nobody reads the standard output any more.
             screen.flush()
             if screen is not sys.stdout:
                 screen.close()
+
+
+@contextmanager
+def _standard_error_dropped() -> Iterator[None]:
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
+
+
+@contextmanager
+def _redirected(descriptors: Mapping[str, int], file: TextIO) -> Iterator[None]:
+    """What is written to the descriptors of the standard streams goes to ``file``."""
+    saved = {name: os.dup(number) for name, number in descriptors.items()}
+    try:
+        for name, number in descriptors.items():
+            getattr(sys, name).flush()
+            os.dup2(file.fileno(), number)
+        yield
+    finally:
+        for name, descriptor in saved.items():
+            getattr(sys, name).flush()
+            os.dup2(descriptor, descriptors[name])
+            os.close(descriptor)
+
+
+@contextmanager
+def _written_to(file: TextIO) -> Iterator[None]:
+    """A notebook's streams write to ``file``: these very objects, because handlers of loggers have kept them."""
+    streams = (sys.stdout, sys.stderr)
+    try:
+        for stream in streams:
+            stream.write = file.write
+        yield
+    finally:
+        for stream in streams:
+            del stream.write
+
+
+def in_notebook(stream: object) -> bool:
+    """Whether a stream is that of a Jupyter kernel."""
+    return type(stream).__module__.partition(".")[0] == "ipykernel"
 
 
 def _descriptor(stream: object) -> int | None:

@@ -13,7 +13,7 @@ import numpy as np
 from ..capture.program import Program, Provenance
 from ..model.graph import Arrays, Size, TensorSpec
 from ..recipe.precision import Precision
-from ..system.errors import InstantStyleError
+from ..system.errors import ExecutionError, InstantStyleError
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,11 @@ class Execution:
 
 
 class Runner(ABC):
-    """Runs one graph of an artifact. A context manager; ``run`` raises ExecutionError after it was closed.
+    """Runs one graph of an artifact; a context manager. Subclasses implement ``_execute`` and ``_free``.
+
+    Args:
+        graph: names and specs of its inputs and outputs.
+        size: the artifact's, H and W in pixels.
 
     Attributes:
         execution: what it runs.
@@ -172,13 +176,39 @@ class Runner(ABC):
     execution: Execution
     overflow: str = ""
 
-    @abstractmethod
-    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Named float32 arrays in the shapes of the graph's specs -> named float32 arrays."""
+    def __init__(self, graph: GraphArtifact, size: Size) -> None:
+        self._graph, self._size = graph, size
+        self._closed = False
 
-    @abstractmethod
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Named float32 arrays in the shapes of the graph's specs -> named float32 arrays.
+
+        Raises:
+            ExecutionError: the runner was closed, or the runtime failed.
+            ValueError: ``inputs`` have other names, shapes or types than the graph's specs.
+        """
+        if self._closed:
+            raise ExecutionError(f"graph '{self._graph.name}': the runner was closed")
+        wanted = {spec.name: spec.shape(self._size) for spec in self._graph.inputs}
+        given = {name: array.shape for name, array in inputs.items()}
+        if given != wanted or any(array.dtype != np.float32 for array in inputs.values()):
+            types = ", ".join(sorted({str(array.dtype) for array in inputs.values()}))
+            raise ValueError(f"graph '{self._graph.name}' wants float32 arrays {wanted}, got {types} {given}")
+        return self._execute(inputs)
+
     def close(self) -> None:
         """Frees the runtime's memory; a second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._free()
+
+    @abstractmethod
+    def _execute(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """What ``run`` gives, from inputs that were checked."""
+
+    @abstractmethod
+    def _free(self) -> None:
+        """Lets go of the runtime; called once."""
 
     def __enter__(self) -> Self:
         return self
@@ -253,7 +283,7 @@ class Target(ABC):
         """
         raise InstantStyleError(f"target '{self.name}' cannot look inside its artifacts")
 
-    def module_times(self, artifact: Artifact, folder: Path, graph: str, inputs: Arrays, threads: int) -> Mapping[str, float]:
+    def module_times(self, artifact: Artifact, folder: Path, graph: str, *, inputs: Arrays, threads: int) -> Mapping[str, float]:
         """Milliseconds of one run of a graph by module path; empty where the runtime does not tell."""
         return {}
 

@@ -59,6 +59,6 @@ def _tensors(program: ExportedProgram) -> dict[str, str]:
         value = program.constants.get(name) if value is None and name is not None else value
         if isinstance(value, torch.Tensor):
             content = value.detach().contiguous().cpu()
-            digest = sha256(content.numpy().tobytes()).hexdigest()
+            digest = sha256(content.reshape(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
             found[str(getattr(spec.arg, "name", name))] = f"{content.dtype} {tuple(content.shape)} {digest}"
     return found

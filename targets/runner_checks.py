@@ -1,25 +1,13 @@
-"""What runners check alike: the inputs that they are given, and that a graph is as quantised as it should be."""
+"""What runners check alike as they open a graph: that it is as quantised as it should be."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
-from ..model.graph import Arrays, Size
 from ..system.errors import ExecutionError
 from .base import GraphArtifact
 
 
-def check_inputs(graph: GraphArtifact, size: Size, inputs: Arrays) -> None:
-    """Raises ValueError unless ``inputs`` are float32 arrays with the names and shapes of the graph's specs."""
-    wanted = {spec.name: spec.shape(size) for spec in graph.inputs}
-    given = {name: array.shape for name, array in inputs.items()}
-    if given != wanted or any(array.dtype != np.float32 for array in inputs.values()):
-        types = ", ".join(sorted({str(array.dtype) for array in inputs.values()}))
-        raise ValueError(f"graph '{graph.name}' wants float32 arrays {wanted}, got {types} {given}")
-
-
-def check_int8(graph: GraphArtifact, path: Path, convolutions: int, int8_convolutions: int, floats: Iterable[str], how: str) -> None:
+def check_int8(graph: GraphArtifact, path: Path, *, convolutions: int, int8_convolutions: int, floats: Iterable[str], how: str) -> None:
     """Raises ExecutionError if a graph has fewer int8 convolutions than it must have; names the others.
 
     Args:

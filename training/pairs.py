@@ -69,7 +69,7 @@ Say = Callable[[str, int, int], None]
 
 
 def fill(
-    path: Path, shape: tuple[int, ...], dtype: type, make: Callable[[int], np.ndarray], say: Say, rows: int | None = None
+    path: Path, shape: tuple[int, ...], *, dtype: type, make: Callable[[int], np.ndarray], say: Say, rows: int | None = None
 ) -> np.ndarray:
     """Fills an array row by row, or its first ``rows``; a killed run goes on at the last row that is known to be on disk."""
     count, mark = shape[0] if rows is None else rows, path.with_suffix(".done")
@@ -132,9 +132,15 @@ def build_pairs(photos: list[Path], artworks: list[Path], folder: Path, data: Da
         pixels = load_square(path, STYLE_SIZE, generator, smallest=0.5)
         return recolour(pixels, generator) if generator.random() < 0.8 else pixels
 
-    contents = fill(folder / "contents.npy", (crops + data.skies, CONTENT_SIZE, CONTENT_SIZE, 3), np.uint8, content, say)
-    styles = fill(folder / "styles.npy", (len(variants), STYLE_SIZE, STYLE_SIZE, 3), np.uint8, style, say)
-    own = fill(folder / "style_vectors.npy", (len(styles), VECTOR), np.float32, lambda index: teacher().style_vector(styles[index])[0], say)
+    contents = fill(folder / "contents.npy", (crops + data.skies, CONTENT_SIZE, CONTENT_SIZE, 3), dtype=np.uint8, make=content, say=say)
+    styles = fill(folder / "styles.npy", (len(variants), STYLE_SIZE, STYLE_SIZE, 3), dtype=np.uint8, make=style, say=say)
+    own = fill(
+        folder / "style_vectors.npy",
+        (len(styles), VECTOR),
+        dtype=np.float32,
+        make=lambda index: teacher().style_vector(styles[index])[0],
+        say=say,
+    )
     style_of = np.repeat(np.arange(len(variants)), data.pairs_per_style)
     content_of = random(2).integers(len(contents), size=len(style_of))
 
@@ -148,8 +154,8 @@ def build_pairs(photos: list[Path], artworks: list[Path], folder: Path, data: Da
     of_painted = fill(
         folder / "painted_vectors.npy",
         (len(painted), VECTOR),
-        np.float32,
-        lambda index: teacher().style_vector(targets[painted[index]])[0],
-        say,
+        dtype=np.float32,
+        make=lambda index: teacher().style_vector(targets[painted[index]])[0],
+        say=say,
     )
     return PairCache(folder, contents, styles, np.concatenate((own, of_painted)), targets, content_of, style_of, painted)

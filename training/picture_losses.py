@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..metrics.perceptual import PerceptualNetwork
 from .critic import Critic
 from .losses import relative_distance, relative_distances, rise
-from .perceptual import PerceptualNetwork, style_statistics
-from .recipe import Stage
+from .recipe import TrainingStage
 from .rows import Rows
+from .style_statistics import style_statistics
 from .texture import gram_distance, octave_distance
 
 
@@ -47,7 +48,7 @@ class PictureLosses:
     statistics: Rows | None
     critic: Critic | None
 
-    def __call__(self, stage: Stage, batch: Batch, codes: Tensor, output: Tensor) -> dict[str, Tensor]:
+    def __call__(self, stage: TrainingStage, batch: Batch, codes: Tensor, output: Tensor) -> dict[str, Tensor]:
         """The losses by name, unweighted.
 
         Args:
@@ -74,11 +75,11 @@ class PictureLosses:
                 rows = styled // repeat
                 losses["adversarial"] = self.critic.fool(output[styled], batch.target[rows], codes[rows])
         if self.perceptual is not None and max(weights.perceptual, weights.gram, weights.style, weights.rise):
-            losses |= self._in_vgg_space(self.perceptual, stage, batch, output, judged, wanted)
+            losses |= self._in_vgg_space(self.perceptual, stage, batch=batch, output=output, judged=judged, wanted=wanted)
         return losses
 
     def _in_vgg_space(
-        self, perceptual: PerceptualNetwork, stage: Stage, batch: Batch, output: Tensor, judged: Tensor, wanted: Tensor
+        self, perceptual: PerceptualNetwork, stage: TrainingStage, *, batch: Batch, output: Tensor, judged: Tensor, wanted: Tensor
     ) -> dict[str, Tensor]:
         """Of the first share of the batch: ``wanted`` is what ``output[judged]`` should be."""
         weights, repeat, losses = stage.losses, batch.alpha.shape[1], {}

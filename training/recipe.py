@@ -69,7 +69,7 @@ class LossWeights(Section):
     code: Annotated[float, Field(ge=0)] = 0.0
 
 
-class Stage(Section):
+class TrainingStage(Section):
     """A stretch of training with settings of its own; it starts from the moving average of the stage before.
 
     Attributes:
@@ -186,7 +186,7 @@ class TrainingRecipe(Section):
     content_weights: RecipePath | None = None
     data: DataSettings
     run: RunSettings
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    stages: Annotated[tuple[TrainingStage, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _crops(self) -> Self:

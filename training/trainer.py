@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..metrics.perceptual import PerceptualNetwork
 from ..model.content_encoder import ContentFeatures
 from ..model.finite import FiniteSteps, require_finite
 from ..model.network import InstantStyle
@@ -19,18 +20,18 @@ from .critic import Critic
 from .damage import damage
 from .images import to_tensor
 from .pairs import PairCache, Say
-from .perceptual import STATISTICS, PerceptualNetwork, style_statistics
 from .picture_losses import Batch, PictureLosses
-from .recipe import Stage, TrainingRecipe
+from .recipe import TrainingRecipe, TrainingStage
 from .rows import Rows
 from .sizes import ALPHAS, CONTENT_SIZE
 from .state import load_state, save_state
+from .style_statistics import STATISTICS, style_statistics
 
 FINAL_RATE = 0.02
 PARTIAL_ALPHAS = (0.0, 0.0, 0.25, 0.5, 0.75)
 
 
-def rate_at(progress: float, stage: Stage) -> float:
+def rate_at(progress: float, stage: TrainingStage) -> float:
     """The share of the peak learning rate at ``progress`` (0 to 1) of a stage: linear warm-up, then the schedule."""
     if progress < stage.warmup:
         return progress / stage.warmup
@@ -40,7 +41,7 @@ def rate_at(progress: float, stage: Stage) -> float:
     return FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, rest)))
 
 
-def steps_of(stage: Stage, pairs: int) -> int:
+def steps_of(stage: TrainingStage, pairs: int) -> int:
     """Optimiser steps of a stage."""
     return stage.steps or max(1, round((stage.epochs or 0) * pairs / stage.batch))
 
@@ -64,7 +65,9 @@ class Trainer:
         self.bfloat16 = {"auto": working_dtype(self.device) is torch.bfloat16, "bfloat16": True, "float32": False}[recipe.run.precision]
         self.network = network.to(self.device)
         self.average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-        self.perceptual = PerceptualNetwork(self.device) if any(stage.needs_vgg for stage in recipe.stages) else None
+        self.perceptual = (
+            PerceptualNetwork(self.device, working_dtype(self.device)) if any(stage.needs_vgg for stage in recipe.stages) else None
+        )
         self.statistics = self._statistics_of_styles()
         self.target_codes = self._target_codes()
         self.critic = self._new_critic()
@@ -78,7 +81,7 @@ class Trainer:
         self._resume()
 
     @property
-    def stage(self) -> Stage:
+    def stage(self) -> TrainingStage:
         """The stage at hand."""
         return self.recipe.stages[self.stage_index]
 

@@ -23,7 +23,7 @@ WIDTH, HEIGHT, MARGIN = 640, 320, 60
 
 
 @dataclass(frozen=True)
-class Comparison:
+class WorstPair:
     """The golden pair that an artifact is furthest from its reference on; pictures as data addresses."""
 
     artifact: str
@@ -65,7 +65,7 @@ def page(bundle: Bundle, verdict: str, folder: Path) -> str:
         fallbacks=fallback_lines(bundle),
         rows=[(artifact_row(artifact), str(artifact.status), shortcomings(bundle, artifact)) for artifact in bundle.artifacts],
         columns=[name.replace("_", " ") for name in ArtifactRow.__dataclass_fields__],
-        comparisons=list(_comparisons(bundle, folder)),
+        comparisons=list(_worst_pairs(bundle, folder)),
         points=_points(measured, lowest),
         lowest=lowest,
         bars=_bars(measured),
@@ -75,7 +75,7 @@ def page(bundle: Bundle, verdict: str, folder: Path) -> str:
     )
 
 
-def _comparisons(bundle: Bundle, folder: Path) -> Iterator[Comparison]:
+def _worst_pairs(bundle: Bundle, folder: Path) -> Iterator[WorstPair]:
     for artifact in bundle.artifacts:
         picture, pairs = folder / picture_of(artifact.name), folder / home(artifact.size)
         if not picture.is_file() or not (pairs / GOLDEN_FILE).is_file():
@@ -85,7 +85,7 @@ def _comparisons(bundle: Bundle, folder: Path) -> Iterator[Comparison]:
         pair = next((pair for pair in golden.pairs if lowest and pair.name == lowest.pair), None)
         if lowest is None or pair is None:
             raise ArtifactError(f"{folder / file_of(artifact.name)}: is of other golden pairs than the bundle has; build the bundle again")
-        yield Comparison(artifact.name, lowest.pair, lowest.ssim, _data(pairs / pair.output), _data(picture))
+        yield WorstPair(artifact.name, lowest.pair, lowest.ssim, _data(pairs / pair.output), _data(picture))
 
 
 def _data(path: Path) -> str:

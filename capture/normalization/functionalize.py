@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from .nodes import calls, mutates
+from .nodes import calls, mutates, replace
 
 aten = torch.ops.aten
 
@@ -33,6 +33,8 @@ def functionalize(module: GraphModule, inputs: Sequence[Tensor]) -> GraphModule:
         for node in calls(module, (aten.copy_.default,)):
             # How PyTorch writes back what the graph changed: a buffer or an input. An artifact keeps nothing between two runs.
             module.graph.erase_node(node)
+        for node in calls(module, (aten.alias.default,)):
+            replace(node, node.all_input_nodes[0])
     module.graph.eliminate_dead_code()
     module.recompile()
     return module

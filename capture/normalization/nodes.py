@@ -1,5 +1,6 @@
 """What every rewrite needs: the tensors and modules behind nodes, and nodes that take the place of others."""
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,6 +22,11 @@ CONVOLUTIONS = TRANSPOSED | {
     aten.conv3d.padding,
 }
 LINEAR = aten.linear.default
+
+
+def copied(module: GraphModule) -> GraphModule:
+    """A copy of the graph around the same tensors."""
+    return copy.deepcopy(module, memo={id(value): value for value in (*module.parameters(), *module.buffers())})
 
 
 def set_origin(node: Node, origin: str | None) -> None:

@@ -1,11 +1,11 @@
 """A captured graph in the one form that quantisation and targets know."""
 
-import copy
 from collections.abc import Sequence
 
 from torch import Tensor
 from torch.fx import GraphModule
 
+from .bound_masks import bound_masks
 from .constant_weights import fold_constant_weights
 from .divide_by_window import divide_by_window
 from .drop_dropout import drop_dropout
@@ -14,18 +14,19 @@ from .fold_scales import fold_scales
 from .functionalize import functionalize
 from .initialize_memory import initialize_memory
 from .instance_statistics import place_statistics
+from .join_slices import join_slices
 from .merge_equal_calls import merge_equal_calls
-from .nodes import set_origin
+from .nodes import copied, set_origin
 from .slice_channels import slice_channels
 
 
 def normalize(captured: GraphModule, inputs: Sequence[Tensor]) -> GraphModule:
     """A graph that computes what ``captured`` does, which stays as it is, tensors included.
 
-    It has no dropout, no batch norm, no instance norm with running statistics, no change in place, no memory without a value, no
-    split of channels and no repeated call; weights of convolutions and linear layers are parameters wherever no input has a part in
-    them, constant factors behind convolutions included. Every node that has the value of one in ``captured`` knows its name
-    (``nodes.origin``).
+    It has no dropout, no batch norm, no instance norm with running statistics, no change in place, no memory without a value, no mask
+    that float16 cannot hold, no split of channels and no repeated call; weights of convolutions and linear layers are parameters
+    wherever no input has a part in them, constant factors behind convolutions included. Every node that has the value of one in
+    ``captured`` knows its name (``nodes.origin``).
 
     Args:
         inputs: of the shapes that the graph was captured with.
@@ -33,7 +34,10 @@ def normalize(captured: GraphModule, inputs: Sequence[Tensor]) -> GraphModule:
     Raises:
         CaptureError: names the module that has no such form.
     """
-    module = _copy(captured)
+    module = copied(captured)
+    for node in module.graph.nodes:
+        if node.op in ("placeholder", "call_function"):
+            set_origin(node, node.name)
     drop_dropout(module)
     initialize_memory(module)
     place_statistics(module)
@@ -41,20 +45,12 @@ def normalize(captured: GraphModule, inputs: Sequence[Tensor]) -> GraphModule:
     fold_batch_norm(module)
     divide_by_window(module)
     module = functionalize(module, inputs)
+    join_slices(module)
     slice_channels(module)
     fold_scales(module)
+    module = bound_masks(module, inputs)
     merge_equal_calls(module)
     _drop_unused_tensors(module)
-    return module
-
-
-def _copy(captured: GraphModule) -> GraphModule:
-    """A copy of the graph around the same tensors, each node with its own name as its origin."""
-    tensors = {id(value): value for value in (*captured.parameters(), *captured.buffers())}
-    module = copy.deepcopy(captured, memo=dict(tensors))
-    for node in module.graph.nodes:
-        if node.op in ("placeholder", "call_function"):
-            set_origin(node, node.name)
     return module
 
 

@@ -80,7 +80,7 @@ class Distiller:
         inputs = [torch.from_numpy(batch[spec.name]) for spec in self.teacher.inputs]
         with self.arithmetic():
             with torch.no_grad():
-                wanted = self.teach(batch, inputs)
+                wanted = self.teach(batch, [value.clone() for value in inputs])  # it may change them in place
             self.before_step()
             got = self.student(*inputs)
         pairs = zip(*((value,) if isinstance(value, Tensor) else value for value in (got, wanted)), self.teacher.outputs, strict=True)

@@ -17,7 +17,7 @@ from ...model.pixels import affine
 from ...model.precision import working_dtype
 from ...model.runs import runs_from_modules
 from ...recipe.settings import RecoverSettings
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from .distill import SAVE_EVERY, Distiller, read_state, save_state
 from .draws import SampleDraws
 
@@ -26,7 +26,7 @@ EXACT_SHARE = 0.2
 
 
 def recover(
-    model: Model, reference: Model, draws: SampleDraws, settings: RecoverSettings, state_file: Path, report: Report
+    model: Model, reference: Model, *, draws: SampleDraws, settings: RecoverSettings, state_file: Path, report: ReportProgress
 ) -> dict[str, dict[str, Tensor]]:
     """Fine-tunes every pruned graph; batch normalisation keeps its statistics.
 
@@ -46,7 +46,7 @@ def recover(
     total, done = sum(settings.steps_of(graph.name) for graph in changed), 0
     for graph in changed:
         for parameter in graph.module.parameters():
-            parameter.requires_grad_(True)
+            parameter.requires_grad = True
         student = _Student(reference, graph, draws, runs, settings)
         student.restore(state.get(graph.name))
         while student.step < student.steps:

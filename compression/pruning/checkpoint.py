@@ -18,7 +18,9 @@ from .prune import Pruned
 ROWS = TypeAdapter(tuple[Pruned, ...])
 
 
-def write_pruned(model: Model, rows: tuple[Pruned, ...], path: Path, bare: bool, metadata: Mapping[str, str], half: bool = False) -> None:
+def write_pruned(
+    model: Model, rows: tuple[Pruned, ...], *, path: Path, bare: bool, metadata: Mapping[str, str], half: bool = False
+) -> None:
     """Writes the tensors of all graphs, atomically.
 
     Args:

@@ -19,6 +19,7 @@ PROJECTIONS = 4
 def importance(
     module: nn.Module,
     graph: Graph,
+    *,
     inputs: Sequence[Arrays],
     groups: Sequence[ChannelGroup],
     say: Callable[[int, int], None],
@@ -35,12 +36,12 @@ def importance(
     totals = {group.name: torch.zeros(group.width, dtype=torch.float64) for group in groups}
     frozen = [parameter for parameter in module.parameters() if not parameter.requires_grad]
     for parameter in frozen:
-        parameter.requires_grad_(True)
+        parameter.requires_grad = True
     total = len(inputs) * PROJECTIONS
     for index, arrays in enumerate(inputs):
         tensors = [torch.from_numpy(arrays[spec.name]) for spec in graph.inputs]
         for projection in range(PROJECTIONS):
-            outputs = module(*tensors)
+            outputs = module(*(tensor.clone() for tensor in tensors))  # it may change them in place
             flat = torch.cat([output.flatten() for output in ((outputs,) if isinstance(outputs, Tensor) else outputs)])
             direction = torch.randn(flat.shape, generator=generator) / flat.detach().norm().clamp(min=1e-9)
             module.zero_grad(set_to_none=True)
@@ -50,5 +51,5 @@ def importance(
             say(index * PROJECTIONS + projection + 1, total)
     module.zero_grad(set_to_none=True)
     for parameter in frozen:
-        parameter.requires_grad_(False)
+        parameter.requires_grad = False
     return {name: score.float() for name, score in totals.items()}

@@ -114,11 +114,11 @@ def score_graph(
     """
     found = prunable(graph, inputs[0], channels, heads)
     free = [group for group in (*found.heads, *found.channels) if not group.obstacle]
-    return importance(found.module, graph, inputs, free, say) if free else {}
+    return importance(found.module, graph, inputs=inputs, groups=free, say=say) if free else {}
 
 
 def prune_graph(
-    graph: Graph, inputs: Arrays, scores: Mapping[str, Tensor], channels: Ratios, heads: Ratios, multiple: int
+    graph: Graph, inputs: Arrays, *, scores: Mapping[str, Tensor], channels: Ratios, heads: Ratios, multiple: int
 ) -> tuple[Graph, tuple[Pruned, ...]]:
     """A graph without its least important heads and channels; the very same graph if none is to go.
 

@@ -75,7 +75,7 @@ def convolution(trace: ChannelTrace, call: Call) -> Any:
     for ids in axes[channel + 1 :]:
         trace.freeze(ids, "they are taken for a picture's height or width (convolution)")
     entering, transposed, count = axes[channel], call.args["transposed"], x.shape[channel]
-    made = _grouped(trace, entering, rows, columns, count, groups, transposed) if groups > 1 else None
+    made = _grouped(trace, entering, rows=rows, columns=columns, count=count, groups=groups, transposed=transposed) if groups > 1 else None
     if groups == 1:
         reads, made = (rows, columns) if transposed else (columns, rows)
         multiply(trace, entering, reads, [(reads, made)], "convolution")
@@ -86,7 +86,7 @@ def convolution(trace: ChannelTrace, call: Call) -> Any:
 
 
 def _grouped(
-    trace: ChannelTrace, entering: Ids | None, rows: Ids | None, columns: Ids | None, count: int, groups: int, transposed: bool
+    trace: ChannelTrace, entering: Ids | None, *, rows: Ids | None, columns: Ids | None, count: int, groups: int, transposed: bool
 ) -> Ids | None:
     """What a grouped convolution makes: every group keeps as many inputs and outputs as the others."""
     if groups == count:

@@ -38,7 +38,14 @@ def prune_model(
     for graph in model.graphs:
         pruned, found = graph, ()
         if graph.name in scores:
-            pruned, found = prune_graph(graph, fed[graph.name], scores[graph.name], settings.channels, settings.heads, settings.multiple)
+            pruned, found = prune_graph(
+                graph,
+                fed[graph.name],
+                scores=scores[graph.name],
+                channels=settings.channels,
+                heads=settings.heads,
+                multiple=settings.multiple,
+            )
         graphs.append(pruned)
         rows += found
     return replace(model, graphs=tuple(graphs)), tuple(rows)

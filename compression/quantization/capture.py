@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def capture(
     model: Model,
     size: Size,
+    *,
     table: CalibrationTable | None,
     tuned: Mapping[str, Mapping[str, Tensor]],
     settings: QuantizeSettings,

@@ -46,9 +46,20 @@ PASS_THROUGH = {
 
 
 def is_feature_map(node: object) -> bool:
-    """(N, C, H, W) with more than one position: statistics kept as (N, C, 1, 1) are none."""
+    """(N, C, H, W) of float32 with more than one position: statistics kept as (N, C, 1, 1) are none, nor are grids of integers."""
     value = node.meta.get("val") if isinstance(node, Node) else None
-    return isinstance(value, torch.Tensor) and value.dim() == 4 and value.shape[2] * value.shape[3] > 1
+    return isinstance(value, torch.Tensor) and is_float32(node) and value.dim() == 4 and value.shape[2] * value.shape[3] > 1
+
+
+def is_float32(node: object) -> bool:
+    """Whether a value can be quantised at all."""
+    value = node.meta.get("val") if isinstance(node, Node) else None
+    return isinstance(value, torch.Tensor) and value.dtype is torch.float32
+
+
+def rank(node: object) -> int:
+    """Number of dimensions; 0 of what is no node."""
+    return node.meta["val"].dim() if isinstance(node, Node) else 0
 
 
 def activation_inputs(node: Node) -> list[Node]:
@@ -92,7 +103,7 @@ def can_join(node: Node, integers: set[Node]) -> bool:
         return False
     left, right = (part.meta["val"].shape if isinstance(part.meta.get("val"), torch.Tensor) else None for part in parts)
     if node.target in ADDITIONS:
-        return left == right
+        return left == right and all(map(is_feature_map, parts))
     # A factor that is no layer's output is a statistic or a style. Gates have one number for each channel, or for each place.
     gate = left is not None and right is not None and len(left) == len(right) and left[:1] == right[:1]
-    return gate and all(source_of(part) in integers and source_of(part).target not in LINEARS for part in parts)
+    return gate and all(is_float32(part) and source_of(part) in integers and source_of(part).target not in LINEARS for part in parts)

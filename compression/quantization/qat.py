@@ -13,14 +13,14 @@ from torch import Tensor
 from ...model.graph import Arrays, Graph, Model, Sample
 from ...model.runs import graph_inputs
 from ...recipe.recipe import QuantizeSettings
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from ..distillation.distill import SAVE_EVERY, Distiller, read_state, save_state, with_scalars
 from .quantize import PreparedGraph, load_weights, prepare, refresh_weight_ranges, set_mode
 from .ranges import fix_ranges, rehearse
 
 
 def tune(
-    model: Model, reference: Model, samples: Sequence[Sample], settings: QuantizeSettings, state_file: Path, report: Report
+    model: Model, reference: Model, *, samples: Sequence[Sample], settings: QuantizeSettings, state_file: Path, report: ReportProgress
 ) -> dict[str, dict[str, Tensor]]:
     """Fine-tunes every graph under fake quantisation.
 

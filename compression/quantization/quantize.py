@@ -3,7 +3,7 @@
 import copy
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import cast
 
@@ -19,7 +19,7 @@ from ...capture.trace import trace
 from ...model.graph import Arrays, Graph, Size
 from ...recipe.recipe import QuantizeSettings
 from ...system.errors import CaptureError
-from ...system.silence import quiet
+from ...system.silence import silence
 from .quantizer import IslandQuantizer, float_islands
 
 
@@ -59,12 +59,13 @@ def prepare(graph: Graph, size: Size, settings: QuantizeSettings, batch: int = 1
     Raises:
         CaptureError: ``torch.export`` refuses the model, nothing in it can be quantised, or the result computes something else.
     """
-    # A captured program shares its parameters with the module, and tuning must not move the float reference.
-    traced = trace(replace(graph, module=copy.deepcopy(graph.module)), size, batch)
+    # A captured program shares its parameters with the module, and tuning must not move the float reference. The module itself is not
+    # copied: a hook that is a closure would write into the one and the copy read from itself.
+    traced = copy.deepcopy(trace(graph, size, batch))
     inputs = probe_inputs(graph, size, samples, batch)
     check_same(graph, traced.captured, traced.normalized, inputs, "its normal form")
     keep_float, keep_int8 = (_within(graph.name, patterns) for patterns in (settings.keep_float, settings.keep_int8))
-    with quiet():
+    with silence():
         from torchao.quantization.pt2e import FakeQuantize
         from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
@@ -144,7 +145,7 @@ def convert(prepared: PreparedGraph, graph: Graph, size: Size, samples: Sequence
         CaptureError: the program computes something else than the prepared graph under fake quantisation.
     """
     inputs = probe_inputs(graph, size, samples)
-    with quiet():
+    with silence():
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
         refresh_weight_ranges(prepared)

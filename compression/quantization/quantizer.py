@@ -32,10 +32,26 @@ from torchao.quantization.pt2e.quantizer import (
 )
 
 from ...capture.program import CONVOLUTIONS, FloatIsland, module_path, operator_name
-from .operators import LINEARS, PASS_THROUGH, POINTWISE, PRODUCTS, RELUS, activation_inputs, aten, before, can_join, carries
+from .operators import (
+    LINEARS,
+    PASS_THROUGH,
+    POINTWISE,
+    PRODUCTS,
+    RELUS,
+    activation_inputs,
+    aten,
+    before,
+    can_join,
+    carries,
+    is_float32,
+    rank,
+)
 
 ANNOTATION = "quantization_annotation"
 LIMIT = 127
+# Core ML has tensors of five dimensions. Windows are made of six, by reshaping and permuting, which coremltools joins to one step
+# where nothing stands between.
+HIGHEST_RANK = 5
 
 ACTIVATION = QuantizationSpec(
     dtype=torch.int8,
@@ -81,7 +97,7 @@ class IslandQuantizer(Quantizer):
         for node in model.graph.nodes:
             if node in computing:
                 self._annotate_computing(node, reached)
-            elif node in reached and node.target in PASS_THROUGH:
+            elif node in reached and node.target in PASS_THROUGH and max(map(rank, (node, node.args[0]))) <= HIGHEST_RANK:
                 source = cast(Node, node.args[0])
                 shared = SharedQuantizationSpec((source, node))
                 node.meta[ANNOTATION] = QuantizationAnnotation(input_qspec_map={source: ACTIVATION}, output_qspec=shared, _annotated=True)
@@ -99,7 +115,7 @@ class IslandQuantizer(Quantizer):
                 continue
             if node.target in CONVOLUTIONS or node.target in LINEARS:
                 weight = node.args[1]
-                if isinstance(weight, Node) and weight.op == "get_attr":
+                if isinstance(weight, Node) and weight.op == "get_attr" and is_float32(node):
                     layers.add(node)
             elif can_join(node, layers | joins):
                 joins.add(node)

@@ -18,7 +18,7 @@ from ...model.graph import Arrays, Graph, Model, Sample, Size
 from ...model.runs import graph_inputs
 from ...recipe.recipe import QuantizeSettings
 from ...system.errors import CalibrationError
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from .quantize import PreparedGraph, convert, load_weights, prepare, refresh_weight_ranges, set_mode, take_scale
 from .quantizer import LIMIT
 
@@ -35,10 +35,11 @@ def set_activation_ranges(prepared: PreparedGraph, ranges: Mapping[str, TensorRa
 def observe(
     model: Model,
     prepared: Mapping[str, PreparedGraph],
+    *,
     samples: Iterable[Sample],
     total: int,
     settings: QuantizeSettings,
-    report: Report,
+    report: ReportProgress,
 ) -> tuple[TensorRange, ...]:
     """Ranges of every quantised activation over the samples, in float arithmetic, through the scenario.
 
@@ -94,7 +95,7 @@ def fix_ranges(prepared: PreparedGraph, graph: Graph, inputs: Sequence[Arrays], 
     name, output = graph.name, graph.outputs[0].name
     alone = Model(name, (graph,), lambda runs, sample: runs[name](sample)[output], (), name)
     samples = [Sample(str(index), dict(arrays)) for index, arrays in enumerate(inputs)]
-    ranges = observe(alone, {name: prepared}, samples, len(samples), settings, lambda *_: None)
+    ranges = observe(alone, {name: prepared}, samples=samples, total=len(samples), settings=settings, report=lambda *_: None)
     set_activation_ranges(prepared, {entry.tensor: entry for entry in ranges})
     refresh_weight_ranges(prepared)
 
@@ -102,12 +103,13 @@ def fix_ranges(prepared: PreparedGraph, graph: Graph, inputs: Sequence[Arrays], 
 def calibrate(
     model: Model,
     samples: Iterable[Sample],
+    *,
     total: int,
     size: Size,
     tuned: Mapping[str, Mapping[str, Tensor]],
     settings: QuantizeSettings,
     image_set_sha256: str,
-    report: Report,
+    report: ReportProgress,
 ) -> CalibrationTable:
     """Calibration table of a model at one size.
 
@@ -124,7 +126,7 @@ def calibrate(
     samples = itertools.chain(first, remaining)
     for name, weights in tuned.items():
         load_weights(prepared[name], weights)
-    entries = observe(model, prepared, samples, total, settings, report)
+    entries = observe(model, prepared, samples=samples, total=total, settings=settings, report=report)
     return CalibrationTable.of(model.name, size, settings.observer, image_set_sha256, entries)
 
 

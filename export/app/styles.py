@@ -15,7 +15,7 @@ from ...model.pixels import PICTURE_CHANNELS, encode
 from ...model.runs import runs_from_modules, torch_threads
 from ...system.disk import atomic_write
 from ...system.errors import RecipeError
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from ..cache.pipeline import Pipeline
 from ..cache.store import Entry, Workspace
 from ..source.source import Source
@@ -70,7 +70,7 @@ def styles(pipeline: Pipeline, source: Source) -> Entry | None:
         raise RecipeError(f"{recipe.path}: app.styles: '{source.model.name}' makes no vectors of a second image; leave the key out")
     images = ImageSet.from_patterns(recipe.app.styles, recipe.base)
 
-    def make(workspace: Workspace, report: Report) -> None:
+    def make(workspace: Workspace, report: ReportProgress) -> None:
         with torch_threads(recipe.latency.threads):
             made = codes(source.model, encoder, images, recipe.model.sizes[0])
         for name, values in made.items():

@@ -38,7 +38,7 @@ from ..documents.sbom import FILE as SBOM
 from ..documents.sbom import sbom
 from ..source.source import Source
 from ..stages.capture import read_islands
-from ..stages.emit import Emitted, Job, NotEmitted, configured_targets
+from ..stages.emit import ArtifactSpec, Emitted, NotEmitted, configured_targets
 from ..stages.quantize import table_path
 from ..stages.replay import PICTURE, REPLAY
 from .swap import replacing
@@ -87,7 +87,7 @@ def make_bundle(build: Build, ran: bool) -> Bundle:
         choices=tuple(choice for name in fastest for choice in choose(name, artifacts)),
         graph_parity_suffices=recipe.targets.graph_parity_suffices,
         fallbacks=fallbacks(artifacts, recipe.targets.graph_parity_suffices) if falls_back else (),
-        built_instead=tuple(result.made.job.name for result in build.results if result.instead),
+        built_instead=tuple(result.made.spec.name for result in build.results if result.instead),
         pruning=tuple(PrunedGroup.of(row) for row in build.source.pruning),
         float_islands=tuple(Island.of(graph, island) for graph, island in islands),
         libraries=libraries(library_versions()),
@@ -115,7 +115,7 @@ def publish(build: Build, bundle: Bundle, dist: Path) -> tuple[Bundle, bool]:
     with replacing(dist) as folder:
         for result in build.results:
             if isinstance(result.made, Emitted):
-                shutil.copytree(result.made.folder, folder / folder_of(result.made.job))
+                shutil.copytree(result.made.folder, folder / folder_of(result.made.spec))
         for path, content in (_more_files(build) | _documents(build, bundle)).items():
             atomic_write(folder / path, content)
         if build.table is not None:
@@ -131,28 +131,28 @@ def _copy_recipe(recipe: Recipe, copy: Path) -> None:
         raise RecipeError(f"{recipe.path}: was changed while it was built; build again")
 
 
-def folder_of(job: Job) -> str:
+def folder_of(spec: ArtifactSpec) -> str:
     """Where an artifact lies in the bundle, e.g. ``android/int8-512x512``."""
-    return f"{job.target}/{job.precision}-{job.size[0]}x{job.size[1]}"
+    return f"{spec.target}/{spec.precision}-{spec.size[0]}x{spec.size[1]}"
 
 
 def entry_of(recipe: Recipe, result: Result) -> BundleArtifact:
     """The entry of an artifact in the bundle, judged."""
     made, measured = result.made, result.measured
-    job = made.job
+    spec = made.spec
     limits = _limits(recipe, result)
     if isinstance(made, NotEmitted):
         status = Status.FAILED if made.refused else Status.NOT_EXECUTED
-        return not_emitted(job.target, job.precision, job.size, limits, status, made.reason)
+        return not_emitted(spec.target, spec.precision, size=spec.size, limits=limits, status=status, reason=made.reason)
     if isinstance(measured, Measurements):
-        return judged(made.artifact, folder_of(job), measured, limits)
+        return judged(made.artifact, folder_of(spec), measured, limits)
     status, reason = measured or (Status.NOT_EXECUTED, "was not measured")
-    return unmeasured(made.artifact, folder_of(job), limits, status, reason)
+    return unmeasured(made.artifact, folder_of(spec), limits, status, reason)
 
 
 def _limits(recipe: Recipe, result: Result) -> Limits:
-    job = result.made.job
-    return recipe.limits_for(job.target, Precision.INT8 if result.instead else job.precision)
+    spec = result.made.spec
+    return recipe.limits_for(spec.target, Precision.INT8 if result.instead else spec.precision)
 
 
 def _more_files(build: Build) -> dict[str, bytes]:
@@ -161,7 +161,7 @@ def _more_files(build: Build) -> dict[str, bytes]:
     files = {f"{folder}/{path.name}": path.read_bytes() for folder, path in pairs}
     for result in build.results:
         if result.replayed is not None:
-            name, picture = result.made.job.name, result.replayed.folder / PICTURE
+            name, picture = result.made.spec.name, result.replayed.folder / PICTURE
             files[file_of(name)] = (result.replayed.folder / REPLAY).read_bytes()
             files |= {picture_of(name): picture.read_bytes()} if picture.is_file() else {}
     recipe = build.source.recipe

@@ -67,7 +67,7 @@ def _listed(mark: Path) -> set[str]:
     return own | manifests | {FILE_NAME, RECIPE, TABLE, SUMMARY, JUNIT, SIGNATURE, "report.html"}
 
 
-def recover(dist: Path) -> None:
+def restore(dist: Path) -> None:
     """Puts back or removes what a build killed during the swap left beside ``dist``. The caller holds the folder's lock."""
     previous = _previous(dist)
     if previous.exists() and not dist.exists():
@@ -98,7 +98,7 @@ def replacing(dist: Path) -> Iterator[Path]:
             os.rename(new, dist)
             sync_folder(dist.parent)
     finally:
-        recover(dist)
+        restore(dist)
 
 
 def _previous(dist: Path) -> Path:

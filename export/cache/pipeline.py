@@ -7,13 +7,13 @@ from ...system.device import device
 from ...system.errors import InstantStyleError
 from ...system.events import StageEnd
 from ...system.hashing import digest
-from ...system.progress import Display, Report
+from ...system.progress import Display, ReportProgress
 from ...system.versions import library_versions
 from .dependencies import dependencies
 from .fingerprint import product_sources
 from .store import Entry, Store, Workspace
 
-Make = Callable[[Workspace, Report], None]
+Make = Callable[[Workspace, ReportProgress], None]
 # What speaks against taking a result, empty if nothing does.
 Doubt = Callable[[Entry], str]
 

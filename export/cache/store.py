@@ -22,7 +22,7 @@ from pathlib import Path
 from ...system.disk import atomic_write, explained_disk_errors, sync_folder, sync_tree
 from ...system.errors import InstantStyleError
 from ...system.hashing import file_sha256
-from ...system.lock import FileLock
+from ...system.lock import Lock
 
 KEY_CHARACTERS = 24
 STATE_KEPT_SECONDS = 14 * 24 * 3600
@@ -132,7 +132,7 @@ class Store:
         for path in sorted(self._work.glob("*.lock")):
             with _if_free(path) as free:
                 if not free:
-                    raise InstantStyleError(f"{self.root}: a build is using this cache ({FileLock(path).owner()}). Wait for it, then clear")
+                    raise InstantStyleError(f"{self.root}: a build is using this cache ({Lock(path).owner()}). Wait for it, then clear")
         size_bytes = sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
         for name in ("entries", "work"):
             if (self.root / name).exists():
@@ -145,7 +145,7 @@ class Store:
     @contextmanager
     def _workspace(self, stage: str, key: str) -> Iterator[Workspace]:
         folder = self._work / f"{stage}-{key[:KEY_CHARACTERS]}"
-        lock = FileLock(folder.with_name(folder.name + ".lock"))
+        lock = Lock(folder.with_name(folder.name + ".lock"))
         if not lock.acquire():
             self.notice(f"{stage}: {lock.owner()} is making the same; waiting for it")
             lock.acquire(wait=True)
@@ -179,7 +179,7 @@ class Store:
 @contextmanager
 def _if_free(path: Path) -> Iterator[bool]:
     """Holds the lock at ``path`` if nobody else does."""
-    lock = FileLock(path)
+    lock = Lock(path)
     free = lock.acquire()
     try:
         yield free

@@ -59,8 +59,7 @@ def load_model(recipe: Recipe, given: nn.Module | Model | None = None) -> Loaded
         else:
             function, source = import_factory(settings.factory, recipe.base)
             returned, took_checkpoint = call_factory(function, settings.factory, settings.checkpoint)
-        model, notices = _to_model(returned, settings, took_checkpoint, recipe.name)
-        _check_model(model, settings.factory)
+        model, notices = to_model(returned, settings, took_checkpoint, recipe.name)
         _check_sizes(model, "model.sizes", settings.sizes)
         if recipe.quantize.method == "qat":
             _check_sizes(model, "quantize.crop", ((recipe.quantize.crop, recipe.quantize.crop),))
@@ -69,11 +68,10 @@ def load_model(recipe: Recipe, given: nn.Module | Model | None = None) -> Loaded
     return LoadedModel(model, source, isinstance(returned, nn.Module), notices)
 
 
-def _to_model(returned: object, settings: ModelSettings, took_checkpoint: bool, name: str) -> tuple[Model, tuple[str, ...]]:
+def to_model(returned: object, settings: ModelSettings, took_checkpoint: bool, name: str) -> tuple[Model, tuple[str, ...]]:
+    """What a factory returned as a model with its weights, and what was decided about the checkpoint. Raises as ``load_model``."""
     if isinstance(returned, nn.Module):
-        module = usable(returned)
-        notices = _load(module, settings, took_checkpoint)
-        fold_parametrizations(module)
+        module, notices = prepared(returned, settings, took_checkpoint)
         return as_model(module, name, settings.sizes, settings.input, settings.output), notices
     if not isinstance(returned, Model):
         raise RecipeError(
@@ -85,11 +83,20 @@ def _to_model(returned: object, settings: ModelSettings, took_checkpoint: bool, 
             f"model.input, model.output: they are for factories that return an nn.Module; {settings.factory} returned a Model, "
             "whose TensorSpecs say the range, mean, std, order and channels"
         )
+    _check_model(returned, settings.factory)
     returned = replace(returned, graphs=tuple(replace(graph, module=usable(graph.module)) for graph in returned.graphs))
     notices = _load(all_modules(returned), settings, took_checkpoint)
     for graph in returned.graphs:
         fold_parametrizations(graph.module)
     return returned, notices
+
+
+def prepared(returned: nn.Module, settings: ModelSettings, took_checkpoint: bool) -> tuple[nn.Module, tuple[str, ...]]:
+    """A factory's module with its weights, ready to run, and what was decided about the checkpoint."""
+    module = usable(returned)
+    notices = _load(module, settings, took_checkpoint)
+    fold_parametrizations(module)
+    return module, notices
 
 
 def _described(returned: object) -> str:

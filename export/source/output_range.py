@@ -76,8 +76,8 @@ def notices(seen: Observed, bare: bool) -> tuple[str, ...]:
 
 def _dark(samples: list[Sample]) -> bool:
     """Whether the photos have dark places."""
-    (photos, *_) = ([array for array in sample.inputs.values() if array.ndim == 4] for sample in samples)
-    values = photos[0]
+    photos = [next(array for array in sample.inputs.values() if array.ndim == 4) for sample in samples]
+    values = np.concatenate([photo.ravel() for photo in photos])
     return float(np.percentile(values, 5)) < float(values.min()) + DARK * float(np.ptp(values))
 
 
@@ -102,8 +102,8 @@ def _advice(model: Model, seen: Observed, bare: bool) -> str:
             f"\n  Declare what it is, e.g. TensorSpec('{seen.spec.name}', minimum=0, maximum=255), of the inputs as well; "
             "or end its forward with what keeps it inside"
         )
-    for image, output in _alternatives(model, seen):
-        sections = {"input": list(_recipe_lines(image)), "output": list(_recipe_lines(output))}
+    for image, output in alternatives(model, seen):
+        sections = {"input": list(recipe_lines(image)), "output": list(recipe_lines(output))}
         lines = "".join(f"\n    {line}" for key, found in sections.items() for line in (f"[model.{key}]", *found))
         braces = ", ".join(f"{key} = {{ {', '.join(found)} }}" for key, found in sections.items())
         return (
@@ -116,7 +116,8 @@ def _advice(model: Model, seen: Observed, bare: bool) -> str:
     )
 
 
-def _recipe_lines(spec: TensorSpec) -> Iterator[str]:
+def recipe_lines(spec: TensorSpec) -> Iterator[str]:
+    """The keys of ``[model.input]`` or ``[model.output]`` that declare an image so."""
     yield f"range = [{spec.minimum:g}, {spec.maximum:g}]"
     for key, numbers in (("mean", spec.mean), ("std", spec.std)):
         if numbers:
@@ -125,7 +126,7 @@ def _recipe_lines(spec: TensorSpec) -> Iterator[str]:
         yield f'order = "{spec.order}"'
 
 
-def _alternatives(model: Model, seen: Observed) -> Iterator[tuple[TensorSpec, TensorSpec]]:
+def alternatives(model: Model, seen: Observed) -> Iterator[tuple[TensorSpec, TensorSpec]]:
     """Declarations of input and output under which a photo comes out as a picture, the same for both first."""
     (graph,) = model.graphs
     declared = graph.inputs[0]
@@ -134,7 +135,7 @@ def _alternatives(model: Model, seen: Observed) -> Iterator[tuple[TensorSpec, Te
     found: list[tuple[TensorSpec, TensorSpec]] = []
     for image in (*_usual(declared), declared):
         with torch.no_grad():
-            values = graph.module(torch.from_numpy(encode(image, picture))).numpy()
+            values = graph.module(torch.from_numpy(encode(image, picture).copy())).numpy()
         found += [(image, output) for output in _usual(graph.outputs[0]) if _fits(to_levels(output, values) / 255)]
     yield from sorted(found, key=lambda pair: _meaning(pair[0]) != _meaning(pair[1]))
 

@@ -27,6 +27,14 @@ class Call:
     outputs: tuple[Tensor, ...]
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a model made of several samples: what its scenario returns, and by name the images that its graphs returned."""
+
+    image: Observed
+    inner: dict[str, Observed]
+
+
 def examine(model: Model, samples: Sequence[Sample], size: Size, bare: bool) -> tuple[str, ...]:
     """Looks at a model on all ``samples``, which are of one size.
 
@@ -40,6 +48,11 @@ def examine(model: Model, samples: Sequence[Sample], size: Size, bare: bool) -> 
         RecipeError: two runs differ, an output has another type or shape than it should, NaN or infinity, or values far outside of its
             range; or the model does not run. Names graph, module path and line where they can be found.
     """
+    return judge(model, observe(model, samples, size, bare), bare)
+
+
+def observe(model: Model, samples: Sequence[Sample], size: Size, bare: bool) -> Seen:
+    """The images that a model makes of ``samples``. RecipeError as ``examine``, but for values outside of a range."""
     image = Observed(scenario_output(model))
     inner: dict[str, Observed] = {}
     for index, sample in enumerate(samples):
@@ -52,14 +65,19 @@ def examine(model: Model, samples: Sequence[Sample], size: Size, bare: bool) -> 
                 if spec.kind is TensorKind.IMAGE and not bare:
                     inner.setdefault(f"output '{spec.name}' of graph '{call.graph.name}'", Observed(spec)).add(sample, output.numpy())
         image.add(sample, picture)
-    for what, seen in inner.items():
-        check_range(model, what, seen, bare)
-    if image.spec.kind is not TensorKind.IMAGE:
+    return Seen(image, inner)
+
+
+def judge(model: Model, seen: Seen, bare: bool) -> tuple[str, ...]:
+    """What is odd about these images; RecipeError for values far outside of their range, or of one colour in it."""
+    for what, images in seen.inner.items():
+        check_range(model, what, images, bare)
+    if seen.image.spec.kind is not TensorKind.IMAGE:
         return ()
     what = "its output" if bare else "the image that the scenario returns"
-    check_range(model, what, image, bare)
-    check_span(model, what, image, bare)
-    return notices(image, bare)
+    check_range(model, what, seen.image, bare)
+    check_span(model, what, seen.image, bare)
+    return notices(seen.image, bare)
 
 
 def trace(model: Model, sample: Sample, size: Size) -> tuple[list[Call], np.ndarray]:

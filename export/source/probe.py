@@ -35,7 +35,7 @@ def as_model(
     select(module, given.select)
     image = _spec("image", "model.input", taken, taken.channels or 3)
     small = (PROBE_SIDE, PROBE_SIDE)
-    if isinstance(_try(module, image, small), Tensor):
+    if isinstance(attempt(module, image, small), Tensor):
         scale, channels = _inspect(module, image, small)
         multiple = _size_multiple(module, image, scale)
     else:
@@ -62,14 +62,14 @@ def _size_multiple(module: nn.Module, image: TensorSpec, scale: int) -> int:
     multiple = 1
     while multiple < PROBE_SIDE:
         side = PROBE_SIDE + multiple
-        output = _try(module, image, (side, side))
+        output = attempt(module, image, (side, side))
         if isinstance(output, Tensor) and output.shape[2:] == (side * scale, side * scale):
             break
         multiple *= 2
     return multiple
 
 
-def _try(module: nn.Module, image: TensorSpec, size: Size) -> object:
+def attempt(module: nn.Module, image: TensorSpec, size: Size) -> object:
     """What the module returns at ``size``, or None if it fails, however it does; ``_inspect`` explains failures."""
     try:
         return _run(module, image, size)
@@ -113,7 +113,7 @@ def _way_out(module: nn.Module, image: TensorSpec, size: Size) -> str:
         )
     for channels in PICTURE_CHANNELS:
         plain = TensorSpec("image", channels=channels)
-        if channels != image.channels and isinstance(_try(module, plain, size), Tensor):
+        if channels != image.channels and isinstance(attempt(module, plain, size), Tensor):
             return f"\n  It takes {channels} channel{'s' * (channels > 1)}: write [model.input] channels = {channels} in the recipe"
     return ""
 

@@ -6,7 +6,7 @@ from itertools import islice
 
 from torch import nn
 
-from ...calibration.imageset import ImageSet, check
+from ...calibration.imageset import ImageSet, check_images
 from ...calibration.samples import count_samples, labels, make_samples
 from ...compression.pruning.prune import Pruned
 from ...model.graph import Model, Sample, Size, TensorKind
@@ -14,7 +14,7 @@ from ...recipe.recipe import Recipe
 from ...recipe.settings import ImageSetSettings
 from ...system.disk import atomic_write
 from ...system.errors import RecipeError
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from ...validation.judge.gate import too_few_samples
 from ...validation.results.evidence import SampleImage, SampleSet
 from ..cache.fingerprint import model_fingerprint, weights_sha256
@@ -114,7 +114,7 @@ def _image_sets(recipe: Recipe, model: Model, settings: ImageSetSettings) -> Ima
 def _probe(pipeline: Pipeline, recipe: Recipe, loaded: LoadedModel, images: ImageSets, fingerprint: str) -> None:
     """Looks at the model on a few calibration photos, and runs it once at every other size."""
 
-    def make(workspace: Workspace, report: Report) -> None:
+    def make(workspace: Workspace, report: ReportProgress) -> None:
         first, *others = recipe.model.sizes
         found = examine(loaded.model, samples(first, PROBED_PHOTOS), first, loaded.bare)
         for size in others:
@@ -136,11 +136,11 @@ def _probe(pipeline: Pipeline, recipe: Recipe, loaded: LoadedModel, images: Imag
 def _check_images(pipeline: Pipeline, purpose: str, images: ImageSets, minimum: int) -> list[list[str]]:
     """Opens every image once, and gives hashes of the pictures; remembered, because large sets take time."""
 
-    def make(workspace: Workspace, report: Report) -> None:
+    def make(workspace: Workspace, report: ReportProgress) -> None:
         pictures = []
         for index, (images_set, what) in enumerate(zip(images.sets, ("photos", "styles"), strict=False)):
             report(index, len(images.sets), what)
-            pictures.append(check(images_set, minimum if index == 0 else 1, f"{purpose} {what}"))
+            pictures.append(check_images(images_set, minimum if index == 0 else 1, f"{purpose} {what}"))
         atomic_write(workspace.output / PICTURES, json.dumps(pictures, indent=1))
 
     entry = pipeline.run("images", purpose, {**images.key, "minimum": minimum}, make)

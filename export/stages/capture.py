@@ -9,7 +9,7 @@ from ...calibration.table import CalibrationTable
 from ...capture.program import FloatIsland, Program
 from ...model.graph import Model, Size
 from ...system.disk import atomic_write
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from ..cache.pipeline import Pipeline
 from ..cache.store import Entry, Workspace
 from ..source.source import Source
@@ -23,14 +23,14 @@ def capture(pipeline: Pipeline, source: Source, size: Size, tuned: Entry | None,
     """The program at ``size``: int8 with a table, float only without."""
     kind = "int8" if table else "float"
 
-    def make(workspace: Workspace, report: Report) -> None:
+    def make(workspace: Workspace, report: ReportProgress) -> None:
         from ...capture.storage import save_program
         from ...compression.quantization.capture import capture as trace
 
         ranges = CalibrationTable.load(table_path(table)) if table else None
         images = source.calibration
         samples = islice(make_samples(source.model, size, images.sets, images.settings.pairing), CHECKED)
-        program = trace(source.model, size, ranges, tuned_weights(tuned), source.recipe.quantize, samples)
+        program = trace(source.model, size, table=ranges, tuned=tuned_weights(tuned), settings=source.recipe.quantize, samples=samples)
         save_program(program, workspace.output)
         islands = [{"graph": graph.name, **asdict(island)} for graph in program.graphs for island in graph.float_islands]
         atomic_write(workspace.output / ISLANDS, json.dumps(islands, indent=1))

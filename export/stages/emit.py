@@ -12,7 +12,7 @@ from ...system.errors import ArtifactError, CaptureError, InstantStyleError, Tar
 from ...system.events import ArtifactReady
 from ...system.foreign import foreign_errors
 from ...system.hashing import file_sha256
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from ...targets.artifact import describe_files, read_manifest, write_manifest
 from ...targets.base import Artifact, Availability, Target
 from ...targets.registry import get_target
@@ -26,7 +26,7 @@ BASELINE_TARGET = "onnx"
 
 
 @dataclass(frozen=True)
-class Job:
+class ArtifactSpec:
     """One artifact that the recipe asks for."""
 
     target: str
@@ -43,7 +43,7 @@ class Job:
 class Emitted:
     """An artifact in the cache."""
 
-    job: Job
+    spec: ArtifactSpec
     artifact: Artifact
     entry: Entry
 
@@ -57,61 +57,61 @@ class Emitted:
 class NotEmitted:
     """An artifact that could not be made, and why. ``refused`` if the target cannot express the model, not if it is unavailable."""
 
-    job: Job
+    spec: ArtifactSpec
     reason: str
     refused: bool
 
 
-def emit(pipeline: Pipeline, source: Source, job: Job, program: Entry) -> Emitted | NotEmitted:
-    """Emits ``job`` from a captured program, int8 or float as the job's precision is."""
-    target = configured(source.recipe, job.target)
+def emit(pipeline: Pipeline, source: Source, spec: ArtifactSpec, program: Entry) -> Emitted | NotEmitted:
+    """Emits ``spec`` from a captured program, int8 or float as its precision is."""
+    target = configured(source.recipe, spec.target)
     available = target.availability()
     if not available.can_emit:
-        pipeline.pass_over("emit", job.name, "not available here")
-        return NotEmitted(job, why_not(available), refused=False)
+        pipeline.pass_over("emit", spec.name, "not available here")
+        return NotEmitted(spec, why_not(available), refused=False)
 
     provenance = _provenance(source.recipe)
 
-    def make(workspace: Workspace, report: Report) -> None:
+    def make(workspace: Workspace, report: ReportProgress) -> None:
         captured = replace(read_program(program, source.model), provenance=provenance)
-        what = f"target '{job.target}' cannot make {job.name} of this model"
+        what = f"target '{spec.target}' cannot make {spec.name} of this model"
         with foreign_errors(CaptureError, what), explained_disk_errors(workspace.output):
-            artifact = target.emit(captured, job.precision, workspace.output)
+            artifact = target.emit(captured, spec.precision, workspace.output)
         # Of a target that does not know where its programs come from, too.
         artifact = replace(artifact, model=captured.model, provenance=provenance)
-        _check_emitted(job, artifact, workspace.output)
+        _check_emitted(spec, artifact, workspace.output)
         write_manifest(artifact, workspace.output)
 
     inputs = {
         "program": program.digest,
-        "artifact": job.name,
-        "options": source.recipe.targets.options.get(job.target, {}),
+        "artifact": spec.name,
+        "options": source.recipe.targets.options.get(spec.target, {}),
         "provenance": asdict(provenance),
         "source": foreign_source(target),
     }
     try:
-        entry = pipeline.run("emit", job.name, inputs, make)
+        entry = pipeline.run("emit", spec.name, inputs, make)
     except TargetUnavailableError as error:
-        return NotEmitted(job, str(error), refused=False)
+        return NotEmitted(spec, str(error), refused=False)
     except OutputError:
         raise
     except InstantStyleError as error:
         # Whatever is wrong with one target costs that target alone; the gate decides what it means for the build.
-        return NotEmitted(job, str(error), refused=True)
+        return NotEmitted(spec, str(error), refused=True)
     artifact = read_manifest(entry.folder)
     pipeline.display.show(ArtifactReady(artifact.name, artifact.shipped_bytes))
-    return Emitted(job, artifact, entry)
+    return Emitted(spec, artifact, entry)
 
 
-def _check_emitted(job: Job, artifact: Artifact, folder: Path) -> None:
+def _check_emitted(spec: ArtifactSpec, artifact: Artifact, folder: Path) -> None:
     """ArtifactError if a target did not do what it says."""
-    if artifact.name != job.name:
-        raise ArtifactError(f"target '{job.target}' was asked for {job.name} and emitted {artifact.name}: a defect of the target")
+    if artifact.name != spec.name:
+        raise ArtifactError(f"target '{spec.target}' was asked for {spec.name} and emitted {artifact.name}: a defect of the target")
     if artifact.files != describe_files(folder):
-        raise ArtifactError(f"target '{job.target}' lists other files of {job.name} than it wrote: a defect of the target")
+        raise ArtifactError(f"target '{spec.target}' lists other files of {spec.name} than it wrote: a defect of the target")
     empty = next((file.path for file in artifact.files if file.size_bytes == 0), None)
     if empty is not None:
-        raise ArtifactError(f"target '{job.target}' wrote an empty file, {empty}, into {job.name}: a defect of the target")
+        raise ArtifactError(f"target '{spec.target}' wrote an empty file, {empty}, into {spec.name}: a defect of the target")
 
 
 def configured(recipe: Recipe, name: str) -> Target:

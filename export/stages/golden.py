@@ -11,7 +11,7 @@ from ...model.graph import Model, Run, Sample, Size, TensorKind, TensorSpec, sce
 from ...model.pixels import PICTURE_CHANNELS
 from ...model.runs import runs_from_modules, torch_threads
 from ...system.disk import atomic_write
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from ...validation.golden.chain import asked, run_chain
 from ...validation.golden.pairs import FILE, Golden, GoldenImage, GoldenPair, GoldenScalar, golden_json
 from ...validation.golden.pictures import Levels, enlarged, png, reduction, to_levels, to_values
@@ -28,7 +28,7 @@ MAX_BYTES = 700_000  # of all golden pairs in a bundle; with a picture of every 
 def golden(pipeline: Pipeline, source: Source, size: Size) -> Entry:
     """The golden pairs at one size, in the files of a folder."""
 
-    def make(workspace: Workspace, report: Report) -> None:
+    def make(workspace: Workspace, report: ReportProgress) -> None:
         budget = MAX_BYTES // len(source.recipe.model.sizes)
         with torch_threads(source.recipe.latency.threads):
             files = golden_files(source.model, source.reference, _small_samples(source, size), size, budget)

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 from ...model.graph import Sample, Size
 from ...recipe.precision import Precision
 from ...system.disk import atomic_write
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from ...targets.base import Target
 from ...validation.measure.magnitudes import measure_magnitudes
 from ...validation.results.half_range import HalfRange, Magnitude
@@ -21,7 +21,7 @@ _MAGNITUDES = TypeAdapter(tuple[Magnitude, ...])
 
 
 def half_range(
-    pipeline: Pipeline, source: Source, size: Size, samples: Callable[[], Sequence[Sample]], target: Target, precision: Precision
+    pipeline: Pipeline, source: Source, *, size: Size, samples: Callable[[], Sequence[Sample]], target: Target, precision: Precision
 ) -> HalfRange | None:
     """Of an artifact of ``target``; None if it computes nothing in float16.
 
@@ -32,7 +32,7 @@ def half_range(
         return None
     program = capture(pipeline, source, size, None, None)
 
-    def make(workspace: Workspace, report: Report) -> None:
+    def make(workspace: Workspace, report: ReportProgress) -> None:
         found = measure_magnitudes(source.model, read_program(program, source.model), samples(), report)
         atomic_write(workspace.output / FILE, _MAGNITUDES.dump_json(found, indent=1))
 

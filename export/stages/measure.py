@@ -15,7 +15,7 @@ from ...model.graph import Model, Sample, Size
 from ...recipe.recipe import Recipe
 from ...system.disk import atomic_write
 from ...system.errors import ArtifactError, ExecutionError, TargetUnavailableError
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from ...targets.artifact import describe_all
 from ...validation.judge.plausible import implausible
 from ...validation.measure.built import Built
@@ -84,22 +84,24 @@ def measure_artifact(
         baseline: the same model in float for ONNX Runtime; without it nothing is timed, and what has to be fast fails.
     """
     source = bench.source
-    target = configured(source.recipe, emitted.job.target)
+    target = configured(source.recipe, emitted.spec.target)
     available = target.availability()
     if not (available.can_run or available.evaluator):
-        pipeline.pass_over("validate", emitted.job.name, "cannot run here")
+        pipeline.pass_over("validate", emitted.spec.name, "cannot run here")
         return Status.NOT_EXECUTED, f"emitted, not executed here: {why_not(available)}"
 
-    size = emitted.job.size
-    needed = half_range(pipeline, source, size, lambda: bench.at(size).samples, target, emitted.job.precision)
+    size = emitted.spec.size
+    needed = half_range(
+        pipeline, source, size=size, samples=lambda: bench.at(size).samples, target=target, precision=emitted.spec.precision
+    )
 
-    def make(workspace: Workspace, report: Report) -> None:
+    def make(workspace: Workspace, report: ReportProgress) -> None:
         at = bench.at(size)
         built = Built(emitted.artifact, emitted.folder, target)
         ort_float = None
         if isinstance(baseline, Emitted):
-            ort_float = Built(baseline.artifact, baseline.folder, configured(source.recipe, baseline.job.target))
-        limits = source.recipe.limits_for(emitted.job.target, emitted.job.precision)
+            ort_float = Built(baseline.artifact, baseline.folder, configured(source.recipe, baseline.spec.target))
+        limits = source.recipe.limits_for(emitted.spec.target, emitted.spec.precision)
         latency, sample_set = source.recipe.latency, source.validation.sample_set
         load = None if source.in_memory else partial(load_float, source.recipe)
         given = (source.reference, size, at.samples, at.hard, at.reference, ort_float, latency, sample_set, source.reference_sha256)
@@ -113,7 +115,7 @@ def measure_artifact(
         "artifact": emitted.entry.digest,
         "baseline": baseline.entry.digest if isinstance(baseline, Emitted) else None,
         "half_range": asdict(needed) if needed else None,
-        "options": source.recipe.targets.options.get(emitted.job.target, {}),
+        "options": source.recipe.targets.options.get(emitted.spec.target, {}),
         "source": foreign_source(target),
         "latency": source.recipe.latency.model_dump(),
         "availability": asdict(available),
@@ -121,7 +123,7 @@ def measure_artifact(
     }
     expected = evidence(source, emitted, baseline)
     try:
-        entry = pipeline.run("validate", emitted.job.name, inputs, make, lambda entry: _doubt(entry, expected, emitted, source))
+        entry = pipeline.run("validate", emitted.spec.name, inputs, make, lambda entry: _doubt(entry, expected, emitted, source))
     except TargetUnavailableError as error:
         return Status.NOT_EXECUTED, f"emitted, not executed here: {error}"
     except ExecutionError as error:

@@ -7,7 +7,7 @@ from ...recipe.precision import Precision
 from ...system.disk import OutputError, atomic_write, explained_disk_errors
 from ...system.errors import CaptureError, InstantStyleError
 from ...system.foreign import foreign_errors
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from ...targets.base import Finding, Target
 from ..cache.pipeline import Pipeline
 from ..cache.store import Workspace
@@ -20,18 +20,24 @@ _FINDINGS = TypeAdapter(tuple[Finding, ...])
 
 
 def preflight(pipeline: Pipeline, source: Source) -> None:
-    """Shows what targets have against the model at each size.
+    """Shows what targets have against the model at each size, and which required ones cannot be emitted here at all.
 
     Raises:
         CaptureError: a required target will not be able to emit; lists all that is in its way, by module path.
     """
     targets = source.recipe.targets
     for name, target in configured_targets(source.recipe).items():
-        if type(target).preflight is Target.preflight or not target.availability().can_emit:
-            continue
         precisions = tuple(map(Precision, targets.build[name]))
         # A precision that nobody requires must not stop the others.
         required = tuple(each for each in precisions if {name, f"{name}-{each}"} & set(targets.required))
+        availability = target.availability()
+        if not availability.can_emit and required:
+            way_out = f"; to get it: {availability.remedy}" if availability.remedy else ""
+            pipeline.display.notice(
+                f"{name} is required and cannot be emitted here, so this release will not pass: {availability.reason}{way_out}"
+            )
+        if type(target).preflight is Target.preflight or not availability.can_emit:
+            continue
         for size in source.recipe.model.sizes:
             found = _ask(pipeline, source, target, required, size) if required else ()
             if found:
@@ -45,7 +51,7 @@ def preflight(pipeline: Pipeline, source: Source) -> None:
 def _ask(pipeline: Pipeline, source: Source, target: Target, precisions: tuple[Precision, ...], size: Size) -> tuple[Finding, ...]:
     program = capture(pipeline, source, size, None, None)
 
-    def make(workspace: Workspace, report: Report) -> None:
+    def make(workspace: Workspace, report: ReportProgress) -> None:
         captured = read_program(program, source.model)
         with foreign_errors(CaptureError, f"target '{target.name}' cannot look at this model"), explained_disk_errors(workspace.output):
             found = target.preflight(captured, precisions)

@@ -19,7 +19,7 @@ from ...recipe.settings import ImageSetSettings, PruneSettings
 from ...system.disk import atomic_write
 from ...system.errors import ImageError
 from ...system.hashing import digest, file_sha256
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from ..cache.pipeline import Pipeline
 from ..cache.store import Entry, Workspace
 from ..source.image_checks import check_disjoint
@@ -50,23 +50,23 @@ def prune(pipeline: Pipeline, source: Source) -> Source:
     check_patterns(model, settings, source.recipe.path)
     scored = {name: importance(pipeline, source, name, settings) for name in touched(model, settings)}
 
-    def cut(workspace: Workspace, report: Report) -> None:
+    def cut(workspace: Workspace, report: ReportProgress) -> None:
         scores = {name: read_scores(entry) for name, entry in scored.items()}
         pruned, rows = prune_model(model, _samples(source), settings, scores)
-        write_pruned(pruned, rows, workspace.output / WEIGHTS, source.bare, {})
+        write_pruned(pruned, rows, path=workspace.output / WEIGHTS, bare=source.bare, metadata={})
 
     inputs = {name: entry.digest for name, entry in scored.items()}
     key = {"scores": inputs, "settings": settings.model_dump(mode="json", exclude={"recover", "result"}), **_score_key(source)}
     entry = pipeline.run("prune", "", key, cut)
 
-    def learn(workspace: Workspace, report: Report) -> None:
+    def learn(workspace: Workspace, report: ReportProgress) -> None:
         from ...compression.distillation.recover import recover
 
         side = settings.recover.crop
         student, rows = read_pruned(model, entry.folder / WEIGHTS, source.bare)
         draws = SampleDraws(model, (side, side), lessons, settings.recover.seed)
-        recover(student, model, draws, settings.recover, workspace.state / "recover.pt", report)
-        write_pruned(student, rows, workspace.output / WEIGHTS, source.bare, {})
+        recover(student, model, draws=draws, settings=settings.recover, state_file=workspace.state / "recover.pt", report=report)
+        write_pruned(student, rows, path=workspace.output / WEIGHTS, bare=source.bare, metadata={})
 
     if settings.recover.any_steps:
         lessons = _lessons(source)
@@ -87,7 +87,7 @@ def importance(pipeline: Pipeline, source: Source, graph: str, asked: PruneSetti
     """
     channels, heads = (asked.channels, asked.heads) if asked else (None, None)
 
-    def make(workspace: Workspace, report: Report) -> None:
+    def make(workspace: Workspace, report: ReportProgress) -> None:
         from ...compression.pruning.prune import score_graph
 
         inputs = [fed[graph] for fed in graph_inputs(source.model, _samples(source))]

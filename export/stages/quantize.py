@@ -10,7 +10,7 @@ from ...calibration.table import CalibrationTable
 from ...model.checkpoint import read_tensors
 from ...system.disk import atomic_write
 from ...system.hashing import file_sha256
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from ..cache.pipeline import Pipeline
 from ..cache.store import Entry, Workspace
 from ..source.source import Source
@@ -25,12 +25,12 @@ def tune(pipeline: Pipeline, source: Source) -> Entry | None:
         pipeline.pass_over("qat", "", "off")
         return None
 
-    def make(workspace: Workspace, report: Report) -> None:
+    def make(workspace: Workspace, report: ReportProgress) -> None:
         from ...compression.quantization.qat import tune as train
 
         model, images, side = source.model, source.calibration, settings.crop
         samples = list(make_samples(model, (side, side), images.sets, images.settings.pairing))
-        tuned = train(model, source.reference, samples, settings, workspace.state / "qat.pt", report)
+        tuned = train(model, source.reference, samples=samples, settings=settings, state_file=workspace.state / "qat.pt", report=report)
         tensors = {f"{graph}.{name}": value.detach().clone() for graph, weights in tuned.items() for name, value in weights.items()}
         atomic_write(workspace.output / WEIGHTS, save(tensors))
 
@@ -43,7 +43,7 @@ def calibrate(pipeline: Pipeline, source: Source, tuned: Entry | None) -> Entry:
     settings = source.recipe.quantize
     table = settings.calibration_table
 
-    def make(workspace: Workspace, report: Report) -> None:
+    def make(workspace: Workspace, report: ReportProgress) -> None:
         if table is not None:
             CalibrationTable.load(table).save(workspace.output / TABLE)
             return
@@ -53,7 +53,9 @@ def calibrate(pipeline: Pipeline, source: Source, tuned: Entry | None) -> Entry:
         samples = make_samples(model, size, images.sets, images.settings.pairing)
         total = count_samples(model, images.sets, images.settings.pairing)
         hashes = "+".join(images_set.sha256 for images_set in images.sets)
-        measure(model, samples, total, size, tuned_weights(tuned), settings, hashes, report).save(workspace.output / TABLE)
+        measure(
+            model, samples, total=total, size=size, tuned=tuned_weights(tuned), settings=settings, image_set_sha256=hashes, report=report
+        ).save(workspace.output / TABLE)
 
     inputs = {"model": source.fingerprint, "tuned": tuned.digest if tuned else None, **quantization_key(source)}
     return pipeline.run("calibrate", "", inputs, make)

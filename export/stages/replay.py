@@ -8,7 +8,7 @@ import numpy as np
 from ...system.disk import atomic_write
 from ...system.errors import ExecutionError, TargetUnavailableError
 from ...system.host import cpu_name
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from ...system.versions import TARGET_LIBRARIES, library_versions
 from ...validation.golden.chain import outputs
 from ...validation.golden.pairs import read_golden
@@ -26,17 +26,17 @@ REPLAY, PICTURE = "replay.json", "worst.png"
 
 def replayed(pipeline: Pipeline, source: Source, emitted: Emitted, pairs: Entry) -> Entry | None:
     """The golden pairs through an artifact on this machine; None if it does not run here."""
-    target = configured(source.recipe, emitted.job.target)
+    target = configured(source.recipe, emitted.spec.target)
     available = target.availability()
     if not available.can_run:
-        pipeline.pass_over("replay", emitted.job.name, "cannot run here")
+        pipeline.pass_over("replay", emitted.spec.name, "cannot run here")
         return None
 
-    def make(workspace: Workspace, report: Report) -> None:
+    def make(workspace: Workspace, report: ReportProgress) -> None:
         built = Built(emitted.artifact, emitted.folder, target).on(target.units()[0])
         found = read_golden(pairs.folder)
         windows: dict[str, np.ndarray] = {}
-        result = Replay(emitted.job.name, runtime(), ())
+        result = Replay(emitted.spec.name, runtime(), ())
         if found.pairs:
             result = replay(found, pairs.folder, built, result.runtime, lambda each, window: windows.update({each.pair: window}))
         lowest = worst(result)
@@ -48,14 +48,14 @@ def replayed(pipeline: Pipeline, source: Source, emitted: Emitted, pairs: Entry)
     inputs = {
         "golden": pairs.digest,
         "artifact": emitted.entry.digest,
-        "options": source.recipe.targets.options.get(emitted.job.target, {}),
+        "options": source.recipe.targets.options.get(emitted.spec.target, {}),
         "source": foreign_source(target),
         "availability": asdict(available),
     }
     try:
-        return pipeline.run("replay", emitted.job.name, inputs, make)
+        return pipeline.run("replay", emitted.spec.name, inputs, make)
     except (ExecutionError, TargetUnavailableError) as error:
-        pipeline.display.notice(f"{emitted.job.name}: no golden pair is recorded: {error}")
+        pipeline.display.notice(f"{emitted.spec.name}: no golden pair is recorded: {error}")
         return None
 
 

@@ -54,7 +54,7 @@ def _halve(path: Path) -> bool:
     from ..onnx.rewrites.store_half import store_half
 
     model = ir.load(path)
-    changes = store_half(model)
+    changes = store_half.change(model)
     if changes:
         ir.save(model, path)
     return bool(changes)
@@ -72,7 +72,7 @@ def _convert(source: Path, folder: Path, finished: bool) -> None:
     with silence():
         if finished:
             models = [_save(path, folder / f"{path.stem}.ort") for path in sorted(source.glob("*.onnx"))]
-            create_config_from_models(models, config, False)
+            create_config_from_models(models, config, enable_type_reduction=False)
         else:
             convert_onnx_models_to_ort(source, folder, [OptimizationStyle.Fixed], target_platform="arm")
     wanted = sorted(path.with_suffix(".ort").name for path in source.glob("*.onnx"))

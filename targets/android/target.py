@@ -24,22 +24,23 @@ from ..artifact import describe_files, graph_path
 from ..base import Artifact, ArtifactFile, Availability, Runner, Target
 from ..convolutions import described
 from ..onnx.exporter import PACKAGES
-from ..onnx.target import RUNTIME, availability, build, save
+from ..onnx.target import RUNTIME, availability, build, onnx_runtime_rewrites, save
 from ..packages import require
 
 if TYPE_CHECKING:
-    from ..onnx.rewrites.graph import Rewrite
+    from ..onnx.rewrites.contract import Rewrite
 
 USABILITY_FILE = "mobile-usability.txt"
 
 
 def android_rewrites() -> tuple["Rewrite", ...]:
-    """What ONNX Runtime's own kernels want, after the portable ones."""
+    """Those of ONNX Runtime, and what its int8 kernels on a phone want."""
+    from ..onnx.rewrites.fold_stride import fold_stride
     from ..onnx.rewrites.integer_pad import integer_pad
     from ..onnx.rewrites.pad_narrow_convolutions import pad_narrow_convolutions
     from ..onnx.rewrites.quantize_bias import quantize_bias
 
-    return integer_pad, quantize_bias, pad_narrow_convolutions
+    return *onnx_runtime_rewrites(), integer_pad, fold_stride, quantize_bias, pad_narrow_convolutions
 
 
 class AndroidTarget(Target):
@@ -54,12 +55,13 @@ class AndroidTarget(Target):
 
     def emit(self, program: Program, precision: Precision, folder: Path) -> Artifact:
         require(self.name, (*PACKAGES, RUNTIME))
+        from ..onnx.rewrites.plain_prelu import plain_prelu
         from .ort_format import to_ort_format
 
         graphs, notes = [], ()
         with tempfile.TemporaryDirectory(prefix="instantstyle-") as scratch:
             for graph in program.graphs:
-                model, asked, graph_notes = build(program, graph, precision, android_rewrites())
+                model, asked, graph_notes = build(program, graph, precision, android_rewrites(), float_rewrites=(plain_prelu,))
                 save(model, Path(scratch) / f"{graph.name}.onnx")
                 graphs.append(described(graph, f"{graph.name}.ort", precision, asked))
                 notes += graph_notes
@@ -76,7 +78,7 @@ class AndroidTarget(Target):
         why = "ONNX Runtime writes tensors in the order of a hash table that every process seeds anew"
         return {file.path: why for file in files if file.path.endswith(".ort")}
 
-    def module_times(self, artifact: Artifact, folder: Path, graph: str, inputs: Arrays, threads: int) -> Mapping[str, float]:
+    def module_times(self, artifact: Artifact, folder: Path, graph: str, *, inputs: Arrays, threads: int) -> Mapping[str, float]:
         require(self.name, (RUNTIME,))
         from ..onnx.profile import module_times
 

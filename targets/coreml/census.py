@@ -1,23 +1,13 @@
 """Which operations a package's program has, and which of its convolutions are int8."""
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
+from ..census import Census
 from .mil.package import main_block
 
 CONVOLUTIONS = ("conv", "conv_transpose")
 INT8_WEIGHTS = ("constexpr_affine_dequantize", "constexpr_blockwise_shift_scale")
-
-
-@dataclass(frozen=True)
-class Census:
-    """Operations that compute, most frequent first, and how many convolutions have int8 weights and int8 inputs."""
-
-    operations: tuple[tuple[str, int], ...]
-    convolutions: int
-    int8_convolutions: int
-    floats: tuple[str, ...] = ()
 
 
 def take_census(specification: Any) -> Census:
@@ -33,4 +23,4 @@ def take_census(specification: Any) -> Census:
     floats = tuple(
         each.outputs[0].name for each in convolutions if source(each, "x") != "dequantize" or source(each, "weight") not in INT8_WEIGHTS
     )
-    return Census(tuple(kinds.most_common()), len(convolutions), len(convolutions) - len(floats), floats)
+    return Census(len(convolutions), len(convolutions) - len(floats), tuple(kinds.most_common()), floats)

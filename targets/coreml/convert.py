@@ -59,7 +59,9 @@ def convert(graph: "GraphProgram", precision: Precision, size: Size, options: Co
         found = _try(graph, shown.program, precision, given, systems)
     if isinstance(found, Converted):
         return found
-    raise Refused(_explain(graph, shown.program, precision, given, options, systems[-1], found)) from found
+    raise Refused(
+        _explain(graph, shown.program, precision=precision, sizes=given, options=options, system=systems[-1], error=found)
+    ) from found
 
 
 def deployment_targets(precision: Precision, options: CoreMLOptions) -> tuple[str, ...]:
@@ -96,6 +98,7 @@ def _try(
 def _explain(
     graph: "GraphProgram",
     program: ExportedProgram,
+    *,
     precision: Precision,
     sizes: Sequence[Size],
     options: CoreMLOptions,

@@ -15,7 +15,10 @@ from ...model.pixels import LEVELS, affine, from_levels, to_levels
 from ...system.errors import CaptureError
 from ..base import Finding
 from ..unsigned_activations import unsigned_activations
+from .bicubic import enlarge_bicubic
+from .known_operators import with_known_operators
 from .refusal import Refused, place
+from .resize_by_matrices import resize_by_matrices
 
 if TYPE_CHECKING:
     from ...capture.program import GraphProgram
@@ -80,12 +83,19 @@ class Interface(nn.Module):
     """A captured program with scalars of shape (1,) and images of 0 to 255 as outputs; the input's scale is Core ML's own part.
 
     What no such scale can say (a standard deviation for each channel) is computed here.
+
+    Args:
+        flexible: whether it will be captured for several sizes.
     """
 
-    def __init__(self, program: ExportedProgram, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+    def __init__(
+        self, program: ExportedProgram, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], flexible: bool = False
+    ) -> None:
         super().__init__()
         self.program = program.module(check_guards=False)
         unsigned_activations(self.program)
+        if not flexible:
+            resize_by_matrices(self.program)
         self.inputs, self.outputs = inputs, outputs
         for spec in filter(is_image, (*inputs, *outputs)):
             for name, numbers in zip(("std", "mean"), affine(spec), strict=True):
@@ -136,7 +146,7 @@ def with_interface(graph: "GraphProgram", program: ExportedProgram, sizes: Seque
     open_inputs = [spec.kind is TensorKind.IMAGE and spec.fixed_size is None for spec in graph.inputs]
     flexible = bool(dims) and any(open_inputs)
     shapes = (tuple(dims if is_open else None for is_open in open_inputs),) if flexible else None
-    module = Interface(program, graph.inputs, graph.outputs)
+    module = Interface(program, graph.inputs, graph.outputs, flexible)
     try:
         with torch.no_grad():
             captured = torch.export.export(module, examples, dynamic_shapes=shapes, strict=False)
@@ -148,12 +158,14 @@ def with_interface(graph: "GraphProgram", program: ExportedProgram, sizes: Seque
             "take more_sizes out of [targets.options.coreml], or build a package for each of model.sizes"
         ) from error
     try:
-        decomposed = captured.run_decompositions(_spelled_out())
+        decomposed = with_known_operators(captured.run_decompositions(_spelled_out()))
     except Exception as error:  # likewise
         raise Refused(_not_captured(graph, error)) from error
     lost = next((node for node in decomposed.graph.nodes if node.target in MISCONVERTED), None)
     if lost is not None:
-        raise Refused(Finding(place(graph, decomposed, lost.name), MISCONVERTED[lost.target], "resize without it"))
+        raise Refused(
+            Finding(place(graph, decomposed, lost.name), MISCONVERTED[lost.target], "resize without it, or build packages of a single size")
+        )
     _say_strides(decomposed)
     return Shown(decomposed, flexible)
 
@@ -177,7 +189,7 @@ def _open_dims(sizes: Sequence[Size]) -> dict[int, Any]:
 
 
 def _spelled_out() -> dict[Any, Any]:
-    """Operators with a keyword that coremltools 9.0 leaves out without a word, in others that have none."""
+    """Operators with a keyword that coremltools 9.0 leaves out without a word, and some that it has not, in others."""
     aten = torch.ops.aten
 
     def gelu(x: Tensor, *, approximate: str = "none") -> Tensor:
@@ -195,6 +207,9 @@ def _spelled_out() -> dict[Any, Any]:
     def rsub(x: Tensor, y: Tensor, *, alpha: float = 1) -> Tensor:
         return NotImplemented if alpha == 1 else y - x * alpha
 
+    def lerp(x: Tensor, y: Tensor, weight: Tensor | float) -> Tensor:
+        return x + weight * (y - x)
+
     def instance_norm(
         x: Tensor,
         weight: Tensor | None,
@@ -209,7 +224,7 @@ def _spelled_out() -> dict[Any, Any]:
         if use_input_stats or mean is None or variance is None:
             return NotImplemented
         # coremltools takes the image's own statistics in any case.
-        return torch.batch_norm(x, weight, bias, mean, variance, False, momentum, eps, False)
+        return torch.batch_norm(x, weight, bias, mean, variance, training=False, momentum=momentum, eps=eps, cudnn_enabled=False)
 
     def batch_norm(
         x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, variance: Tensor, momentum: float, eps: float
@@ -222,6 +237,8 @@ def _spelled_out() -> dict[Any, Any]:
         return aten._native_batch_norm_legit_no_training.default(x, scale, shift, mean, variance, momentum, eps)
 
     spelled = {aten.instance_norm.default: instance_norm, aten._native_batch_norm_legit_no_training.default: batch_norm}
+    spelled |= {aten.upsample_bicubic2d.vec: enlarge_bicubic, aten.lerp.Scalar: lerp, aten.lerp.Tensor: lerp}
+    spelled |= {aten.log_sigmoid.default: lambda x: -torch.nn.functional.softplus(-x), aten.erfc.default: lambda x: 1 - torch.erf(x)}
     return spelled | {aten.gelu.default: gelu, aten.add.Tensor: add, aten.sub.Tensor: sub, aten.rsub.Tensor: rsub}
 
 

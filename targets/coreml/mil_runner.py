@@ -8,7 +8,7 @@ from ...model.graph import Arrays
 from ...system.errors import ExecutionError
 from ...system.silence import silence
 from ..base import Artifact, Execution, Runner
-from ..runner_checks import check_inputs, check_int8
+from ..runner_checks import check_int8
 from . import EVALUATOR
 from .census import take_census
 from .features import check_features
@@ -35,19 +35,24 @@ class MilRunner(Runner):
 
     def __init__(self, path: Path, artifact: Artifact, name: str, threads: int) -> None:
         graph = artifact.graph(name)
-        self._graph, self._size, self._threads = graph, artifact.size, threads
+        super().__init__(graph, artifact.size)
+        self._threads = threads
         with silence():
             check_features(read_specification(path), artifact, graph, path)
             package = open_package(path)
-            self._evaluator: Evaluator | None = Evaluator(package)
+            self._evaluator = Evaluator(package)
         census = take_census(package.specification)
-        check_int8(graph, path, census.convolutions, census.int8_convolutions, census.floats, "have int8 weights and inputs")
-        self.execution = Execution(PROVIDER, census.convolutions, census.int8_convolutions, census.operations, EVALUATOR)
+        check_int8(
+            graph,
+            path,
+            convolutions=census.convolutions,
+            int8_convolutions=census.int8_convolutions,
+            floats=census.floats,
+            how="have int8 weights and inputs",
+        )
+        self.execution = Execution(PROVIDER, census.convolutions, census.int8_convolutions, census.kinds, EVALUATOR)
 
-    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        if self._evaluator is None:
-            raise ExecutionError(f"graph '{self._graph.name}': the runner was closed")
-        check_inputs(self._graph, self._size, inputs)
+    def _execute(self, inputs: Arrays) -> dict[str, np.ndarray]:
         from ...model.runs import torch_threads
 
         given = {spec.name: to_package(spec, inputs[spec.name]) for spec in self._graph.inputs}
@@ -66,5 +71,5 @@ class MilRunner(Runner):
         module = self._graph.module_of(operation)
         return f"module '{module}', {evaluator.overflow}" if module else evaluator.overflow
 
-    def close(self) -> None:
-        self._evaluator = None
+    def _free(self) -> None:
+        del self._evaluator

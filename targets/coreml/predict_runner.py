@@ -11,7 +11,7 @@ from ...model.graph import Arrays
 from ...model.pixels import reordered
 from ...system.errors import ArtifactError, ExecutionError
 from ..base import Artifact, Execution, Runner
-from ..runner_checks import check_inputs, check_int8
+from ..runner_checks import check_int8
 from .census import take_census
 from .features import check_features
 from .interface import from_package, is_image, to_package
@@ -55,21 +55,25 @@ class PredictRunner(Runner):
 
     def __init__(self, path: Path, artifact: Artifact, name: str, unit: str) -> None:
         graph = artifact.graph(name)
-        self._graph, self._size, self._unit = graph, artifact.size, unit
+        super().__init__(graph, artifact.size)
         specification = read_specification(path)
         check_features(specification, artifact, graph, path)
         census = take_census(specification)
-        check_int8(graph, path, census.convolutions, census.int8_convolutions, census.floats, "have int8 weights and inputs")
-        self.execution = Execution(f"Core ML, {unit}", census.convolutions, census.int8_convolutions, census.operations)
+        check_int8(
+            graph,
+            path,
+            convolutions=census.convolutions,
+            int8_convolutions=census.int8_convolutions,
+            floats=census.floats,
+            how="have int8 weights and inputs",
+        )
+        self.execution = Execution(f"Core ML, {unit}", census.convolutions, census.int8_convolutions, census.kinds)
         try:
-            self._model: Predictor | None = load_model(path, unit)
+            self._model = load_model(path, unit)
         except Exception as error:  # Core ML's errors come as RuntimeError, NSException's text or worse
             raise ExecutionError(f"{path}: Core ML cannot load it on {unit}: {error}") from error
 
-    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        if self._model is None:
-            raise ExecutionError(f"graph '{self._graph.name}': the runner was closed")
-        check_inputs(self._graph, self._size, inputs)
+    def _execute(self, inputs: Arrays) -> dict[str, np.ndarray]:
         given = {}
         for spec in self._graph.inputs:
             value = to_package(spec, inputs[spec.name])
@@ -85,8 +89,8 @@ class PredictRunner(Runner):
             for spec in self._graph.outputs
         }
 
-    def close(self) -> None:
-        self._model = None
+    def _free(self) -> None:
+        del self._model
 
 
 def _to_picture(levels: np.ndarray) -> Image.Image:

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from ...capture.program import GraphProgram, Program, module_path
 from ...recipe.precision import Precision
@@ -14,6 +14,7 @@ from ..base import Finding
 from .convert import convert, deployment_targets, too_old
 from .faithful import check_faithful
 from .interface import MISCONVERTED, with_interface
+from .known_operators import is_known, overload
 from .options import CoreMLOptions
 from .package import write_package
 from .refusal import Refused, place
@@ -31,15 +32,16 @@ def findings(program: Program, precisions: Sequence[Precision], options: CoreMLO
     found = [too_old(precision, options) for precision in precisions if precision not in able]
     for graph in program.graphs:
         nodes = [node for node in graph.float_program.graph.nodes if node.op == "call_function"]
-        broken = [*_antialiasing(graph, nodes), *_padding(graph, nodes, options)]
+        broken = [*_antialiasing(graph, nodes, options), *_padding(graph, nodes, options)]
         found += broken or _trial(graph, program, able, options)
     return tuple(dict.fromkeys(found))
 
 
-def _antialiasing(graph: GraphProgram, nodes: "Sequence[Node]") -> Iterator[Finding]:
-    for node in nodes:
+def _antialiasing(graph: GraphProgram, nodes: "Sequence[Node]", options: CoreMLOptions) -> Iterator[Finding]:
+    """In a package of several sizes; in one of a single size it is written out."""
+    for node in nodes if options.more_sizes else ():
         if node.target in MISCONVERTED:
-            yield Finding(_place(graph, node), MISCONVERTED[node.target], "resize without it")
+            yield Finding(_place(graph, node), MISCONVERTED[node.target], f"resize without it, or {_single(options)}")
 
 
 def _padding(graph: GraphProgram, nodes: "Sequence[Node]", options: CoreMLOptions) -> Iterator[Finding]:
@@ -50,12 +52,14 @@ def _padding(graph: GraphProgram, nodes: "Sequence[Node]", options: CoreMLOption
         if len(cast(Sequence[int], node.args[1])) > 4:  # https://github.com/apple/coremltools/issues/2576
             yield Finding(_place(graph, node), "Core ML reflects and replicates two dimensions at most", "pad with zeros")
         elif options.more_sizes:  # https://github.com/apple/coremltools/issues/1438
-            listed = ", ".join(f"[{height}, {width}]" for height, width in options.more_sizes)
-            yield Finding(
-                _place(graph, node),
-                "Core ML fails on reflection and replication padding in a package of several sizes",
-                f"pad with zeros, or take more_sizes = [{listed}] out of [targets.options.coreml] and list the sizes in model.sizes",
-            )
+            problem = "Core ML fails on reflection and replication padding in a package of several sizes"
+            yield Finding(_place(graph, node), problem, f"pad with zeros, or {_single(options)}")
+
+
+def _single(options: CoreMLOptions) -> str:
+    """What to do where only packages of a single size are possible."""
+    listed = ", ".join(f"[{height}, {width}]" for height, width in options.more_sizes)
+    return f"take more_sizes = [{listed}] out of [targets.options.coreml] and list the sizes in model.sizes"
 
 
 def _pads_with_zeros(node: "Node") -> bool:
@@ -94,24 +98,16 @@ def _convert(graph: GraphProgram, precision: Precision, program: Program, option
 
 def _unknown_operators(graph: GraphProgram, program: Program, options: CoreMLOptions) -> Iterator[Finding]:
     """All that the converter has no translation of, looked up under the names that it looks for itself."""
-    from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY as registry
-
     with silence():
         shown = with_interface(graph, graph.float_program, options.sizes(program.size)).program
     for node in shown.graph.nodes:
-        if node.op == "call_function" and registry.get_func(_overload(node)) is None:
+        if not is_known(node):
             yield Finding(place(graph, shown, node.name), f"Core ML has no form of '{_operator(node)}'", OTHERWISE)
 
 
-def _overload(node: "Node") -> str:
-    """``aten::conv_transpose2d.input``; coremltools registers some operators with their overload and some without."""
-    target: Any = node.target
-    return target.name() if hasattr(target, "name") else str(getattr(target, "__name__", target))
-
-
 def _operator(node: "Node") -> str:
-    """``aten::conv2d``."""
-    return _overload(node).partition(".")[0]
+    """Without its overload, e.g. ``aten::conv2d``."""
+    return overload(node).partition(".")[0]
 
 
 def _place(graph: GraphProgram, node: "Node") -> str:

@@ -1,5 +1,7 @@
 """What stands in the way of a conversion, with the module that the converter was at when it gave up."""
 
+import re
+
 from torch.export import ExportedProgram
 
 from ...capture.program import GraphProgram, module_path
@@ -19,8 +21,12 @@ class Refused(CaptureError):
 
 
 def failing_node(error: BaseException) -> str:
-    """Name of the node that coremltools was translating when it raised, which its errors seldom say; empty if it was not."""
-    name, trace = "", error.__traceback__
+    """Name of the node that coremltools was translating when it raised, which its errors seldom say; empty if nothing tells.
+
+    Passes over the whole graph name an operation, which begins with the name of the node that it comes from.
+    """
+    layer = re.search(r"[Ll]ayer \"(\w+?)(_cast_fp16)?\"", str(error))
+    name, trace = layer[1] if layer else "", error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_name in TRANSLATING:
             name = str(getattr(trace.tb_frame.f_locals.get("node"), "name", name))

@@ -44,7 +44,9 @@ class CoreMLTarget(Target):
     def availability(self) -> Availability:
         missing = missing_packages(PACKAGES)
         if missing:
-            return Availability(False, False, f"not installed: {', '.join(missing)}", install_command(missing))
+            return Availability(
+                can_emit=False, can_run=False, reason=f"not installed: {', '.join(missing)}", remedy=install_command(missing)
+            )
         if sys.platform == MACOS:
             return Availability(can_emit=True, can_run=True)
         return Availability(can_emit=True, can_run=False, reason="Core ML runs on macOS only", evaluator=EVALUATOR)

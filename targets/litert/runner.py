@@ -9,11 +9,11 @@ import numpy as np
 
 from ...model.graph import Arrays
 from ...system.errors import ArtifactError, ExecutionError
+from ...system.silence import silence
 from ..base import Artifact, Execution, Runner
 from ..declared import check_declared
-from ..runner_checks import check_inputs, check_int8
+from ..runner_checks import check_int8
 from .interface import declared, from_file, to_file, wanted
-from .quiet import quiet
 
 CONVOLUTIONS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 DELEGATE, XNNPACK = "DELEGATE", "XNNPACK"
@@ -37,7 +37,7 @@ class LiteRTRunner(Runner):
     """
 
     def __init__(self, path: Path, artifact: Artifact, name: str, threads: int) -> None:
-        self._graph, self._size = artifact.graph(name), artifact.size
+        super().__init__(artifact.graph(name), artifact.size)
         self._interpreter = open_interpreter(path, threads)
         check_declared(declared(path.read_bytes()), wanted(artifact, self._graph), path)
         details = self._interpreter._get_ops_details()
@@ -50,22 +50,21 @@ class LiteRTRunner(Runner):
         if left:
             raise ExecutionError(f"graph '{name}' ({path}): XNNPACK does not take {', '.join(left)}: LiteRT's slow kernels would run them")
         named = [tensors[each["outputs"][0]]["name"] for each in floats]
-        check_int8(self._graph, path, len(found), len(found) - len(floats), named, "run as int8 kernels")
+        check_int8(
+            self._graph, path, convolutions=len(found), int8_convolutions=len(found) - len(floats), floats=named, how="run as int8 kernels"
+        )
         self._inputs = [each["index"] for each in self._interpreter.get_input_details()]
         self._outputs = [each["index"] for each in self._interpreter.get_output_details()]
 
-    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        if self._interpreter is None:
-            raise ExecutionError(f"graph '{self._graph.name}': the runner was closed")
-        check_inputs(self._graph, self._size, inputs)
+    def _execute(self, inputs: Arrays) -> dict[str, np.ndarray]:
         for spec, index in zip(self._graph.inputs, self._inputs, strict=True):
             self._interpreter.set_tensor(index, to_file(inputs[spec.name]))
         self._interpreter.invoke()
         pairs = zip(self._graph.outputs, self._outputs, strict=True)
         return {spec.name: from_file(self._interpreter.get_tensor(index)) for spec, index in pairs}
 
-    def close(self) -> None:
-        self._interpreter = None
+    def _free(self) -> None:
+        del self._interpreter
 
 
 def open_interpreter(path: Path, threads: int) -> Any:
@@ -74,7 +73,7 @@ def open_interpreter(path: Path, threads: int) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
     try:
-        with quiet():
+        with silence(native=True):
             interpreter = Interpreter(model_path=str(path), num_threads=threads)
             interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:

@@ -4,8 +4,8 @@ import ast
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from torch.export import ExportedProgram
 
@@ -15,6 +15,7 @@ from ...recipe.precision import Precision
 from ...system.errors import CaptureError
 from ...system.silence import silence
 from ..declared import facts
+from ..identity import fingerprint
 from .declared import PREFIX
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 # From 21 on, the exporter's QuantizeLinear has an output_dtype that ONNX Runtime rejects beside another zero point.
 OPSET = 18
 PRODUCER = "instantstyle"
-# Exporting takes seconds and several targets start from the same model.
-_exported: "WeakKeyDictionary[ExportedProgram, _Exported]" = WeakKeyDictionary()
 # Where the exporter writes the path of a node: modules from the root on, then the node.
 SCOPES = "pkg.torch.onnx.name_scopes"
 PACKAGES = ("onnx", "onnxscript", "onnx_ir", "onnxsim")
@@ -37,6 +36,12 @@ class _Exported:
 
     content: bytes
     modules: Mapping[str, str]
+
+
+# Exporting takes seconds, and several targets of a release start from the same model: each reads the captured program from the cache
+# anew, so what was exported is known by the program's content. Two graphs in float and int8, and some to spare.
+KEPT_EXPORTS = 6
+_exports: dict[str, _Exported] = {}
 
 
 def to_onnx(graph: GraphProgram, precision: Precision, size: Size) -> "onnx.ModelProto":
@@ -61,14 +66,30 @@ def module_paths(graph: GraphProgram, precision: Precision, size: Size) -> Mappi
 
 def _export_once(graph: GraphProgram, precision: Precision, size: Size) -> _Exported:
     program = _program(graph, precision)
-    if program not in _exported:
+    key = _content_key(graph, program, precision, size)
+    if key not in _exports:
+        while len(_exports) >= KEPT_EXPORTS:
+            del _exports[next(iter(_exports))]
         model = _export(graph, program)
         _name_convolutions(model, program)
         _rename(model.graph, graph, size)
         modules = {node.name or "": _module_path(node) for node in model.graph}
         _forget_origin(model)
-        _exported[program] = _Exported(_simplify(graph, model).SerializeToString(deterministic=True), modules)
-    return _exported[program]
+        _exports[key] = _Exported(_simplify(graph, model).SerializeToString(deterministic=True), modules)
+    return _exports[key]
+
+
+def forget_exports() -> None:
+    """The next ``to_onnx`` exports, whatever was exported before."""
+    _exports.clear()
+
+
+def _content_key(graph: GraphProgram, program: ExportedProgram, precision: Precision, size: Size) -> str:
+    """Equal for programs of which equal files are made: of equal operators on equal numbers, by nodes of equal names and modules."""
+    nodes = [(node.op, node.name, module_path(node)) for node in program.graph.nodes]
+    shapes = [tuple(node.meta["val"].shape) for node in program.graph.nodes if node.op == "placeholder" and "val" in node.meta]
+    parts = (fingerprint(graph, precision), graph.name, graph.inputs, graph.outputs, size, nodes, shapes)
+    return sha256(repr(parts).encode()).hexdigest()
 
 
 def _module_path(node: "ir.Node") -> str:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...model.graph import Arrays, Size
+from ...model.graph import Arrays
 from ...system.errors import ArtifactError, ExecutionError
-from ..base import Artifact, Execution, GraphArtifact, Runner
+from ..base import Artifact, Execution, Runner
 from ..declared import as_arrays, check_declared
-from ..runner_checks import check_inputs, check_int8
+from ..runner_checks import check_int8
 from .declared import of_session
 from .kernels import CONVOLUTIONS, INT8_CONVOLUTION, int8_convolutions, read_kernels
 
@@ -30,20 +30,14 @@ SESSION_OPTIONS = {
 class SessionRunner(Runner):
     """Runs a session; subclasses open it as ``_session``."""
 
-    _session: "onnxruntime.InferenceSession | None"
+    _session: "onnxruntime.InferenceSession"
 
-    def __init__(self, graph: GraphArtifact, size: Size) -> None:
-        self._graph, self._size = graph, size
-
-    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        if self._session is None:
-            raise ExecutionError(f"graph '{self._graph.name}': the runner was closed")
-        check_inputs(self._graph, self._size, inputs)
+    def _execute(self, inputs: Arrays) -> dict[str, np.ndarray]:
         names = [spec.name for spec in self._graph.outputs]
         return {name: np.asarray(value) for name, value in zip(names, self._session.run(names, dict(inputs)), strict=True)}
 
-    def close(self) -> None:
-        self._session = None
+    def _free(self) -> None:
+        del self._session
 
 
 class OrtRunner(SessionRunner):
@@ -75,7 +69,9 @@ class OrtRunner(SessionRunner):
         self.execution = Execution(PROVIDER, convolutions, counts[INT8_CONVOLUTION], tuple(counts.most_common()))
         found = {graph.node_of(name) for name in int8}
         floats = (name for name, _ in graph.modules if name not in found)
-        check_int8(graph, path, convolutions, counts[INT8_CONVOLUTION], floats, "run as int8 kernels")
+        check_int8(
+            graph, path, convolutions=convolutions, int8_convolutions=counts[INT8_CONVOLUTION], floats=floats, how="run as int8 kernels"
+        )
 
 
 def open_session(
@@ -83,6 +79,7 @@ def open_session(
     threads: int,
     optimized: Path | None = None,
     optimize: bool = True,
+    *,
     profile: Path | None = None,
     blocked: bool = True,
 ):

@@ -14,6 +14,7 @@ import onnx
 import onnx_ir as ir
 
 from .rewrites.graph import DEQUANTIZE, constant, value_name
+from .rewrites.narrow_weights import neighbours
 from .rewrites.weights import QuantizedWeight, quantized_weight
 
 LOWEST, HIGHEST = -(2**15), 2**15 - 1
@@ -33,37 +34,25 @@ class Layer:
     zero_point: int
 
 
-@dataclass(frozen=True)
-class Saturation:
-    """What 16 bits do to a layer.
-
-    Attributes:
-        lost: root mean square of what they change, as a share of the standard deviation of the layer's output without them.
-        excess: how many times over 16 bits the largest sum of two goes, for each output channel; at least 1. (O,)
-    """
-
-    lost: float
-    excess: np.ndarray
+def saturating(model: onnx.ModelProto, samples: Iterable[Mapping[str, np.ndarray]]) -> frozenset[str]:
+    """Names of the layers that lose more than ``TOLERABLE`` of any of some samples; arguments as of ``saturation``."""
+    return frozenset(name for inputs in samples for name, share in saturation(model, inputs).items() if share > TOLERABLE)
 
 
-def excesses(model: onnx.ModelProto, samples: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The largest excess of each layer that loses more than ``TOLERABLE`` of any of some samples; arguments as of ``saturation``."""
-    found = [saturation(model, inputs) for inputs in samples]
-    names = dict.fromkeys(name for each in found for name, layer in each.items() if layer.lost > TOLERABLE)
-    return {name: np.maximum.reduce([each[name].excess for each in found]) for name in names}
-
-
-def saturation(model: onnx.ModelProto, inputs: Mapping[str, np.ndarray]) -> dict[str, Saturation]:
+def saturation(model: onnx.ModelProto, inputs: Mapping[str, np.ndarray]) -> dict[str, float]:
     """What each int8 layer with uint8 inputs loses, by the name of its node.
 
     Args:
         model: in final form, with weights as ``quantized_weight`` knows them.
         inputs: of the model, by name.
+
+    Returns:
+        root mean square of what saturation changes, as a share of the standard deviation of the layer's output without it.
     """
-    found: dict[str, Saturation] = {}
+    found: dict[str, float] = {}
     for layers in _batches(_layers(ir.from_proto(model).graph)):
         values = _integers(model, tuple(dict.fromkeys(value_name(layer.integers) for layer in layers)), inputs)
-        found |= {layer.node.name or "": _saturation(layer, values[value_name(layer.integers)]) for layer in layers}
+        found |= {layer.node.name or "": _share(layer, values[value_name(layer.integers)]) for layer in layers}
     return found
 
 
@@ -112,37 +101,32 @@ def _integers(model: onnx.ModelProto, names: tuple[str, ...], inputs: Mapping[st
     return {name: np.asarray(value) for name, value in zip(names, session.run(names, fed), strict=True)}
 
 
-def _saturation(layer: Layer, integers: np.ndarray) -> Saturation:
+def _share(layer: Layer, integers: np.ndarray) -> float:
     weight = layer.weight
     groups = _number(layer.node, "group", 1) if layer.node.op_type == "Conv" else 1
-    lost, sums, excess = [], [], []
+    lost, sums = [], []
     channels = weight.values.shape[0] // groups
     for group, patches in enumerate(_patches(layer, integers, groups)):
         part = slice(group * channels, (group + 1) * channels)
         rows = np.moveaxis(weight.values[part], 1, -1).reshape(channels, -1).astype(np.float32)
         scales = weight.scales[part]
-        cut, over = _cut(patches, rows)
-        lost.append(cut * scales)
-        excess.append(over)
+        lost.append(_lost(patches, weight.values[part]) * scales)
         sums.append(((patches - layer.zero_point) @ rows.T) * scales)
     spread = np.concatenate(sums, axis=1).std()
-    share = float(np.sqrt(np.square(np.concatenate(lost, axis=1)).mean()) / spread) if spread > 0 else 0.0
-    return Saturation(share, np.concatenate(excess))
+    return float(np.sqrt(np.square(np.concatenate(lost, axis=1)).mean()) / spread) if spread > 0 else 0.0
 
 
-def _cut(patches: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What saturation takes from each sum of (P, K) patches with (O, K) weights; (P, O). And the largest sum over 16 bits; (O,)."""
-    if rows.shape[1] % 2:
-        patches, rows = np.pad(patches, ((0, 0), (0, 1))), np.pad(rows, ((0, 0), (0, 1)))
+def _lost(patches: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """What saturation takes from each sum of (P, K) patches with (O, I, ...) weights; (P, O)."""
+    patches = np.pad(patches, ((0, 0), (0, patches.shape[1] % 2)))
     left, right = np.ascontiguousarray(patches[:, 0::2].T), np.ascontiguousarray(patches[:, 1::2].T)
-    first, second = rows[:, 0::2], rows[:, 1::2]
-    lost, excess = np.zeros((len(rows), len(patches)), np.float32), np.ones(len(rows))
+    first, second = neighbours(weights)
+    lost = np.zeros((len(weights), len(patches)), np.float32)
     # Products of opposite signs never come that far, nor do those of small weights.
     for output, pair in zip(*np.nonzero((first * second >= 0) & (255 * np.abs(first + second) > HIGHEST)), strict=True):
         total = left[pair] * first[output, pair] + right[pair] * second[output, pair]
         lost[output] += total - np.clip(total, LOWEST, HIGHEST)
-        excess[output] = max(excess[output], float(np.abs(total).max()) / HIGHEST)
-    return lost.T, excess
+    return lost.T
 
 
 def _patches(layer: Layer, integers: np.ndarray, groups: int) -> Iterator[np.ndarray]:

@@ -19,8 +19,8 @@ from .exporter import PACKAGES, stamp, to_onnx
 if TYPE_CHECKING:
     import onnx
 
+    from .rewrites.contract import Rewrite
     from .rewrites.count import Int8Convolutions
-    from .rewrites.graph import Rewrite
 
 RUNTIME = "onnxruntime"
 
@@ -37,8 +37,8 @@ def availability(emit: Sequence[str], run: Sequence[str]) -> Availability:
 def portable_rewrites() -> tuple["Rewrite", ...]:
     """Rewrites of the numbers' grids alone, which leave the shape of the network as it is.
 
-    Activations are uint8 beside int8 weights: ONNX Runtime on x86 runs a third of the convolutions of the signed, symmetric form as int8
-    kernels and is slower with it than in float; in this form it runs all of them.
+    Activations are uint8 beside int8 weights: ONNX Runtime on x86 runs a third of the convolutions of the signed, symmetric form as
+    int8 kernels and is slower with it than in float; in this form it runs all of them.
     """
     from .rewrites.fold_repeated_quantization import fold_repeated_quantization
     from .rewrites.keep_cubic_layout import keep_cubic_layout
@@ -48,14 +48,28 @@ def portable_rewrites() -> tuple["Rewrite", ...]:
     return fold_repeated_quantization, refine_non_negative, uint8_activations, keep_cubic_layout
 
 
+def onnx_runtime_rewrites() -> tuple["Rewrite", ...]:
+    """The portable ones between what ONNX Runtime has fast kernels for: no PRelu, gates and means on integers."""
+    from .rewrites.integer_gate import integer_gate
+    from .rewrites.integer_mean import integer_mean
+    from .rewrites.plain_prelu import plain_prelu
+
+    return plain_prelu, *portable_rewrites(), integer_gate, integer_mean
+
+
 def build(
-    program: Program, graph: GraphProgram, precision: Precision, rewrites: Sequence["Rewrite"], for_onnx_runtime: bool = True
+    program: Program,
+    graph: GraphProgram,
+    precision: Precision,
+    rewrites: Sequence["Rewrite"],
+    *,
+    float_rewrites: Sequence["Rewrite"] = (),
 ) -> tuple["onnx.ModelProto", int, tuple[str, ...]]:
     """One graph as an ONNX model.
 
     Args:
-        rewrites: of int8, the last ones.
-        for_onnx_runtime: whether what its kernels want comes before these: sums that stay within 16 bits, gates on integers, no PRelu.
+        rewrites: of an int8 model.
+        float_rewrites: of a float one, besides what every target needs.
 
     Returns:
         the model, how many of its convolutions must run as int8 kernels, and notes for the artifact.
@@ -65,29 +79,26 @@ def build(
     """
     from .rewrites.apply import apply, summary
     from .rewrites.keep_cubic_layout import keep_cubic_layout
-    from .rewrites.plain_prelu import plain_prelu
 
-    prelu = (plain_prelu,) if for_onnx_runtime else ()
     model, asked = to_onnx(graph, precision, program.size), 0
     wanted = convolutions(graph, precision)
     notes = repeated_note(graph, wanted)
     if precision is not Precision.INT8:
-        model, _ = apply(model, (keep_cubic_layout, *prelu))
+        model, _ = apply(model, (keep_cubic_layout, *float_rewrites))
     else:
         from .rewrites.count import int8_convolutions
-        from .rewrites.integer_gate import integer_gate
-        from .rewrites.integer_mean import integer_mean
         from .rewrites.narrow_weights import narrow_weights
-        from .saturation import excesses
+        from .saturation import saturating
 
-        model, changes = apply(model, (*prelu, *portable_rewrites()))
-        # Before biases are stored in units of the weights.
-        own = (narrow_weights(excesses(model, examples(graph))), integer_gate, integer_mean) if for_onnx_runtime else ()
-        model, more = apply(model, (*own, *rewrites))
+        rewritten, changes = apply(model, rewrites)
+        if layers := saturating(rewritten, examples(graph)):
+            # From the start: biases and grids follow the weights' scales.
+            rewritten, changes = apply(model, (narrow_weights(layers), *rewrites))
+        model = rewritten
         found = int8_convolutions(model)
         check_all_int8(graph, wanted, found, model)
         asked = found.plain
-        notes += (f"{graph.name}: {summary((*changes, *more))}",)
+        notes += (f"{graph.name}: {summary(changes)}",)
         if found.transposed:
             notes += (f"{graph.name}: {found.transposed} transposed convolutions run in float, ONNX Runtime has no int8 kernel for them",)
     stamp(model, program, graph, precision)
@@ -141,10 +152,12 @@ class OnnxTarget(Target):
     def emit(self, program: Program, precision: Precision, folder: Path) -> Artifact:
         require(self.name, (*PACKAGES, RUNTIME))
         graphs, notes = [], ()
+        from .rewrites.plain_prelu import plain_prelu
         from .rewrites.store_half import store_half
 
         for graph in program.graphs:
-            model, asked, graph_notes = build(program, graph, precision, (store_half,))
+            rewrites = (*onnx_runtime_rewrites(), store_half)
+            model, asked, graph_notes = build(program, graph, precision, rewrites, float_rewrites=(plain_prelu,))
             save(model, folder / f"{graph.name}.onnx")
             graphs.append(described(graph, f"{graph.name}.onnx", precision, asked))
             notes += graph_notes
@@ -153,7 +166,7 @@ class OnnxTarget(Target):
         source = (program.model, program.provenance)
         return Artifact(self.name, precision, program.size, tuple(graphs), files, shipped_bytes, notes, *source)
 
-    def module_times(self, artifact: Artifact, folder: Path, graph: str, inputs: Arrays, threads: int) -> Mapping[str, float]:
+    def module_times(self, artifact: Artifact, folder: Path, graph: str, *, inputs: Arrays, threads: int) -> Mapping[str, float]:
         require(self.name, (RUNTIME,))
         from .profile import module_times
 

@@ -11,7 +11,7 @@ from ...system.errors import CaptureError
 from ...system.silence import silence
 from ..convolutions import convolutions
 from ..declared import Declared, Tensor, facts
-from ..onnx.target import build
+from ..onnx.target import build, portable_rewrites
 from .tidy import tidy
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def convert(program: Program, graph: GraphProgram, precision: Precision, folder:
     from ..onnx.rewrites.store_half import store_half
 
     source = Precision.INT8 if precision is Precision.INT8 else Precision.FLOAT32
-    onnx_model, _, notes = build(program, graph, source, (store_half,), for_onnx_runtime=False)
+    onnx_model, _, notes = build(program, graph, source, (*portable_rewrites(), store_half))
     try:
         with silence():
             model = read(onnx_model)

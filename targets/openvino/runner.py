@@ -11,7 +11,7 @@ from ...model.graph import Arrays
 from ...system.errors import ArtifactError, ExecutionError
 from ..base import Artifact, Execution, Runner
 from ..declared import as_arrays, check_declared
-from ..runner_checks import check_inputs, check_int8
+from ..runner_checks import check_int8
 from .convert import cause, declared
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class OpenVINORunner(Runner):
     def __init__(self, path: Path, artifact: Artifact, name: str, threads: int, precision: str) -> None:
         import openvino
 
-        self._graph, self._size = artifact.graph(name), artifact.size
+        super().__init__(artifact.graph(name), artifact.size)
         core = openvino.Core()
         try:
             model = core.read_model(path)
@@ -69,8 +69,8 @@ class OpenVINORunner(Runner):
         kinds = Counter(kernel.kind for kernel in kernels if kernel.kind not in PASSIVE)
         provider = f"OpenVINO {DEVICE}, {precision} where it is not int8" if int8 else f"OpenVINO {DEVICE}, {precision}"
         self.execution = Execution(provider, len(found), int8, tuple(kinds.most_common()))
-        check_int8(self._graph, path, len(found), int8, floats, "run as int8 kernels")
-        self._request: openvino.InferRequest | None = compiled.create_infer_request()
+        check_int8(self._graph, path, convolutions=len(found), int8_convolutions=int8, floats=floats, how="run as int8 kernels")
+        self._request = compiled.create_infer_request()
 
     def _check_precision(self, compiled: "openvino.CompiledModel", asked: str) -> None:
         found = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()  # pyright: ignore[reportAttributeAccessIssue]  (a Type)
@@ -81,16 +81,13 @@ class OpenVINORunner(Runner):
                 f'set inference_precision = "{name}" in [targets.options.openvino], or measure on a processor that has {asked}'
             )
 
-    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        if self._request is None:
-            raise ExecutionError(f"graph '{self._graph.name}': the runner was closed")
-        check_inputs(self._graph, self._size, inputs)
+    def _execute(self, inputs: Arrays) -> dict[str, np.ndarray]:
         self._request.infer(dict(inputs))
         # Copied, because the request's memory is the next run's.
         return {spec.name: np.array(self._request.get_tensor(spec.name).data) for spec in self._graph.outputs}
 
-    def close(self) -> None:
-        self._request = None
+    def _free(self) -> None:
+        del self._request
 
 
 def _settings(threads: int, precision: str) -> dict[str, object]:

@@ -13,10 +13,9 @@ from ...capture.program import operator_name
 from ...model.graph import Arrays, Size
 from ...model.runs import torch_threads
 from ...recipe.precision import Precision
-from ...system.errors import ExecutionError
 from ..base import Artifact, Execution, GraphArtifact, Runner
 from ..declared import as_arrays, check_declared
-from ..runner_checks import check_inputs, check_int8
+from ..runner_checks import check_int8
 from .archive import read
 
 PROVIDER = "PyTorch eager, CPU"
@@ -27,23 +26,21 @@ EVALUATOR = "PyTorch's float kernels between the roundings of int8; not executed
 class TorchRunner(Runner):
     """Runs a module; subclasses open it as ``_module``."""
 
-    _module: Callable[..., Any] | None
+    _module: Callable[..., Any]
 
     def __init__(self, graph: GraphArtifact, size: Size, threads: int) -> None:
-        self._graph, self._size, self._threads = graph, size, threads
+        super().__init__(graph, size)
+        self._threads = threads
 
-    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        if self._module is None:
-            raise ExecutionError(f"graph '{self._graph.name}': the runner was closed")
-        check_inputs(self._graph, self._size, inputs)
+    def _execute(self, inputs: Arrays) -> dict[str, np.ndarray]:
         with torch_threads(self._threads), torch.inference_mode():
             given = (torch.from_numpy(np.require(inputs[spec.name], requirements=("C", "W"))) for spec in self._graph.inputs)
             made = self._module(*given)
         results = made if isinstance(made, (tuple, list)) else (made,)
         return {spec.name: result.numpy().copy() for spec, result in zip(self._graph.outputs, results, strict=True)}
 
-    def close(self) -> None:
-        self._module = None
+    def _free(self) -> None:
+        del self._module
 
 
 class ArchiveRunner(TorchRunner):
@@ -65,16 +62,16 @@ class ArchiveRunner(TorchRunner):
         super().__init__(graph, artifact.size, threads)
         program, found = read(path)
         check_declared(found, as_arrays(artifact, graph), path)
-        convolutions, floats = _census(program)
+        convolutions, floats = _convolutions(program)
         kinds = Counter(operator_name(node) for node in program.graph.nodes if node.op == "call_function")
         int8 = len(convolutions) - len(floats)
         evaluator = EVALUATOR if artifact.precision is Precision.INT8 else ""
         self.execution = Execution(PROVIDER, len(convolutions), int8, tuple(kinds.most_common()), evaluator)
-        check_int8(graph, path, len(convolutions), int8, floats, "have int8 weights and inputs")
+        check_int8(graph, path, convolutions=len(convolutions), int8_convolutions=int8, floats=floats, how="have int8 weights and inputs")
         self._module = program.module(check_guards=False)
 
 
-def _census(program: ExportedProgram) -> tuple[list[str], list[str]]:
+def _convolutions(program: ExportedProgram) -> tuple[list[str], list[str]]:
     """Names of all convolutions, and of those that read something else than dequantised integers."""
     found = [node for node in program.graph.nodes if node.op == "call_function" and operator_name(node).startswith("conv")]
     floats = [node.name for node in found if not all("dequantize" in str(each.target) for each in node.all_input_nodes[:2])]

@@ -10,7 +10,7 @@ from .bindings import Product, ask
 MIB = 2**20
 
 
-def build_engine(product: Product, onnx_file: Path, capability: int | None, engine: Path, workspace_mib: int | None, graph: str) -> None:
+def build_engine(product: Product, onnx_file: Path, *, capability: int | None, engine: Path, workspace_mib: int | None, graph: str) -> None:
     """Builds one engine and writes it to ``engine``.
 
     Args:

@@ -11,10 +11,10 @@ import torch
 from ...model.graph import Arrays
 from ...system.errors import ExecutionError
 from ..base import Artifact, Execution, Runner
+from ..census import Census
 from ..declared import Declared, Tensor, as_arrays, check_declared
-from ..runner_checks import check_inputs, check_int8
+from ..runner_checks import check_int8
 from .bindings import Gpu, Product
-from .onnx_runner import Census
 
 Buffers = dict[str, torch.Tensor]
 # TensorRT's names of types, where NumPy has others.
@@ -35,10 +35,17 @@ class EngineRunner(Runner):
             asked for.
     """
 
-    def __init__(self, path: Path, artifact: Artifact, name: str, product: Product, gpu: Gpu, census: Census) -> None:
+    def __init__(self, path: Path, artifact: Artifact, *, name: str, product: Product, gpu: Gpu, census: Census) -> None:
         graph, size = artifact.graph(name), artifact.size
-        self._graph, self._size = graph, size
-        check_int8(graph, path, census.convolutions, census.int8_convolutions, census.floats, "have int8 weights and inputs")
+        super().__init__(graph, size)
+        check_int8(
+            graph,
+            path,
+            convolutions=census.convolutions,
+            int8_convolutions=census.int8_convolutions,
+            floats=census.floats,
+            how="have int8 weights and inputs",
+        )
         self.execution = Execution(f"{product.title} on {gpu.name}", census.convolutions, census.int8_convolutions, census.kinds)
         trt: Any = importlib.import_module(product.module)
         self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
@@ -64,10 +71,7 @@ class EngineRunner(Runner):
         if not self._context.execute_async_v3(self.stream.cuda_stream):
             raise ExecutionError(f"graph '{self._graph.name}': the engine did not run")
 
-    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        if self._context is None:
-            raise ExecutionError(f"graph '{self._graph.name}': the runner was closed")
-        check_inputs(self._graph, self._size, inputs)
+    def _execute(self, inputs: Arrays) -> dict[str, np.ndarray]:
         with torch.cuda.stream(self.stream):
             for spec in self._graph.inputs:
                 self.buffers[spec.name].copy_(torch.from_numpy(np.require(inputs[spec.name], np.float32, ("C", "W"))), non_blocking=True)
@@ -76,8 +80,8 @@ class EngineRunner(Runner):
         self.stream.synchronize()
         return {name: value.numpy() for name, value in found.items()}
 
-    def close(self) -> None:
-        self._context = self._engine = self._runtime = None
+    def _free(self) -> None:
+        del self._context, self._engine, self._runtime
         self.buffers.clear()
 
 

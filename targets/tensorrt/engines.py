@@ -44,7 +44,7 @@ _ENGINES = TypeAdapter(tuple[Engine, ...])
 
 
 def this_system() -> str:
-    """``linux-x86_64``."""
+    """Of this machine, e.g. ``linux-x86_64``."""
     return f"{platform.system().lower()}-{platform.machine().lower()}"
 
 

@@ -2,33 +2,23 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from ...model.graph import Arrays, Size
-from ...system.errors import ExecutionError
 from ..base import Artifact, Execution, GraphArtifact, Runner
+from ..census import Census
 from ..declared import as_arrays, check_declared
 from ..half_evaluator import HalfEvaluator
 from ..onnx.declared import of_model
-from ..runner_checks import check_inputs, check_int8
+from ..runner_checks import check_int8
 
 PROVIDER = "CPUExecutionProvider, not optimised"
 
 EVALUATOR = "same graph in ONNX Runtime; engine built, not executed: no NVIDIA GPU"
 
 
-class Census(NamedTuple):
-    """Convolutions of an ONNX file, those between int8 weights and inputs, nodes by kind (most frequent first), and the others' names."""
-
-    convolutions: int
-    int8_convolutions: int
-    kinds: tuple[tuple[str, int], ...]
-    floats: tuple[str, ...] = ()
-
-
-def census(path: Path) -> Census:
+def take_census(path: Path) -> Census:
     """Of a graph."""
     import onnx
 
@@ -56,23 +46,27 @@ class OnnxRunner(Runner):
     def __init__(self, path: Path, graph: GraphArtifact, size: Size, threads: int) -> None:
         import onnx
 
-        self._graph, self._size = graph, size
+        super().__init__(graph, size)
         model = onnx.load(path)
-        found = census(path)
-        check_int8(graph, path, found.convolutions, found.int8_convolutions, found.floats, "have int8 weights and inputs")
+        found = take_census(path)
+        check_int8(
+            graph,
+            path,
+            convolutions=found.convolutions,
+            int8_convolutions=found.int8_convolutions,
+            floats=found.floats,
+            how="have int8 weights and inputs",
+        )
         self.execution = Execution(PROVIDER, found.convolutions, found.int8_convolutions, found.kinds, EVALUATOR)
-        self._evaluator: HalfEvaluator | None = HalfEvaluator(model, threads)
+        self._evaluator = HalfEvaluator(model, threads)
 
-    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        if self._evaluator is None:
-            raise ExecutionError(f"graph '{self._graph.name}': the runner was closed")
-        check_inputs(self._graph, self._size, inputs)
+    def _execute(self, inputs: Arrays) -> dict[str, np.ndarray]:
         outputs = self._evaluator.run(inputs)
         self.overflow = self._evaluator.overflow
         return outputs
 
-    def close(self) -> None:
-        self._evaluator = None
+    def _free(self) -> None:
+        del self._evaluator
 
 
 def check_onnx(path: Path, artifact: Artifact, graph: str) -> None:

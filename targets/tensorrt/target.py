@@ -54,25 +54,27 @@ class TensorRTTarget(Target):
         missing = missing_packages((*self.packages, RUNTIME))
         if missing:
             can_emit = missing == (RUNTIME,)
-            return Availability(can_emit, False, f"not installed: {', '.join(missing)}", install_command(missing))
+            return Availability(can_emit, can_run=False, reason=f"not installed: {', '.join(missing)}", remedy=install_command(missing))
         found = probe(self.product)
         if found.problem:
-            return Availability(False, False, found.problem)
+            return Availability(can_emit=False, can_run=False, reason=found.problem)
         if found.gpu is None and not self.product.ahead_of_time:
             reason = f"{self.product.title} builds engines on the NVIDIA GPU that they are for, and there is none here"
-            return Availability(False, False, reason, f"target {TENSORRT_RTX.target} builds without one")
+            return Availability(can_emit=False, can_run=False, reason=reason, remedy=f"target {TENSORRT_RTX.target} builds without one")
         if found.gpu is None:
             from .onnx_runner import EVALUATOR
 
-            return Availability(True, False, "no NVIDIA GPU or no driver", evaluator=EVALUATOR)
+            return Availability(can_emit=True, can_run=False, reason="no NVIDIA GPU or no driver", evaluator=EVALUATOR)
         return self._with_gpu(found)
 
     def _with_gpu(self, found: Probe) -> Availability:
         import torch
 
         if torch.cuda.is_available():
-            return Availability(True, True)
-        return Availability(True, False, NO_CUDA, "pip install torch==2.13.0 with CUDA, from PyTorch's own index")
+            return Availability(can_emit=True, can_run=True)
+        return Availability(
+            can_emit=True, can_run=False, reason=NO_CUDA, remedy="pip install torch==2.13.0 with CUDA, from PyTorch's own index"
+        )
 
     def computes_half(self, precision: Precision) -> bool:
         return True  # int8 covers convolutions; all the rest is float16
@@ -103,7 +105,14 @@ class TensorRTTarget(Target):
             engines = [name_engine(self.product, found.version, capability, precision, digest) for capability in self._capabilities(found)]
             for engine in engines:
                 capability = engine.capability if self.product.ahead_of_time else None
-                build_engine(self.product, home / ONNX_FILE, capability, home / engine.file, self.options.workspace_mib, graph.name)
+                build_engine(
+                    self.product,
+                    home / ONNX_FILE,
+                    capability=capability,
+                    engine=home / engine.file,
+                    workspace_mib=self.options.workspace_mib,
+                    graph=graph.name,
+                )
             write_list(engines, home)
             graphs.append(described(graph, graph.name, precision, asked))
             # An application carries the engine of one GPU.
@@ -136,7 +145,7 @@ class TensorRTTarget(Target):
         require(self.name, (*ONNX_PACKAGES, RUNTIME))
         home = graph_path(artifact, folder, graph)
         from .engines import check_engines, choose, read_list
-        from .onnx_runner import OnnxRunner, census, check_onnx
+        from .onnx_runner import OnnxRunner, check_onnx, take_census
 
         found, engines = probe(self.product), read_list(home)
         check_onnx(home / ONNX_FILE, artifact, graph)
@@ -146,7 +155,9 @@ class TensorRTTarget(Target):
         from .engine_runner import EngineRunner
 
         engine = choose(engines, self.product, found.version, found.gpu)
-        return EngineRunner(home / engine.file, artifact, graph, self.product, found.gpu, census(home / ONNX_FILE))
+        return EngineRunner(
+            home / engine.file, artifact, name=graph, product=self.product, gpu=found.gpu, census=take_census(home / ONNX_FILE)
+        )
 
 
 class TensorRTRTXTarget(TensorRTTarget):

@@ -94,7 +94,9 @@ class ScriptRunner(TorchRunner):
         kinds = Counter(node.kind() for node in module.inlined_graph.nodes() if node.kind().startswith("aten::"))
         count = sum(kinds[kind] for kind in CONVOLUTIONS)
         self.execution = Execution(PROVIDER, count, 0, tuple(kinds.most_common()))
-        check_int8(graph, path, count, 0, (name for name, _ in graph.modules), "run as int8 kernels")
+        check_int8(
+            graph, path, convolutions=count, int8_convolutions=0, floats=(name for name, _ in graph.modules), how="run as int8 kernels"
+        )
         self._module = module
 
 

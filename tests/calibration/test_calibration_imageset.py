@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from instantstyle.calibration.images import to_array
-from instantstyle.calibration.imageset import ImageSet, check
+from instantstyle.calibration.imageset import ImageSet, check_images
 from instantstyle.system.errors import ImageError
 
 
@@ -138,29 +138,29 @@ def test_load_gives_the_array_of_one_image(base: Path) -> None:
 
 def test_check_accepts_enough_real_pictures(base: Path) -> None:
     picture(base / "photos/black.png", flat=0)
-    check(ImageSet.from_patterns(["photos"], base), 3, "calibration photos")
+    check_images(ImageSet.from_patterns(["photos"], base), 3, "calibration photos")
 
 
 def test_check_counts(base: Path) -> None:
     with pytest.raises(ImageError, match="calibration photos: 2 found, at least 8 needed; add 6 more"):
-        check(ImageSet.from_patterns(["photos"], base), 8, "calibration photos")
+        check_images(ImageSet.from_patterns(["photos"], base), 8, "calibration photos")
 
 
 @pytest.mark.parametrize("name", ["z.jpg", "z.heic"])
 def test_check_names_the_broken_file(base: Path, name: str) -> None:
     (base / "photos" / name).write_bytes(b"\xff\xd8 broken")
     with pytest.raises(ImageError, match=name.replace(".", r"\.")):
-        check(ImageSet.from_patterns(["photos"], base), 2, "calibration photos")
+        check_images(ImageSet.from_patterns(["photos"], base), 2, "calibration photos")
 
 
 def test_check_names_the_file_with_nan(base: Path) -> None:
     Image.fromarray(np.full((4, 4), np.nan, np.float32)).save(base / "photos/nan.tif")
     with pytest.raises(ImageError, match=r"nan\.tif: has NaN"):
-        check(ImageSet.from_patterns(["photos"], base), 2, "calibration photos")
+        check_images(ImageSet.from_patterns(["photos"], base), 2, "calibration photos")
 
 
 def test_check_refuses_a_constant_set(tmp_path: Path) -> None:
     for level in (0, 100, 255):
         picture(tmp_path / f"{level}.png", flat=level)
     with pytest.raises(ImageError, match="all 3 images are of a single colour"):
-        check(ImageSet.from_patterns(["*.png"], tmp_path), 2, "calibration photos")
+        check_images(ImageSet.from_patterns(["*.png"], tmp_path), 2, "calibration photos")

@@ -85,7 +85,7 @@ def kill_publications(count: int, generator: random.Random, setup: dict[str, Any
     private, public = Path(setup["private"]), Path(setup["public"])
 
     def work(number: int) -> Callable[[], object]:
-        return lambda: publish(dist, registry, f"1.0.{number}", "stable", private)
+        return lambda: publish(dist, registry, version=f"1.0.{number}", channel="stable", private=private)
 
     usual = duration_s(work(0))
     counts = {"killed": 0, "finished": 0, "old": 0, "new": 0}

@@ -90,8 +90,8 @@ def test_wrong_levels_and_options_are_refused_with_their_line(folder: Path, old:
 
 
 def test_what_a_required_target_will_refuse_is_said_before_anything_is_trained(tmp_path: Path) -> None:
-    write_recipe(tmp_path, "bicubic_net.py:make", "qat", (*COREML, LEVEL))
-    with pytest.raises(CaptureError, match=r"nothing was trained:\n  model.up: Core ML has no form of 'aten::upsample_bicubic2d'; write"):
+    write_recipe(tmp_path, "logaddexp_net.py:make", "qat", (*COREML, LEVEL))
+    with pytest.raises(CaptureError, match=r"nothing was trained:\n  model.up: Core ML has no form of 'aten::logaddexp'; write"):
         release(tmp_path)
     assert not (tmp_path / "dist").exists()
     assert not (tmp_path / "cache" / "entries" / "qat").exists()
@@ -99,7 +99,7 @@ def test_what_a_required_target_will_refuse_is_said_before_anything_is_trained(t
 
 def test_what_is_not_required_is_a_notice(tmp_path: Path) -> None:
     both = ('android = ["int8"]', 'android = ["int8"]\ncoreml = ["int8"]')
-    write_recipe(tmp_path, "bicubic_net.py:make", changes=(both,))
+    write_recipe(tmp_path, "logaddexp_net.py:make", changes=(both,))
     _, events = release(tmp_path)
     (notice,) = [event["text"] for event in events if event["event"] == "notice"]
     assert notice.startswith("coreml, which is not required, will refuse this model: model.up: Core ML has no form of")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from instantstyle.capture.equality import check_same, probe_inputs
-from instantstyle.capture.trace import trace
+from instantstyle.capture.trace import capture_float, trace
 from instantstyle.compression.quantization.quantize import convert, prepare
 from instantstyle.compression.quantization.ranges import fix_ranges, rehearse
 from instantstyle.model.graph import Graph, single_graph
@@ -52,6 +52,42 @@ def test_the_first_module_that_a_rewrite_changed_is_named() -> None:
         wrong.get_parameter("blocks.2.conv.bias").add_(0.01)
     with pytest.raises(CaptureError, match=r"the program computes something else.*first in module 'blocks\.1\.conv'"):
         check_same(graph, traced.captured, wrong, inputs, "the program")
+
+
+def test_random_numbers_with_a_seed_are_named() -> None:
+    class Noisy(Block):
+        def forward(self, x: Tensor) -> Tensor:
+            torch.manual_seed(0)
+            return x + 0.1 * torch.randn_like(self.conv(x))
+
+    net = Net()
+    net.blocks[1] = Noisy()
+    with pytest.raises(
+        CaptureError, match=r"module 'blocks\.1' draws random numbers \(randn_like\).*whatever the seed: keep them in a buffer"
+    ):
+        capture_float(make_graph(net), SIZE)
+
+
+def test_a_hook_that_remembers_a_module_is_prepared() -> None:
+    class Remembering(Net):
+        """As perceptual losses take features."""
+
+        def __init__(self) -> None:
+            super().__init__(1)
+            self.seen: list[Tensor] = []
+            self.head.register_forward_hook(lambda module, args, output: self.seen.append(output))
+
+        def forward(self, image: Tensor) -> Tensor:
+            self.seen.clear()
+            return super().forward(image) + self.seen[0][:, :3]
+
+    graph = make_graph(Remembering())
+    prepared, image = prepare(graph, SIZE, SETTINGS), torch.rand(1, 3, *SIZE)
+    with torch.no_grad():
+        assert torch.allclose(prepared.module(image), graph.module(image), atol=1e-5)
+        for parameter in prepared.module.parameters():
+            parameter.zero_()
+    assert all(parameter.abs().max() > 0 for parameter in graph.module.parameters())
 
 
 def test_parts_of_a_value_of_several_tensors_are_compared() -> None:

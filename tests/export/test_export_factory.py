@@ -109,6 +109,39 @@ def test_a_factory_that_raises_shows_the_users_line(folder: Path) -> None:
         call_factory(function, "net.py:broken", None)
 
 
+def test_a_factory_that_wants_arguments_is_told_so(folder: Path) -> None:
+    def make(width: int, *, deep: bool, scale: int = 2) -> None: ...
+
+    with pytest.raises(RecipeError, match=r"f wants width, deep, and is called without arguments: .* returns make\(\.\.\.\)"):
+        call_factory(make, "f", None)
+
+
+def test_a_script_that_reads_the_commands_arguments(folder: Path) -> None:
+    (folder / "script.py").write_text("import argparse\nparser = argparse.ArgumentParser()\nparser.parse_args(['--no'])\n")
+    told = r"(?s)SystemExit: 2 \(it ended the process or reads the command's arguments.*\n  at .*script\.py:3, in <module>: parser"
+    with pytest.raises(RecipeError, match=told):
+        import_factory("script.py:make", folder)
+
+
+def test_a_file_of_a_package_imports_its_neighbours_by_relative_names(folder: Path) -> None:
+    package = folder / f"package_{folder.name}"
+    (package / "nets").mkdir(parents=True)
+    for init in (package, package / "nets"):
+        (init / "__init__.py").touch()
+    (package / "layers.py").write_text("from torch import nn\n\ndef layer():\n    return nn.Conv2d(3, 3, 1)\n")
+    (package / "nets" / "net.py").write_text("from ..layers import layer\n\ndef make():\n    return layer()\n")
+    function, module = import_factory(f"{package.name}/nets/net.py:make", folder)
+    assert isinstance(function(), nn.Conv2d) and module.__name__ == f"{package.name}.nets.net"
+
+
+def test_a_package_whose_name_is_taken_is_named(folder: Path) -> None:
+    (folder / "json").mkdir()
+    (folder / "json" / "__init__.py").touch()
+    (folder / "json" / "decoder.py").write_text("def make(): ...\n")
+    with pytest.raises(RecipeError, match=r"decoder\.py is json\.decoder of a package, but .*decoder\.py has that name as well: rename"):
+        import_factory("json/decoder.py:make", folder)
+
+
 def test_our_own_errors_pass_through_a_factory(folder: Path) -> None:
     def fails() -> None:
         raise CheckpointError("gone")

@@ -222,8 +222,10 @@ def test_programs_compute_what_the_module_does(name: str) -> None:
     net, count = make(name), NETS[name][1]
     model = single_graph(net)
     samples = [Sample(str(index), {"image": image.numpy()}) for index, image in enumerate(images(4))]
-    table = calibrate(model, samples, len(samples), SIZE, {}, SETTINGS, "0" * 64, lambda *_: None)
-    program = capture(model, SIZE, table, {}, SETTINGS, samples[:1]).graphs[0]
+    table = calibrate(
+        model, samples, total=len(samples), size=SIZE, tuned={}, settings=SETTINGS, image_set_sha256="0" * 64, report=lambda *_: None
+    )
+    program = capture(model, SIZE, table=table, tuned={}, settings=SETTINGS, samples=samples[:1]).graphs[0]
     assert (program.convolutions, program.int8_convolutions) == (count, count)
     assert program.int8_program is not None
     for image in images(4):
@@ -282,7 +284,7 @@ def test_folded_weights_are_trained_together_through_all_their_uses(tmp_path) ->
     model = single_graph(net)
     samples = [Sample(str(index), {"image": image.numpy()}) for index, image in enumerate(images(4))]
     settings = QuantizeSettings(steps=3, batch=2, crop=32, learning_rate=1e-3)
-    tuned = qat.tune(model, model, samples, settings, tmp_path / "state.pt", lambda *_: None)["model"]
+    tuned = qat.tune(model, model, samples=samples, settings=settings, state_file=tmp_path / "state.pt", report=lambda *_: None)["model"]
     folded = trace(model.graphs[0], SIZE).normalized
     assert set(tuned) == {
         "parts.head.weight",

@@ -15,7 +15,7 @@ from instantstyle.export.source.loading import load_model
 from instantstyle.export.stages import preflight as preflight_module
 from instantstyle.recipe.precision import Precision
 from instantstyle.recipe.settings import TargetSettings
-from instantstyle.search.command import _job
+from instantstyle.search.command import _spec
 from instantstyle.system.disk import OutputError, check_output
 from instantstyle.system.errors import CaptureError, InstantStyleError, RecipeError
 
@@ -122,9 +122,9 @@ def test_names_of_targets_may_have_dashes(name: str, wanted: tuple[str, tuple[st
     targets = DASHED.model_copy(update={"required": (name,)})
     assert targets.named(name) == wanted
     recipe = SimpleNamespace(targets=targets, model=SimpleNamespace(sizes=((64, 64),)))
-    job = _job(recipe)  # type: ignore[arg-type]
+    spec = _spec(recipe)  # type: ignore[arg-type]
     chosen = "int8" if "int8" in wanted[1] else wanted[1][0]
-    assert (job.target, job.precision) == (wanted[0], Precision(chosen))
+    assert (spec.target, spec.precision) == (wanted[0], Precision(chosen))
     # A required one stops the build before anything is trained, another is only mentioned.
     monkeypatch.setattr(preflight_module, "configured_targets", lambda recipe: {wanted[0]: Fussy()})
     monkeypatch.setattr(preflight_module, "_ask", lambda *_: ("no form of an operator",))

@@ -7,8 +7,12 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
+from nbformat import NotebookNode
 
 from instantstyle.system import progress
 from instantstyle.system.events import ArtifactReady, BuildEnd, StageEnd, VerdictReady
@@ -131,3 +135,55 @@ def test_a_buffer_instead_of_a_stream_is_left_alone(tmp_path: Path, monkeypatch:
         print("hello", file=screen)
     assert buffer.getvalue() == "hello\n"
     assert os.path.exists(tmp_path / "build.log")
+
+
+CELL = """
+import logging, os, sys
+from pathlib import Path
+from instantstyle.system.events import StageEnd
+from instantstyle.system.progress import make_display
+from instantstyle.system.silence import quiet_libraries
+
+library = logging.StreamHandler()  # keeps the stream that there was when it was made
+with quiet_libraries(Path("build.log")) as screen:
+    display = make_display(False, screen)
+    print("python print")
+    os.write(1, b"native print\\n")
+    library.emit(logging.makeLogRecord({"msg": "a logger"}))
+    with display.stage("qat") as report:
+        report(1, 4, "loss <0.5>")
+    with display.stage("calibrate") as report:
+        display._drawn = 0.0  # long ago
+        report(1, 4, "loss <0.5>")
+    display.notice("look <here>")
+    display.close()
+print("after")
+"""
+
+
+class Watching(NotebookClient):
+    """Keeps what an output was on its way to its last form."""
+
+    def __init__(self, drawn: list[str], *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.drawn = drawn
+
+    def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> NotebookNode | None:
+        if msg["msg_type"] == "update_display_data":
+            self.drawn.append(msg["content"]["data"]["text/html"])
+        return super().process_message(msg, cell, cell_index)
+
+
+def test_a_notebook_shows_one_output_that_is_drawn_anew(tmp_path: Path) -> None:
+    """In a real kernel, whose streams' descriptors are not where they write to."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
+    drawn: list[str] = []
+    Watching(drawn, notebook, kernel_name="python3", timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown, printed = notebook.cells[0].outputs
+    lines = [line.split() for line in shown.data["text/plain"].splitlines()]
+    assert [line[0] for line in lines] == ["qat", "calibrate", "look"]
+    assert "look &lt;here&gt;" in shown.data["text/html"] and "<progress" not in shown.data["text/html"]
+    assert any('<progress value="0.250"></progress> <code>calibrate 1/4 loss &lt;0.5&gt;</code>' in html for html in drawn)
+    assert (printed.name, printed.text) == ("stdout", "after\n")
+    log = (tmp_path / "build.log").read_text()
+    assert all(text in log for text in ("python print", "native print", "a logger"))

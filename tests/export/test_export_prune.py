@@ -120,7 +120,7 @@ def test_recovery_comes_closer_and_survives_a_kill(tmp_path: Path) -> None:
             return (model.graphs[0].module(image) - whole.graphs[0].module(image)).abs().mean().item()
 
     before = off(pruned)
-    weights = recover(pruned, whole, draws, settings, tmp_path / "a.pt", ignore)
+    weights = recover(pruned, whole, draws=draws, settings=settings, state_file=tmp_path / "a.pt", report=ignore)
     assert off(pruned) < 0.7 * before
 
     def kill(done: int, total: int, note: str) -> None:
@@ -128,8 +128,8 @@ def test_recovery_comes_closer_and_survives_a_kill(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        recover(pruned_pair()[0], whole, draws, settings, tmp_path / "b.pt", kill)
-    again = recover(pruned_pair()[0], whole, draws, settings, tmp_path / "b.pt", ignore)
+        recover(pruned_pair()[0], whole, draws=draws, settings=settings, state_file=tmp_path / "b.pt", report=kill)
+    again = recover(pruned_pair()[0], whole, draws=draws, settings=settings, state_file=tmp_path / "b.pt", report=ignore)
     assert all(torch.equal(value, again["model"][name]) for name, value in weights["model"].items())
 
 
@@ -150,7 +150,7 @@ def test_a_recovery_that_gives_nan_stops_and_keeps_nothing(tmp_path: Path) -> No
         r"What to do: it did so before any weight was changed, .*; lower prune\.recover\.learning_rate \(now 0\.003\)"
     )
     with pytest.raises(TrainingError, match=told):
-        recover(pruned, whole, draws, settings, tmp_path / "a.pt", ignore)
+        recover(pruned, whole, draws=draws, settings=settings, state_file=tmp_path / "a.pt", report=ignore)
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
     hook.remove()
     with torch.no_grad():

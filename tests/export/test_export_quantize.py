@@ -16,7 +16,7 @@ from instantstyle.compression.quantization.ranges import calibrate
 from instantstyle.model.graph import Model, Sample, single_graph
 from instantstyle.recipe.recipe import QuantizeSettings
 from instantstyle.system.errors import CalibrationError, CaptureError
-from instantstyle.system.progress import Report
+from instantstyle.system.progress import ReportProgress
 
 SIZE = (12, 12)
 
@@ -65,14 +65,23 @@ def make_inputs(count: int) -> list[Sample]:
 
 def make_table(model: Model, settings: QuantizeSettings, tuned: dict | None = None) -> CalibrationTable:
     samples = make_inputs(4)
-    return calibrate(model, samples, len(samples), SIZE, tuned or {}, settings, "0" * 64, lambda *_: None)
+    return calibrate(
+        model,
+        samples,
+        total=len(samples),
+        size=SIZE,
+        tuned=tuned or {},
+        settings=settings,
+        image_set_sha256="0" * 64,
+        report=lambda *_: None,
+    )
 
 
 def test_int8_program_of_one_convolution_equals_integer_arithmetic() -> None:
     """Weights to -127..127 per output channel, activations per tensor, products summed exactly in float64."""
     model, settings = make_model(Convolution), QuantizeSettings(method="ptq", observer="min_max")
     table = make_table(model, settings)
-    program = capture(model, SIZE, table, {}, settings).graphs[0].int8_program
+    program = capture(model, SIZE, table=table, tuned={}, settings=settings).graphs[0].int8_program
     assert program is not None
     image = make_inputs(6)[5].inputs["image"]
     result = program.module()(torch.from_numpy(image)).numpy()
@@ -94,7 +103,7 @@ def test_int8_program_of_one_convolution_equals_integer_arithmetic() -> None:
 
 def test_float_program_is_exact_and_survives_the_disk(tmp_path: Path) -> None:
     model, settings = make_model(SmallNet), QuantizeSettings(method="ptq")
-    program = capture(model, SIZE, make_table(model, settings), {}, settings)
+    program = capture(model, SIZE, table=make_table(model, settings), tuned={}, settings=settings)
     save_program(program, tmp_path)
     loaded = load_program(tmp_path, model).graphs[0]
     image = torch.from_numpy(make_inputs(1)[0].inputs["image"])
@@ -108,23 +117,25 @@ def test_float_program_is_exact_and_survives_the_disk(tmp_path: Path) -> None:
 
 def test_weights_of_the_int8_program_are_stored_as_int8() -> None:
     model, settings = make_model(SmallNet), QuantizeSettings(method="ptq")
-    program = capture(model, SIZE, make_table(model, settings), {}, settings).graphs[0].int8_program
+    program = capture(model, SIZE, table=make_table(model, settings), tuned={}, settings=settings).graphs[0].int8_program
     assert program is not None
     used = {str(spec.target) for spec in program.graph_signature.input_specs if spec.target}
     frozen = [value for name, value in program.named_buffers() if name in used and value.dim() == 4]
     assert [value.dtype for value in frozen] == [torch.int8] * 3
 
 
-def tune_for(steps: int, state: Path, report: Report = lambda *_: None, net: type[nn.Module] = SmallNet) -> dict[str, dict[str, Tensor]]:
+def tune_for(
+    steps: int, state: Path, report: ReportProgress = lambda *_: None, net: type[nn.Module] = SmallNet
+) -> dict[str, dict[str, Tensor]]:
     settings = QuantizeSettings(steps=steps, batch=2, crop=32, learning_rate=1e-4, observer="min_max")
     model = make_model(net)
-    return qat.tune(model, model, make_inputs(16), settings, state, report)
+    return qat.tune(model, model, samples=make_inputs(16), settings=settings, state_file=state, report=report)
 
 
 def distance(tuned: dict[str, dict[str, Tensor]]) -> float:
     """Mean L1 distance of the int8 program to the float net on fresh inputs."""
     model, settings = make_model(CoarseNet), QuantizeSettings(observer="min_max")
-    program = capture(model, SIZE, make_table(model, settings, tuned), tuned, settings).graphs[0].int8_program
+    program = capture(model, SIZE, table=make_table(model, settings, tuned), tuned=tuned, settings=settings).graphs[0].int8_program
     assert program is not None
     with torch.no_grad():
         images = [torch.from_numpy(sample.inputs["image"]) for sample in make_inputs(26)[16:]]
@@ -157,8 +168,8 @@ def test_the_model_itself_is_never_changed(tmp_path: Path) -> None:
     model = make_model(SmallNet)
     before = {name: value.clone() for name, value in model.graphs[0].module.state_dict().items()}
     settings = QuantizeSettings(steps=5, batch=2, crop=32)
-    tuned = qat.tune(model, model, make_inputs(4), settings, tmp_path / "state.pt", lambda *_: None)
-    capture(model, SIZE, make_table(model, settings, tuned), tuned, settings)
+    tuned = qat.tune(model, model, samples=make_inputs(4), settings=settings, state_file=tmp_path / "state.pt", report=lambda *_: None)
+    capture(model, SIZE, table=make_table(model, settings, tuned), tuned=tuned, settings=settings)
     assert all(torch.equal(value, before[name]) for name, value in model.graphs[0].module.state_dict().items())
 
 
@@ -173,7 +184,7 @@ def test_nan_in_an_activation_names_graph_and_tensor() -> None:
 def test_a_table_of_another_model_is_refused() -> None:
     settings = QuantizeSettings()
     with pytest.raises(CalibrationTableError, match="conv:conv2d"):
-        capture(make_model(SmallNet), SIZE, make_table(make_model(Convolution), settings), {}, settings)
+        capture(make_model(SmallNet), SIZE, table=make_table(make_model(Convolution), settings), tuned={}, settings=settings)
 
 
 class Branching(nn.Module):
@@ -197,4 +208,4 @@ class Named(nn.Module):
 )
 def test_a_model_that_cannot_be_captured_is_explained_by_its_own_line(net: type[nn.Module], message: str) -> None:
     with pytest.raises(CaptureError, match=message):
-        capture(make_model(net), SIZE, None, {}, QuantizeSettings(method="off"))
+        capture(make_model(net), SIZE, table=None, tuned={}, settings=QuantizeSettings(method="off"))

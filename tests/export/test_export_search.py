@@ -59,7 +59,9 @@ def test_sensitivity_is_what_the_layer_alone_costs(tmp_path: Path) -> None:
     samples = list(make_samples(model, (64, 64), [ImageSet.from_patterns(["calibration"], tmp_path)], "cycle"))
     scores = {"model": score_graph(model.graphs[0], [sample.inputs for sample in samples], lambda done, total: None)}
     settings = PruneSettings(multiple=4)
-    analysis = SensitivityAnalysis(model, samples, (64, 64), QuantizeSettings(method="ptq", observer="min_max"), settings, scores)
+    analysis = SensitivityAnalysis(
+        model, samples, size=(64, 64), quantize=QuantizeSettings(method="ptq", observer="min_max"), prune=settings, scores=scores
+    )
     rows: list[Sensitivity] = []
     analysis.measure((), rows.append, lambda *_: None)
     (row,) = (row for row in rows if (row.name, row.change, row.ratio) == ("model.bottom.0", "channels", 0.75))
@@ -149,7 +151,9 @@ def test_sensitivity_is_the_same_in_whatever_range_a_net_is_written(tmp_path: Pa
         net, other = (Levels(each).eval() if taken else each for each in nets)
         model = as_model(net, "net", ((64, 64),), InputSettings(**taken), OutputSettings(**taken))
         samples = list(make_samples(model, (64, 64), images, "cycle"))
-        analysis = SensitivityAnalysis(model, samples, (64, 64), QuantizeSettings(method="ptq"), PruneSettings(), {})
+        analysis = SensitivityAnalysis(
+            model, samples, size=(64, 64), quantize=QuantizeSettings(method="ptq"), prune=PruneSettings(), scores={}
+        )
         lost.append(analysis._lost(model.graphs[0], other))
     assert lost[1] == pytest.approx(lost[0], abs=1e-5)
     assert lost[0] > 0.01

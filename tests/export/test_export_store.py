@@ -13,7 +13,7 @@ from instantstyle.export.cache import store as store_module
 from instantstyle.export.cache.store import Store, Workspace
 from instantstyle.system.disk import OutputError, atomic_write, explained_disk_errors
 from instantstyle.system.errors import InstantStyleError
-from instantstyle.system.lock import FileLock, lock_output
+from instantstyle.system.lock import Lock, lock_output
 
 DIGEST = "a1" * 32
 FILES = {"model.bin": b"\x00\x01" * 5000, "deep/notes.json": b"{}"}
@@ -221,13 +221,13 @@ def test_an_output_lock_names_its_owner_and_dies_with_it(tmp_path: Path) -> None
 
 
 def test_the_lock_of_a_removed_file_does_not_count(tmp_path: Path) -> None:
-    first, second = FileLock(tmp_path / "x.lock"), FileLock(tmp_path / "x.lock")
+    first, second = Lock(tmp_path / "x.lock"), Lock(tmp_path / "x.lock")
     assert first.acquire()
     assert not second.acquire()
     first.release()
     first.release()
     assert second.acquire()
-    assert not FileLock(tmp_path / "x.lock").acquire()
+    assert not Lock(tmp_path / "x.lock").acquire()
 
 
 def full(path: Path) -> OSError:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from instantstyle.export.bundle import swap
-from instantstyle.export.bundle.swap import check_replaceable, recover, replacing
+from instantstyle.export.bundle.swap import check_replaceable, replacing, restore
 from instantstyle.system.disk import OutputError
 
 
@@ -85,7 +85,7 @@ def test_killed_between_the_renames_it_recovers(tmp_path: Path, renames: int, su
         finally:
             os._exit(0)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
-    recover(dist)
+    restore(dist)
     assert state(tmp_path) == {"dist": survivor}
 
 

@@ -7,7 +7,7 @@ import pytest
 from export_helpers import release, write_recipe
 
 from instantstyle.system.errors import CaptureError
-from instantstyle.targets.base import Target
+from instantstyle.targets.base import Availability, Target
 from instantstyle.targets.coreml.target import CoreMLTarget
 from instantstyle.targets.onnx.target import OnnxTarget
 from instantstyle.validation.results.bundle import BundleArtifact
@@ -60,6 +60,17 @@ def test_a_required_one_that_cannot_be_asked_stops_early(tmp_path: Path, monkeyp
     monkeypatch.setattr(CoreMLTarget, "preflight", broken)
     with pytest.raises(CaptureError, match="target 'coreml' cannot look at this model: TypeError: unsupported operand"):
         release(tmp_path)
+
+
+def test_a_required_one_that_cannot_be_emitted_is_told_before_anything_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe(tmp_path, "coreml")
+    absent = Availability(can_emit=False, can_run=False, reason="not installed: coremltools", remedy="pip install coremltools")
+    monkeypatch.setattr(CoreMLTarget, "availability", lambda target: absent)
+    code, events = release(tmp_path)
+    told = f"coreml is required and cannot be emitted here, so this release will not pass: {absent.reason}; to get it: {absent.remedy}"
+    position = next(index for index, event in enumerate(events) if event["event"] == "notice" and event["text"] == told)
+    assert position < next(index for index, event in enumerate(events) if event.get("stage") == "capture")
+    assert code == 1 and artifacts(tmp_path)["coreml"].status is Status.NOT_EXECUTED
 
 
 def test_without_the_baseline_the_others_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

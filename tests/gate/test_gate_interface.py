@@ -32,7 +32,7 @@ def program() -> Program:
     spec: Any = importlib.util.spec_from_file_location("painter_of_the_gate", PAINTER)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    captured = capture(module.make(), (32, 32), None, {}, QuantizeSettings(method="off"))
+    captured = capture(module.make(), (32, 32), table=None, tuned={}, settings=QuantizeSettings(method="off"))
     return replace(captured, provenance=Provenance(recipe="phone", checkpoint_sha256="ab" * 32))
 
 

@@ -399,8 +399,10 @@ def program_of(name: str) -> Program:
     model = single_graph(module_of(name), "net", NETS[name].scale)
     settings = QuantizeSettings(method="ptq", observer="min_max", keep_float=NETS[name].keep_float)
     samples = [Sample(str(index), {"image": picture[None].numpy()}) for index, picture in enumerate(pictures(4, seed=0))]
-    table = calibrate(model, samples, len(samples), SIZE, {}, settings, "0" * 64, lambda *_: None)
-    return capture(model, SIZE, table, {}, settings)
+    table = calibrate(
+        model, samples, total=len(samples), size=SIZE, tuned={}, settings=settings, image_set_sha256="0" * 64, report=lambda *_: None
+    )
+    return capture(model, SIZE, table=table, tuned={}, settings=settings)
 
 
 @pytest.fixture(scope="module")
@@ -554,7 +556,7 @@ def test_attention_of_ios18_is_the_network(tmp_path: Path) -> None:
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_reference_network(config: NetworkConfig, tmp_path: Path) -> None:
     network = settled(InstantStyle(config), seed=2)
-    CoreMLTarget().emit(capture(to_model(network), SIZE, None, {}, QuantizeSettings()), Precision.FLOAT16, tmp_path)  # pyright: ignore[reportArgumentType]
+    CoreMLTarget().emit(capture(to_model(network), SIZE, table=None, tuned={}, settings=QuantizeSettings()), Precision.FLOAT16, tmp_path)  # pyright: ignore[reportArgumentType]
     photo, style = photo_levels(), photo_levels((STYLE_SIZE, STYLE_SIZE))
     code, alpha = torch.randn(1, config.style_dim).half().float(), torch.tensor([[0.75]])
     cases: tuple[tuple[str, dict[str, Tensor], tuple[Tensor, ...], str], ...] = (

@@ -12,11 +12,9 @@ from torch import Tensor
 from instantstyle.targets.android.ort_format import to_ort_format
 from instantstyle.targets.android.target import android_rewrites
 from instantstyle.targets.onnx.rewrites.apply import apply
-from instantstyle.targets.onnx.rewrites.integer_gate import integer_gate
-from instantstyle.targets.onnx.rewrites.plain_prelu import plain_prelu
 from instantstyle.targets.onnx.rewrites.store_half import store_half
 from instantstyle.targets.onnx.runner import open_session
-from instantstyle.targets.onnx.target import portable_rewrites, save
+from instantstyle.targets.onnx.target import onnx_runtime_rewrites, save
 
 
 def as_written(model: onnx.ModelProto, folder: Path, images: Sequence[Tensor]) -> list[Tensor]:
@@ -27,8 +25,7 @@ def as_written(model: onnx.ModelProto, folder: Path, images: Sequence[Tensor]) -
 
 def rewritten(model: onnx.ModelProto, target: str) -> onnx.ModelProto:
     """With the rewrites of a target."""
-    own = android_rewrites() if target == "android" else (store_half,)
-    return apply(model, (plain_prelu, *portable_rewrites(), integer_gate, *own))[0]
+    return apply(model, android_rewrites() if target == "android" else (*onnx_runtime_rewrites(), store_half))[0]
 
 
 def as_executed(model: onnx.ModelProto, target: str, folder: Path, images: Sequence[Tensor]) -> list[Tensor]:

@@ -22,6 +22,8 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal(r"node 'rrelu\w*' in module 'blocks\.\S+': No ONNX function found", frozenset({"act.rrelu", "act.module"})),
     # ONNX has no median, and torch.onnx writes none out.
     Refusal(r"node 'median\w*' in module 'blocks\.\S+': No ONNX function found", frozenset({"pool.median"})),
+    # Core ML has tensors of five dimensions; six that do nothing but move values are joined, these are enlarged.
+    Refusal(r"rank <= 5", frozenset({"resize.expand"}), "coreml"),
 )
 
 

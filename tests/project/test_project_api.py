@@ -126,7 +126,9 @@ def test_comparing_says_how_far_apart(bundle: instantstyle.Bundle, folder: Path)
 
 
 def test_wrong_input_is_told_in_a_sentence(folder: Path, net: Warm, bundle: instantstyle.Bundle) -> None:
-    with pytest.raises(ImageError, match="images: 1 files; at least 16 are needed"):
+    with pytest.raises(
+        ImageError, match="photos: 1 different files; at least 16 are needed, half of them to judge with. Give more, or validation="
+    ):
         instantstyle.export(net, images=folder / "photos" / "1.png", cache=folder / "cache")
     with pytest.raises(RecipeError, match="targets: found 'android'; write a target and a precision, e.g. 'android-int8'"):
         instantstyle.export(net, images=folder / "photos", targets=["android"], cache=folder / "cache")

@@ -43,7 +43,7 @@ def test_markdown_and_text_show_the_same_cells() -> None:
 
 
 def android(status: Status, reason: str) -> BundleArtifact:
-    return not_emitted("android", Precision.INT8, (512, 512), Limits(), status, reason)
+    return not_emitted("android", Precision.INT8, size=(512, 512), limits=Limits(), status=status, reason=reason)
 
 
 def timing(name: str, p50_ms: float) -> Timing:

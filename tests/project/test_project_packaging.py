@@ -56,7 +56,7 @@ def constraints() -> dict[str, str]:
 
 def packages_in_tree() -> dict[str, str]:
     folders = {path.parent.relative_to(ROOT) for top in TOP_FOLDERS for path in (ROOT / top).rglob("*.py")}
-    data = {f"instantstyle.{folder}": folder for folder in ("checkpoints", "recipes", "samples")}
+    data = {f"instantstyle.{folder}": folder for folder in ("checkpoints", "docs", "recipes", "samples")}
     return {"instantstyle": "instantstyle"} | data | {".".join(("instantstyle", *folder.parts)): folder.as_posix() for folder in folders}
 
 
@@ -149,7 +149,7 @@ def test_constraints_pin_torch_first_and_name_no_source() -> None:
     assert len(constraints()) == len(lines)
 
 
-@pytest.mark.parametrize("group", ["core", "dev", "sign", "training"])
+@pytest.mark.parametrize("group", ["core", "dev", "docs", "notebook", "sign", "training"])
 def test_constraints_satisfy_the_lower_bounds(group: str) -> None:
     wanted = CORE if group == "core" else EXTRAS[group]
     pins = constraints()

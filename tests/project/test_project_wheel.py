@@ -12,6 +12,20 @@ from instantstyle.recipe.shipped import checkpoint_file, recipe_file
 from instantstyle.system.errors import RecipeError
 
 ROOT = Path(__file__).parents[2]
+REQUIRED = ('required = ["android"]', 'required = ["onnx-float32"]')
+NET = """
+from torch import nn
+
+
+def make():
+    return nn.Sequential(nn.Conv2d(3, 3, 1, groups=3), nn.Hardtanh()).apply(unchanged)
+
+
+def unchanged(layer):
+    if isinstance(layer, nn.Conv2d):
+        nn.init.ones_(layer.weight)
+        nn.init.zeros_(layer.bias)
+"""
 # pip would fetch setuptools for an isolated build; what is installed will do.
 BUILD = "import setuptools.build_meta as backend, sys; print(backend.build_wheel(sys.argv[1]))"
 
@@ -34,7 +48,7 @@ def test_the_default_checkpoint_is_the_packages(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.slow
-def test_the_wheel_alone_paints_and_knows_its_recipes(tmp_path: Path) -> None:
+def test_the_wheel_alone_paints_and_releases(tmp_path: Path) -> None:
     """Installed beside the packages of this environment, in a folder that has nothing else."""
     source, site, work = tmp_path / "source", tmp_path / "site", tmp_path / "work"
     work.mkdir()
@@ -58,7 +72,17 @@ def test_the_wheel_alone_paints_and_knows_its_recipes(tmp_path: Path) -> None:
 
     assert "instantstyle 0.1.0" in run("--version")
     assert "android" in run("doctor")
-    samples = site / "instantstyle" / "samples" / "validation"
+    package = site / "instantstyle"
+    for recipe in sorted((package / "recipes").glob("*.toml")):
+        assert (recipe.parent / recipe.read_text().partition("\n")[0].removeprefix("#:schema ")).is_file()
+    samples = package / "samples" / "validation"
     photo, style = (next(iter(sorted((samples / kind).iterdir()))) for kind in ("photos", "styles"))
     run("stylize", str(photo), "--style", str(style), "--size", "128", "-o", "out.png")
     assert (work / "out.png").stat().st_size > 1000
+
+    (work / "net.py").write_text(NET)
+    run("init", "net.py:make", "--photos", str(package / "samples" / "calibration" / "photos"), "-o", "net.toml")
+    text = (work / "net.toml").read_text().replace("sizes = [512]", "sizes = [64]").replace(*REQUIRED)
+    (work / "net.toml").write_text(text + "[latency]\nruns = 5\npatience_s = 0\n")
+    run("release", "net.toml")
+    assert "onnx-float32-64x64" in (work / "dist" / "summary.md").read_text()

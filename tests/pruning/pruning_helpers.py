@@ -14,4 +14,4 @@ def score_and_prune(
     graph: Graph, inputs: Sequence[Arrays], channels: Mapping[str, float], heads: Mapping[str, float], multiple: int
 ) -> tuple[Graph, tuple[Pruned, ...]]:
     """Scores on all inputs, prunes with the first."""
-    return prune_graph(graph, inputs[0], score_graph(graph, inputs, ignore), channels, heads, multiple)
+    return prune_graph(graph, inputs[0], scores=score_graph(graph, inputs, ignore), channels=channels, heads=heads, multiple=multiple)

@@ -82,7 +82,7 @@ def test_importance_of_a_linear_net_is_the_change_without_the_channel() -> None:
     graph = single_graph(net).graphs[0]
     photo = torch.randn(1, 3, 12, 12)
     (group,) = (group for group in channel_groups(net, (photo,)).groups if not group.obstacle)
-    found = importance(net, graph, [{"image": photo.numpy()}] * 100, [group], ignore)[group.name].numpy()
+    found = importance(net, graph, inputs=[{"image": photo.numpy()}] * 100, groups=[group], say=ignore)[group.name].numpy()
     with torch.no_grad():
         whole = net(photo).double()
         wanted = []

@@ -58,7 +58,7 @@ def test_every_group_is_pruned_and_comes_back_from_its_file(name: str, tmp_path:
     assert parameter_count(graph.module) < 0.65 * parameter_count(module)
     path = tmp_path / "pruned.safetensors"
     model = single_graph(graph.module)
-    write_pruned(model, tuple(rows.values()), path, bare=True, metadata={})
+    write_pruned(model, tuple(rows.values()), path=path, bare=True, metadata={})
     again, told = read_pruned(single_graph(built(name)), path, bare=True)
     assert [(row.name, row.kept) for row in told] == [(row.name, row.kept) for row in rows.values()]
     with torch.no_grad():
@@ -152,7 +152,7 @@ def test_tied_weights_stay_tied(tmp_path: Path) -> None:
     graph, rows = pruned(module, {"*": 0.5})
     assert graph.module.get_parameter("1.first.weight") is graph.module.get_parameter("1.second.weight")
     path = tmp_path / "tied.safetensors"
-    write_pruned(single_graph(graph.module), tuple(rows.values()), path, bare=True, metadata={})
+    write_pruned(single_graph(graph.module), tuple(rows.values()), path=path, bare=True, metadata={})
     again, _ = read_pruned(single_graph(nn.Sequential(conv(3, 16), Residual(), conv(16, 3)).eval()), path, bare=True)
     with torch.no_grad():
         assert torch.equal(again.graphs[0].module(image()), graph.module(image()))

@@ -19,7 +19,7 @@ ARTIFACT_SIZE = (128, 192)
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A float32 ONNX artifact of the shipped checkpoint, small and not square."""
     folder = tmp_path_factory.mktemp("artifact")
-    program = capture(make(CHECKPOINT), ARTIFACT_SIZE, None, {}, QuantizeSettings())
+    program = capture(make(CHECKPOINT), ARTIFACT_SIZE, table=None, tuned={}, settings=QuantizeSettings())
     write_manifest(OnnxTarget().emit(program, Precision.FLOAT32, folder), folder)
     return folder
 

@@ -76,7 +76,7 @@ def two_images() -> Model:
 
 def artifact(model: Model, folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
-    program = capture(model, SIZE, None, {}, QuantizeSettings())
+    program = capture(model, SIZE, table=None, tuned={}, settings=QuantizeSettings())
     write_manifest(OnnxTarget().emit(program, Precision.FLOAT32, folder), folder)
     return folder
 

@@ -21,9 +21,10 @@ FACTS = "facts.json"
 
 class TinyRunner(Runner):
     def __init__(self, path, artifact, name):
-        graph, size = artifact.graph(name), artifact.size
+        graph = artifact.graph(name)
         extra = {FACTS: ""}
-        self.program, self.graph, self.size = torch.export.load(path, extra_files=extra), graph, size
+        super().__init__(graph, artifact.size)
+        self.program = torch.export.load(path, extra_files=extra)
         found = json.loads(extra[FACTS])
         tensors = (json.loads(found[key]) for key in ("inputs", "outputs"))
         arrays = (tuple(Tensor(each["name"], "float32", tuple(each["shape"])) for each in rows) for rows in tensors)
@@ -33,18 +34,13 @@ class TinyRunner(Runner):
         if graph.int8_convolutions:
             raise ExecutionError(f"graph '{graph.name}': 0 of {graph.int8_convolutions} convolutions run in int8")
 
-    def run(self, inputs):
-        if self.program is None:
-            raise ExecutionError(f"graph '{self.graph.name}': the runner was closed")
-        wanted = {spec.name: spec.shape(self.size) for spec in self.graph.inputs}
-        if {name: array.shape for name, array in inputs.items()} != wanted or any(array.dtype != "float32" for array in inputs.values()):
-            raise ValueError(f"graph '{self.graph.name}' wants float32 {wanted}")
+    def _execute(self, inputs):
         with torch.no_grad():
-            output = self.program.module(check_guards=False)(*(torch.from_numpy(inputs[name]) for name in wanted))
-        return {self.graph.outputs[0].name: output.numpy()}
+            output = self.program.module(check_guards=False)(*(torch.from_numpy(inputs[spec.name]) for spec in self._graph.inputs))
+        return {self._graph.outputs[0].name: output.numpy()}
 
-    def close(self):
-        self.program = None
+    def _free(self):
+        del self.program
 
 
 class TinyTarget(Target):

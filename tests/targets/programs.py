@@ -100,8 +100,17 @@ def samples(count: int, seed: int) -> list[Sample]:
 def quantized_program(model: Model, size: tuple[int, int], calibration: list[Sample]) -> Program:
     """Post-training int8 of any model."""
     settings = QuantizeSettings(method="ptq", observer="min_max")
-    table = calibrate(model, calibration, len(calibration), size, {}, settings, "0" * 64, lambda *_: None)
-    return capture(model, size, table, {}, settings)
+    table = calibrate(
+        model,
+        calibration,
+        total=len(calibration),
+        size=size,
+        tuned={},
+        settings=settings,
+        image_set_sha256="0" * 64,
+        report=lambda *_: None,
+    )
+    return capture(model, size, table=table, tuned={}, settings=settings)
 
 
 def small_program() -> Program:

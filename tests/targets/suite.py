@@ -22,6 +22,7 @@ from instantstyle.recipe.precision import Precision
 from instantstyle.system.errors import ArtifactError, ExecutionError, TargetUnavailableError
 from instantstyle.targets.artifact import read_manifest, verify, write_manifest
 from instantstyle.targets.base import Artifact, GraphArtifact, Target
+from instantstyle.targets.onnx.exporter import forget_exports
 
 Manifest = Callable[[Artifact], Artifact]
 Emitted = Callable[[Precision], tuple[Artifact, Path]]
@@ -97,6 +98,7 @@ def run_pytorch(program: ExportedProgram, inputs: Sequence[np.ndarray]) -> np.nd
 
 def fresh(program: Program) -> Program:
     """An equal program that nothing has been kept of."""
+    forget_exports()
     graphs = (replace(graph, float_program=copy(graph.float_program), int8_program=copy(graph.int8_program)) for graph in program.graphs)
     return replace(program, graphs=tuple(graphs))
 

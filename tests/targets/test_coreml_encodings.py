@@ -50,7 +50,7 @@ def emitted(folder: Path, changes: dict) -> tuple[Artifact, Model]:
     image, output = TensorSpec("image", **changes), TensorSpec("output", **changes)
     graph = Graph("net", Mix(image.channels).eval(), (image,), (output,))
     model = Model("net", (graph,), lambda runs, sample: runs["net"](sample)["output"], (image,), "net")
-    program = capture(model, SIZE, None, {}, QuantizeSettings())
+    program = capture(model, SIZE, table=None, tuned={}, settings=QuantizeSettings())
     return CoreMLTarget().emit(program, Precision.FLOAT16, folder), model
 
 

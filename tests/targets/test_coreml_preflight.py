@@ -1,5 +1,6 @@
 """What Core ML will not like, by module path, before anything is trained."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -20,6 +21,7 @@ from instantstyle.recipe.precision import Precision
 from instantstyle.recipe.recipe import QuantizeSettings
 from instantstyle.system.errors import CaptureError
 from instantstyle.targets.coreml import interface
+from instantstyle.targets.coreml.known_operators import is_known
 from instantstyle.targets.coreml.target import CoreMLTarget
 
 ALL = (Precision.FLOAT16, Precision.INT8, Precision.INT8_WEIGHTS)
@@ -32,8 +34,8 @@ class Inner(nn.Module):
         self.mode = mode
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.mode == "bicubic":
-            return functional.interpolate(self.conv(functional.pad(x, (1, 1, 1, 1))), scale_factor=1.0, mode="bicubic")
+        if self.mode == "logaddexp":
+            return torch.logaddexp(y := self.conv(functional.pad(x, (1, 1, 1, 1))), -y)
         if self.mode == "antialias":
             return functional.interpolate(self.conv(x), scale_factor=0.5, mode="bilinear", antialias=True)
         if self.mode == "deep":
@@ -52,7 +54,7 @@ class Outer(nn.Module):
 
 def float_program(mode: str) -> Program:
     torch.manual_seed(0)
-    return capture(single_graph(Outer(mode).eval()), (32, 48), None, {}, QuantizeSettings(method="off"))
+    return capture(single_graph(Outer(mode).eval()), (32, 48), table=None, tuned={}, settings=QuantizeSettings(method="off"))
 
 
 def test_a_model_that_core_ml_likes(program: Program) -> None:
@@ -61,18 +63,91 @@ def test_a_model_that_core_ml_likes(program: Program) -> None:
 
 
 def test_operator_without_a_form() -> None:
-    (finding,) = CoreMLTarget().preflight(float_program("bicubic"), ALL)
+    (finding,) = CoreMLTarget().preflight(float_program("logaddexp"), ALL)
     assert finding.place == "model.block.1"
-    assert finding.problem == "Core ML has no form of 'aten::upsample_bicubic2d'"
+    assert finding.problem == "Core ML has no form of 'aten::logaddexp'"
     assert "other operators" in finding.remedy
 
 
-def test_operator_that_the_converter_gets_wrong(tmp_path: Path) -> None:
-    program = float_program("antialias")
-    (finding,) = CoreMLTarget().preflight(program, ALL)
-    assert finding.place == "model.block.1" and "antialiasing" in finding.problem
+def test_operator_that_the_converter_gets_wrong_at_several_sizes(tmp_path: Path) -> None:
+    program, target = float_program("antialias"), CoreMLTarget().configured({"more_sizes": [64]})
+    (finding,) = target.preflight(program, ALL)
+    assert finding.place == "model.block.1" and "antialiasing" in finding.problem and "take more_sizes = [[64, 64]] out" in finding.remedy
     with pytest.raises(CaptureError, match="no antialiasing, and the converter leaves it out"):
-        CoreMLTarget().emit(program, Precision.FLOAT16, tmp_path)
+        target.emit(program, Precision.FLOAT16, tmp_path)
+
+
+RESIZED = {
+    "bicubic, doubled": lambda x: functional.interpolate(functional.avg_pool2d(x, 2), scale_factor=2.0, mode="bicubic"),
+    "bicubic, to a size": lambda x: functional.interpolate(functional.avg_pool2d(x, (4, 2)), x.shape[2:], mode="bicubic"),
+    "bicubic, by 1.5": lambda x: functional.interpolate(x, scale_factor=1.5, mode="bicubic")[:, :, :32, :48],
+    "bicubic, corners aligned": lambda x: functional.interpolate(x[:, :, ::2, ::2], x.shape[2:], mode="bicubic", align_corners=True),
+    "bicubic, antialiased": lambda x: functional.interpolate(x, scale_factor=0.5, mode="bicubic", antialias=True).repeat(1, 1, 2, 2),
+    "bilinear, antialiased": lambda x: functional.interpolate(x, (16, 24), mode="bilinear", antialias=True).repeat(1, 1, 2, 2),
+    "pooled to what does not divide": lambda x: functional.interpolate(functional.adaptive_avg_pool2d(x, (7, 20)), x.shape[2:]),
+    "area, enlarged": lambda x: functional.interpolate(functional.interpolate(x, scale_factor=0.5, mode="area"), x.shape[2:], mode="area"),
+}
+
+
+class Resized(nn.Module):
+    """The sum of pictures that were resized in every way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(x)
+        return torch.tanh(self.last(sum((resize(y) for resize in RESIZED.values()), torch.zeros(()))))
+
+
+def test_resizing_that_core_ml_has_not_is_written_out(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = Resized().eval()
+    artifact = CoreMLTarget().emit(program_of(net), Precision.FLOAT16, tmp_path)
+    image = (np.random.default_rng(1).integers(0, 256, (1, 3, 32, 48)) / 127.5 - 1).astype(np.float32)
+    with CoreMLTarget().open(artifact, tmp_path, "model", 1) as runner, torch.no_grad():
+        deviation = np.abs(runner.run({"image": image})["output"] - net(torch.from_numpy(image)).numpy()).max()
+    assert deviation < 1.2 * 2 / 255  # half a level of the output image, and float16
+
+
+@pytest.mark.parametrize("name", RESIZED)
+def test_resizing_that_is_written_out_is_exact(name: str) -> None:
+    graph = program_of(Only(RESIZED[name])).graphs[0]
+    shown = interface.with_interface(graph, graph.float_program, [(32, 48)]).program
+    assert not any("bicubic" in str(node.target) or "_aa" in str(node.target) for node in shown.graph.nodes if node.op == "call_function")
+    image = torch.rand(1, 3, 32, 48) * 2 - 1
+    levels = (graph.float_program.module()(image).clamp(-1, 1) + 1) * 127.5
+    assert torch.allclose(shown.module()(image), levels, atol=1e-3)
+
+
+UNKNOWN = {
+    "celu": functional.celu,
+    "lerp": lambda x: torch.lerp(x, x * x, 0.3),
+    "lerp, a tensor": lambda x: torch.lerp(x, x * x, x.sigmoid()),
+    "addcmul": lambda x: torch.addcmul(x, x, x, value=0.2),
+    "log_sigmoid": functional.logsigmoid,
+    "erfc": torch.erfc,
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_operators_that_core_ml_has_not_are_put_in_terms_of_others(name: str) -> None:
+    graph = program_of(Only(UNKNOWN[name])).graphs[0]
+    shown = interface.with_interface(graph, graph.float_program, [(32, 48)]).program
+    assert all(map(is_known, shown.graph.nodes))
+    image = torch.rand(1, 3, 32, 48) * 2 - 1
+    levels = (graph.float_program.module()(image).clamp(-1, 1) + 1) * 127.5
+    assert torch.allclose(shown.module()(image), levels, atol=1e-3)
+
+
+class Only(nn.Module):
+    def __init__(self, resize: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.resize = resize
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.resize(x)
 
 
 @pytest.mark.parametrize("mode", ["reflect", "replicate"])
@@ -126,7 +201,7 @@ def test_divergence_of_int8_names_the_unit_of_a_sum(program: Program, tmp_path: 
 
 
 def program_of(net: nn.Module) -> Program:
-    return capture(single_graph(net.eval()), (32, 48), None, {}, QuantizeSettings(method="off"))
+    return capture(single_graph(net.eval()), (32, 48), table=None, tuned={}, settings=QuantizeSettings(method="off"))
 
 
 def deconvolution() -> nn.Module:

@@ -51,8 +51,17 @@ def quantised(kind: str) -> Program:
     torch.manual_seed(0)
     model, settings = single_graph(Net(kind).eval()), QuantizeSettings(method="ptq", observer="min_max")
     image = np.random.default_rng(0).uniform(-1, 1, (1, 3, *SIZE)).astype(np.float32)
-    table = calibrate(model, [Sample("a", {"image": image})], 1, SIZE, {}, settings, "x", lambda *_: None)
-    return capture(model, SIZE, table, {}, settings)
+    table = calibrate(
+        model,
+        [Sample("a", {"image": image})],
+        total=1,
+        size=SIZE,
+        tuned={},
+        settings=settings,
+        image_set_sha256="x",
+        report=lambda *_: None,
+    )
+    return capture(model, SIZE, table=table, tuned={}, settings=settings)
 
 
 NEEDED = {
@@ -134,7 +143,7 @@ class WithoutBias(nn.Module):
 
 def test_convolutions_without_a_bias_keep_their_module() -> None:
     graph = single_graph(WithoutBias().eval())
-    program = capture(graph, SIZE, None, {}, QuantizeSettings(method="off"))
+    program = capture(graph, SIZE, table=None, tuned={}, settings=QuantizeSettings(method="off"))
     model, _, _ = onnx_target.build(program, program.graphs[0], Precision.FLOAT32, ())
     described = onnx_target.described(program.graphs[0], "model.onnx", Precision.FLOAT32, 0)
     found = [described.module_of(node.name) for node in model.graph.node if node.op_type in ("Conv", "ConvTranspose")]

@@ -1,5 +1,10 @@
 """From captured programs to ONNX: names, and what is said when a program has no such form."""
 
+from collections import OrderedDict
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,11 +14,15 @@ from suite import fresh
 from torch import Tensor, nn
 
 from instantstyle.capture.program import GraphProgram, Program
-from instantstyle.model.graph import Sample, TensorKind, TensorSpec, single_graph
+from instantstyle.capture.storage import load_program, save_program
+from instantstyle.model.graph import Graph, Model, Sample, TensorKind, TensorSpec, single_graph
 from instantstyle.recipe.precision import Precision
 from instantstyle.system.errors import CaptureError
-from instantstyle.targets.onnx.exporter import to_onnx
-from instantstyle.targets.onnx.target import build, portable_rewrites
+from instantstyle.targets.android.target import AndroidTarget
+from instantstyle.targets.onnx.exporter import forget_exports, module_paths, to_onnx
+from instantstyle.targets.onnx.target import OnnxTarget, build, portable_rewrites
+from instantstyle.targets.openvino.target import OpenVINOTarget
+from instantstyle.targets.tensorrt.flavour import flavoured
 
 SIZE = (8, 8)
 IMAGE = TensorSpec("image")
@@ -127,3 +136,55 @@ def test_transposed_convolutions_are_not_asked_of_onnxruntime() -> None:
     _, asked, notes = build(program, program.graphs[0], Precision.INT8, portable_rewrites())
     assert asked == 2
     assert notes[1] == "model: 1 transposed convolutions run in float, ONNX Runtime has no int8 kernel for them"
+
+
+def reopened(program: Program, folder: Path) -> Program:
+    """As each target of a release gets it: read from the disk."""
+    graphs = tuple(Graph(each.name, nn.Identity(), each.inputs, each.outputs) for each in program.graphs)
+    model = Model(program.model, graphs, lambda runs, sample: np.zeros(0), (), graphs[-1].name)
+    return load_program(folder, model)
+
+
+def test_targets_that_read_one_program_share_its_export(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    export = torch.onnx.export
+    program = replace(program, graphs=program.graphs[:1])
+
+    def counted(*arguments: Any, **options: Any) -> object:
+        calls.append("")
+        return export(*arguments, **options)
+
+    monkeypatch.setattr(torch.onnx, "export", counted)
+    save_program(program, tmp_path)
+    forget_exports()
+    for target in (OnnxTarget(), AndroidTarget(), OpenVINOTarget()):
+        folder = tmp_path / target.name
+        folder.mkdir()
+        target.emit(reopened(program, tmp_path), Precision.INT8, folder)
+        assert len(calls) == len(program.graphs), target.name
+    again = reopened(program, tmp_path)
+    assert all(flavoured(again, graph, Precision.INT8)[1] for graph in again.graphs)
+    assert len(calls) == len(program.graphs)
+    assert all(build(again, graph, Precision.FLOAT32, ())[0] for graph in again.graphs)
+    assert len(calls) == 2 * len(program.graphs)
+
+
+@pytest.mark.parametrize("change", ["weight", "module"])
+def test_no_export_is_shared_with_another_program(change: str) -> None:
+    def graph(changed: bool = False) -> GraphProgram:
+        torch.manual_seed(1)
+        inner = nn.Conv2d(3, 3, 1)
+        if changed and change == "weight":
+            inner.weight.data[0, 0] += 1
+        module = nn.Sequential(OrderedDict([("other" if changed and change == "module" else "one", inner)]))
+        return float_graph(module)
+
+    forget_exports()
+    first, second = (to_onnx(each, Precision.FLOAT32, SIZE) for each in (graph(), graph(changed=True)))
+    assert to_onnx(graph(), Precision.FLOAT32, SIZE) == first
+    if change == "module":
+        assert set(module_paths(graph(changed=True), Precision.FLOAT32, SIZE).values()) != set(
+            module_paths(graph(), Precision.FLOAT32, SIZE).values()
+        )
+    else:
+        assert first != second

@@ -113,7 +113,7 @@ class TestLiteRT(TargetSuite):
 
     @pytest.mark.parametrize("what", FUNCTIONS)
     def test_functions_in_float(self, target: Target, what: str, tmp_path: Path) -> None:
-        program = capture(single_graph(made(FUNCTIONS[what])), SIZE, None, {}, QuantizeSettings())
+        program = capture(single_graph(made(FUNCTIONS[what])), SIZE, table=None, tuned={}, settings=QuantizeSettings())
         image = smooth(np.random.default_rng(4), *SIZE)
         reference = run_pytorch(program.graphs[0].float_program, [image])
         assert target.preflight(program, (Precision.FLOAT32,)) == ()
@@ -173,14 +173,14 @@ class TestLiteRT(TargetSuite):
                 return torch.special.bessel_j0(x)
 
         net = nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), Bessel(), nn.Conv2d(8, 3, 3, 1, 1), Bessel())
-        program = capture(single_graph(net.eval()), SIZE, None, {}, QuantizeSettings())
+        program = capture(single_graph(net.eval()), SIZE, table=None, tuned={}, settings=QuantizeSettings())
         found = list(map(str, target.preflight(program, (Precision.FLOAT32,))))
         problem = "LiteRT has no form of 'special_bessel_j0'; write that line of the model with other operators"
         assert found == [f"model.1: {problem}", f"model.3: {problem}"]
 
     def test_preflight_names_the_module_of_an_unknown_mode(self, target: Target) -> None:
         net = nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), nn.ReplicationPad2d(1), nn.Conv2d(8, 3, 3))
-        program = capture(single_graph(net.eval()), SIZE, None, {}, QuantizeSettings())
+        program = capture(single_graph(net.eval()), SIZE, table=None, tuned={}, settings=QuantizeSettings())
         (finding,) = target.preflight(program, (Precision.FLOAT32,))
         assert str(finding).startswith("model.1: ") and "replicat" in str(finding)
 

@@ -120,7 +120,7 @@ class TestOpenVINO(TargetSuite):
                 return x + torch.linalg.det(x[:, :, :8, :8])[..., None, None]
 
         net = nn.Sequential(nn.Conv2d(3, 3, 3, 1, 1), Determinant(), nn.Conv2d(3, 3, 1))
-        program = capture(single_graph(net.eval()), (16, 16), None, {}, QuantizeSettings())
+        program = capture(single_graph(net.eval()), (16, 16), table=None, tuned={}, settings=QuantizeSettings())
         (finding,) = target.preflight(program, (Precision.FLOAT32,))
         assert str(finding).startswith("model.1: no form in OpenVINO: it has no Det; write that line")
 

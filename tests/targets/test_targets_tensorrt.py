@@ -101,7 +101,7 @@ class Odd(nn.Module):
 @pytest.mark.parametrize(("kind", "operator"), [("unique", "Unique"), ("det", "Det")])
 def test_preflight_names_node_operator_and_module(kind: str, operator: str) -> None:
     net = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.Sequential(nn.ReLU(), Odd(kind)), nn.Tanh()).eval()
-    captured = capture(single_graph(net), (32, 48), None, {}, QuantizeSettings(method="off"))
+    captured = capture(single_graph(net), (32, 48), table=None, tuned={}, settings=QuantizeSettings(method="off"))
     (finding,) = TensorRTRTXTarget().preflight(captured, ())
     assert finding.place == "model.1.1"
     assert f"({operator}): it has no form of that operator" in finding.problem and finding.problem.startswith("node '")
@@ -109,21 +109,22 @@ def test_preflight_names_node_operator_and_module(kind: str, operator: str) -> N
 
 
 class Masked(nn.Module):
-    """Attention between rows that sees no later ones."""
+    """The largest of a row of scores, later ones masked; or attention between rows that sees no later ones."""
 
-    def __init__(self, mask: float) -> None:
+    def __init__(self, mask: float, attends: bool) -> None:
         super().__init__()
-        self.mask = mask
+        self.mask, self.attends = mask, attends
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         later = torch.ones(x.shape[2], x.shape[2]).triu(1).bool()
-        return (x @ x.transpose(2, 3) / 8).masked_fill(later, self.mask).softmax(3) @ x
+        scores = (x @ x.transpose(2, 3) / 8).masked_fill(later, self.mask)
+        return scores.softmax(3) @ x if self.attends else x * scores.amax(3, keepdim=True)
 
 
 def test_preflight_names_a_mask_that_float16_cannot_hold() -> None:
-    for mask, wanted in ((-1e9, ["model.1"]), (float("-inf"), [])):
-        net = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), Masked(mask)).eval()
-        captured = capture(single_graph(net), (32, 48), None, {}, QuantizeSettings(method="off"))
+    for mask, attends, wanted in ((-1e9, False, ["model.1"]), (float("-inf"), False, []), (-1e9, True, [])):
+        net = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), Masked(mask, attends)).eval()
+        captured = capture(single_graph(net), (32, 48), table=None, tuned={}, settings=QuantizeSettings(method="off"))
         found = TensorRTRTXTarget().preflight(captured, ())
         assert [finding.place for finding in found] == wanted
         assert all("1e+09" in finding.problem and "float('-inf')" in finding.remedy for finding in found)
@@ -152,7 +153,7 @@ def test_unsupported_operator(odd: Path, tmp_path: Path) -> None:
     (refusal,) = refused_nodes(TENSORRT_RTX, odd)
     assert (refusal["node"], refusal["operator"]) == ("odd", "Det")
     with pytest.raises(CaptureError, match=r"graph 'g': TensorRT for RTX refuses it: node 'odd' \(Det\): it has no form of that operator"):
-        build_engine(TENSORRT_RTX, odd, 89, tmp_path / "e.engine", None, "g")
+        build_engine(TENSORRT_RTX, odd, capability=89, engine=tmp_path / "e.engine", workspace_mib=None, graph="g")
     assert not (tmp_path / "e.engine").exists()
 
 
@@ -161,7 +162,9 @@ def test_unsigned_activations_are_refused(tmp_path: Path, program: Program) -> N
 
     OnnxTarget().emit(program, Precision.INT8, tmp_path)
     with pytest.raises(CaptureError, match=r"\((Quantize|Dequantize)Linear\): .*([Zz]ero point|UINT8)"):
-        build_engine(TENSORRT_RTX, tmp_path / "stylizer.onnx", 89, tmp_path / "e.engine", None, "stylizer")
+        build_engine(
+            TENSORRT_RTX, tmp_path / "stylizer.onnx", capability=89, engine=tmp_path / "e.engine", workspace_mib=None, graph="stylizer"
+        )
 
 
 def test_too_little_workspace(program: Program, tmp_path: Path) -> None:
@@ -172,14 +175,14 @@ def test_too_little_workspace(program: Program, tmp_path: Path) -> None:
 
 
 def small_program_at_512() -> Program:
-    return capture(small_model(), (512, 512), None, {}, QuantizeSettings(method="off"))
+    return capture(small_model(), (512, 512), table=None, tuned={}, settings=QuantizeSettings(method="off"))
 
 
 @pytest.mark.parametrize("content", [b"", b"hello" * 100])
 def test_what_is_no_model_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(content)
     with pytest.raises(CaptureError, match="at least one output|MODEL_DESERIALIZE_FAILED|Failed to parse"):
-        build_engine(TENSORRT_RTX, tmp_path / "x.onnx", 89, tmp_path / "e.engine", None, "x")
+        build_engine(TENSORRT_RTX, tmp_path / "x.onnx", capability=89, engine=tmp_path / "e.engine", workspace_mib=None, graph="x")
 
 
 def test_engine_truncated_to_half(program: Program, tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from scipy.ndimage import gaussian_filter
 from training_nets import tiny_network
 
 from instantstyle.training.evaluation import compression, frame, octaves, page, stability
+from instantstyle.training.evaluation.goals import GOALS, at_least, at_most
 from instantstyle.training.evaluation.likeness import likeness
 from instantstyle.training.evaluation.pairs import Evaluation
 from instantstyle.training.evaluation.table import as_text, rows_of
-from instantstyle.training.evaluation.targets import TARGETS, at_least, at_most
 
 LUMA_OF_RED = 0.299
 
@@ -126,7 +126,7 @@ def test_every_limit_of_the_table_can_be_missed() -> None:
             (row,) = [row for row in rows_of(evaluation(**{name: getattr(good, name) | {pixels: value}})) if not row.met]
             assert row.value == value and f"{pixels} pixels" in row.title
     assert [row.title for row in rows_of(good, (0.979, 0.949)) if not row.met] == ["SSIM to the other checkpoint at 512, mean", "  worst"]
-    assert set(TARGETS) == {*wrong, "luma_energy", "chroma_energy", "likeness_mean", "likeness_worst"}
+    assert set(GOALS) == {*wrong, "luma_energy", "chroma_energy", "likeness_mean", "likeness_worst"}
 
 
 def test_targets_say_which_way_is_better() -> None:

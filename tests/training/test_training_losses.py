@@ -3,10 +3,11 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
+from instantstyle.metrics.perceptual import PerceptualNetwork
 from instantstyle.model.network import InstantStyle
 from instantstyle.training.codes import SMALLEST_DEVIATION, components, target_codes
 from instantstyle.training.losses import relative_distance, relative_distances, rise
-from instantstyle.training.perceptual import STATISTICS, PerceptualNetwork, style_statistics
+from instantstyle.training.style_statistics import STATISTICS, style_statistics
 
 
 @pytest.fixture(scope="module")

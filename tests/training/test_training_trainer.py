@@ -10,15 +10,16 @@ from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 from training_nets import tiny_network
 
+from instantstyle.metrics.perceptual import PerceptualNetwork
 from instantstyle.model.content_encoder import ContentFeatures
 from instantstyle.model.network import InstantStyle
 from instantstyle.system.errors import RecipeError, TrainingError
 from instantstyle.training.images import split_data
 from instantstyle.training.journal import Journal, read_metrics
 from instantstyle.training.pairs import PairCache, build_pairs
-from instantstyle.training.perceptual import PerceptualNetwork, style_statistics
-from instantstyle.training.recipe import LossWeights, Stage, TrainingRecipe
+from instantstyle.training.recipe import LossWeights, TrainingRecipe, TrainingStage
 from instantstyle.training.state import STATE, save_state
+from instantstyle.training.style_statistics import style_statistics
 from instantstyle.training.trainer import Trainer, rate_at, steps_of
 
 
@@ -233,7 +234,7 @@ def test_constant_stage_may_be_made_longer_or_shorter_as_it_goes(recipe: Trainin
     """Three steps of a stage of three, of a hundred, and of a hundred that is cut to three and followed by another: the same weights."""
     stage = recipe.stages[0].model_copy(update={"warmup": 0.0, "frozen_norm": 0.0})
 
-    def trainer(folder: str, *stages: Stage) -> Trainer:
+    def trainer(folder: str, *stages: TrainingStage) -> Trainer:
         return trainer_in(tmp_path / folder, recipe.model_copy(update={"stages": stages}), cache)
 
     short = trainer("short", stage)
@@ -353,13 +354,13 @@ def test_codes_are_those_of_the_encoder_at_hand(recipe: TrainingRecipe, cache: P
 
 
 def test_published_schedule() -> None:
-    stage = Stage(name="published", epochs=100, batch=8, warmup=0.05)
+    stage = TrainingStage(name="published", epochs=100, batch=8, warmup=0.05)
     assert steps_of(stage, pairs=800) == 10_000
     assert [rate_at(step / 10_000, stage) for step in (100, 250, 500, 9_000)] == pytest.approx([0.2, 0.5, 1.0, 1.0])
 
 
 def test_cosine_ends_at_two_percent() -> None:
-    stage = Stage(name="cosine", steps=10, warmup=0.2, schedule="cosine")
+    stage = TrainingStage(name="cosine", steps=10, warmup=0.2, schedule="cosine")
     assert [rate_at(share, stage) for share in (0.1, 0.2, 0.6, 1.0)] == pytest.approx([0.5, 1.0, 0.51, 0.02])
 
 

@@ -61,7 +61,9 @@ def test_a_written_bundle_follows_the_committed_schema(tmp_path: Path) -> None:
     schema = json.loads(SCHEMA.read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     bundle = fakes.bundle_in(tmp_path, Limits(max_bytes=5), end_to_end=Quality((Score("equal", 1.0, math.inf, math.nan),), ()))
-    absent = not_emitted("coreml", Precision.FLOAT16, (512, 512), Limits(), Status.NOT_EXECUTED, "not installed: coremltools")
+    absent = not_emitted(
+        "coreml", Precision.FLOAT16, size=(512, 512), limits=Limits(), status=Status.NOT_EXECUTED, reason="not installed: coremltools"
+    )
     write_bundle(replace(bundle, artifacts=(*bundle.artifacts, absent)), tmp_path)
     jsonschema.validate(content_of(tmp_path), schema, cls=jsonschema.Draft202012Validator)
 
@@ -113,7 +115,7 @@ def test_what_was_not_measured_never_passes() -> None:
     for status, reason in ((Status.PASSED, "because"), (Status.FAILED, ""), (Status.NOT_EXECUTED, "")):
         with pytest.raises(ValueError, match="did not pass, and needs a reason"):
             unmeasured(fakes.artifact(), "folder", Limits(), status, reason)
-    entry = not_emitted("tensorrt", Precision.INT8, (256, 512), Limits(), Status.NOT_EXECUTED, "no GPU")
+    entry = not_emitted("tensorrt", Precision.INT8, size=(256, 512), limits=Limits(), status=Status.NOT_EXECUTED, reason="no GPU")
     assert (entry.name, entry.folder, entry.files, entry.shipped_bytes, entry.measurements) == ("tensorrt-int8-256x512", "", (), 0, None)
 
 

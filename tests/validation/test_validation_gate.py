@@ -72,7 +72,7 @@ def test_all_artifacts_of_a_required_target_have_to_pass(passed: Bundle) -> None
 
 
 def test_what_is_not_required_may_fail(passed: Bundle) -> None:
-    absent = not_emitted("coreml", Precision.FLOAT16, (512, 512), Limits(), Status.NOT_EXECUTED, "no macOS")
+    absent = not_emitted("coreml", Precision.FLOAT16, size=(512, 512), limits=Limits(), status=Status.NOT_EXECUTED, reason="no macOS")
     assert exit_code(with_artifacts(passed, *passed.artifacts, absent)) == 0
 
 

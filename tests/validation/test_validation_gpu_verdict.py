@@ -8,7 +8,7 @@ import pytest
 import torch
 import validation_fakes as fakes
 from cuda_contestants import EAGER_FLOAT32, ORT_CUDA
-from cuda_latency import Comparison, Schedule
+from cuda_latency import Race, Schedule
 from gpu_measure import measure
 from gpu_result import PART, WHOLE, GraphTimes, Verdict
 
@@ -55,7 +55,7 @@ def released(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
         def time_all(recipe: Recipe, whole, shipped, product, executed, work: Path, schedule: Schedule) -> tuple[GraphTimes, ...]:
             timed.append([artifact.name for artifact in executed])
-            return (GraphTimes.of("stylizer", True, (512, 512), Comparison({}, {}, {}), {}, ""),)
+            return (GraphTimes.of("stylizer", True, size=(512, 512), found=Race({}, {}, {}), failures={}, baseline=""),)
 
         monkeypatch.setattr(gpu_measure, "_release", release)
         monkeypatch.setattr(gpu_measure, "_time_all", time_all)
@@ -125,5 +125,8 @@ def test_what_does_not_open_as_an_engine_is_not_timed(behaviour: str, said: str,
     monkeypatch.setattr(gpu_measure, "read_manifest", lambda folder: fakes.artifact())
     graph = fakes.model().graphs[0]
     with ExitStack() as stack:
-        assert gpu_measure._engines(stack, TENSORRT, bundle.artifacts, graph, {}, tmp_path) == ({}, {"android-int8-512x512": said})
-    assert gpu_measure._engines(ExitStack(), None, bundle.artifacts, graph, {}, tmp_path) == ({}, {})
+        assert gpu_measure._engines(stack, TENSORRT, artifacts=bundle.artifacts, graph=graph, inputs={}, work=tmp_path) == (
+            {},
+            {"android-int8-512x512": said},
+        )
+    assert gpu_measure._engines(ExitStack(), None, artifacts=bundle.artifacts, graph=graph, inputs={}, work=tmp_path) == ({}, {})

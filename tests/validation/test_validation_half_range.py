@@ -41,7 +41,7 @@ class Net(nn.Module):
 
 def measured() -> tuple[Magnitude, ...]:
     model = single_graph(Net())
-    program = capture(model, (16, 16), None, {}, QuantizeSettings(method="off"))
+    program = capture(model, (16, 16), table=None, tuned={}, settings=QuantizeSettings(method="off"))
     ramp = np.linspace(-0.5, 0.25, 3 * 256, dtype=np.float32).reshape(1, 3, 16, 16)
     return measure_magnitudes(model, program, [Sample("soft", {"image": ramp}), Sample("hard", {"image": 2 * ramp})], lambda *_: None)
 

@@ -14,7 +14,7 @@ MIB = 2**20
 def request(behaviour: str, graph: str) -> Request:
     photo = np.zeros((1, 3, 32, 48), np.float32)
     inputs = {
-        "encoder": {"style": photo},
+        "encoder": {"style": np.zeros((1, 3, 16, 16), np.float32)},
         "painter": {"photo": photo, "code": np.zeros((1, 3), np.float32), "alpha": np.ones((1, 1), np.float32)},
     }
     return Request(fakes.FakeTarget(behaviour), fakes.artifact(), Path(), {graph: inputs[graph]}, 1)

@@ -10,9 +10,9 @@ import validation_fakes as fakes
 from skimage.metrics import structural_similarity
 
 from instantstyle.model.graph import Arrays, Run, Scenario
+from instantstyle.recipe.latency import LatencySettings
 from instantstyle.recipe.limits import Limits
 from instantstyle.recipe.precision import Precision
-from instantstyle.recipe.recipe import LatencySettings
 from instantstyle.system.errors import ExecutionError
 from instantstyle.validation.judge.verdict import judge
 from instantstyle.validation.measure import parity
@@ -103,7 +103,7 @@ def test_each_graph_alone_gets_the_references_inputs() -> None:
 
     class OffTarget(fakes.FakeTarget):
         def open(self, artifact, folder, graph, threads):
-            return OffRunner(graph, "")
+            return OffRunner(artifact.graph(graph), artifact.size, "")
 
     found = run_with(OffTarget())
     graphs = dict(found.graphs)

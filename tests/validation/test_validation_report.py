@@ -17,7 +17,14 @@ from instantstyle.validation.results.measurements import Quality, Score, Status
 
 NAME = "android-int8-512x512"
 MISSED = Limits(min_ssim_mean=0.99, max_bytes=3_000_000)
-ABSENT = not_emitted("coreml", Precision.FLOAT16, (512, 512), Limits(), Status.NOT_EXECUTED, "emitted nowhere: \x1b[31mno macOS <here>")
+ABSENT = not_emitted(
+    "coreml",
+    Precision.FLOAT16,
+    size=(512, 512),
+    limits=Limits(),
+    status=Status.NOT_EXECUTED,
+    reason="emitted nowhere: \x1b[31mno macOS <here>",
+)
 
 
 def cells(text: str, start: str) -> list[list[str]]:
@@ -43,6 +50,7 @@ def test_markdown_has_every_number(tmp_path: Path) -> None:
         [NAME, "SSIM of a 64x64 tile", "0.8500", "0.3000", "b"],
         [NAME, "mean difference of an 8x8 block", "0.0500", "0.2500", "b"],
         [NAME, "mean colour difference", "1.50 CIEDE2000", "5.00 CIEDE2000", "b"],
+        [NAME, "perceptual distance", "0.2000", "0.3000", "b"],
     ]
     assert flat[1:] == ["flat black", "0.9500", "30.0", "0.5000"] and noise[1:] == ["noise", "0.9000", "28.0", "0.7000"]
     assert "- `painter.decoder.adain`: mean, sqrt (AdaIN statistics)" in text
@@ -95,9 +103,9 @@ def test_junit_has_a_case_for_each_limit(tmp_path: Path) -> None:
         **dict.fromkeys(("measured", "finite", "int8_executed"), "passed"),
         **dict.fromkeys(("int8_faster_than_float:encoder", "int8_faster_than_float:painter"), "passed"),
         **{"min_ssim_mean": "failure", "max_bytes": "passed"},
-        **dict.fromkeys(("min_ssim_hard", "max_colour_hard", "min_ssim_tile", "max_block", "max_colour"), "passed"),
+        **dict.fromkeys(("min_ssim_hard", "max_colour_hard", "min_ssim_tile", "max_block", "max_colour", "max_perceptual"), "passed"),
     }
-    assert suites[NAME].attrib == {"name": NAME, "tests": "12", "failures": "1", "skipped": "0"}
+    assert suites[NAME].attrib == {"name": NAME, "tests": "13", "failures": "1", "skipped": "0"}
     failure = suites[NAME].find("testcase[@name='min_ssim_mean']/failure")
     assert failure is not None and failure.attrib["message"] == f"{NAME}: SSIM mean 0.9804 is below 0.9900 by 0.0096"
     assert outcome(suites["gate"]) == {"android is required": "failure"}

@@ -55,14 +55,18 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
 def test_a_clear_speed_costs_no_process(asked: Callable[..., list[str]]) -> None:
     for ratio in (2.2, 1.8):
         questions = asked()
-        latency, _ = time_until_decided("painter", lambda ratio=ratio: timed(ratio), fresh(), limit_at_two, 8, Patience(0))
+        latency, _ = time_until_decided(
+            "painter", lambda ratio=ratio: timed(ratio), fresh=fresh(), is_open=limit_at_two, most_processes=8, patience=Patience(0)
+        )
         assert questions == [] and latency.processes == 1 and latency.over_ort_float == pytest.approx(ratio)
 
 
 def test_a_speed_near_its_limit_is_measured_in_fresh_processes_until_it_is_decided(asked: Callable[..., list[str]]) -> None:
     """2.05 alone says nothing; 2.10, 2.12 and 2.11 do, and what the first process found no longer counts."""
     questions = asked(2.10, 2.12, 2.11, 9.9)
-    latency, _ = time_until_decided("painter", lambda: timed(2.05), fresh(), limit_at_two, 8, Patience(0))
+    latency, _ = time_until_decided(
+        "painter", lambda: timed(2.05), fresh=fresh(), is_open=limit_at_two, most_processes=8, patience=Patience(0)
+    )
     assert questions == ["fake-int8-32x48 painter: measures its latency"] * 2 or len(questions) == 3
     assert latency.processes == len(questions) and latency.over_ort_float_low >= 2.0
     assert latency.over_ort_float == pytest.approx(np.exp(np.log([2.10, 2.12, 2.11][: len(questions)]).mean()))
@@ -70,13 +74,17 @@ def test_a_speed_near_its_limit_is_measured_in_fresh_processes_until_it_is_decid
 
 def test_the_budget_of_processes_ends_it(asked: Callable[..., list[str]]) -> None:
     questions = asked(1.9, 2.1, 1.9, 2.1)
-    latency, _ = time_until_decided("painter", lambda: timed(2.0), fresh(), limit_at_two, 4, Patience(0))
+    latency, _ = time_until_decided(
+        "painter", lambda: timed(2.0), fresh=fresh(), is_open=limit_at_two, most_processes=4, patience=Patience(0)
+    )
     assert len(questions) == 4 and latency.processes == 4 and limit_at_two(latency)
 
 
 def test_on_a_busy_machine_nothing_more_is_measured(asked: Callable[..., list[str]]) -> None:
     questions = asked()
-    latency, machine = time_until_decided("painter", lambda: timed(2.0, busy=0.5), fresh(), limit_at_two, 4, Patience(0))
+    latency, machine = time_until_decided(
+        "painter", lambda: timed(2.0, busy=0.5), fresh=fresh(), is_open=limit_at_two, most_processes=4, patience=Patience(0)
+    )
     assert questions == [] and machine.is_disturbed and latency.processes == 1
 
 

@@ -74,18 +74,19 @@ def noise(shape: tuple[int, ...]) -> np.ndarray:
 class FakeRunner(Runner):
     """Both graphs in NumPy; ``behaviour`` says what is wrong with it."""
 
-    def __init__(self, graph: str, behaviour: str) -> None:
+    def __init__(self, graph: GraphArtifact, size: Size, behaviour: str) -> None:
+        super().__init__(graph, size)
         self.execution = Execution("FakeProvider", 5, 5, evaluator="a stand-in" if behaviour == "evaluator" else "")
-        self._graph, self._behaviour = graph, behaviour
+        self._behaviour = behaviour
         self.ran = 0
         self.closed = False
 
-    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+    def _execute(self, inputs: Arrays) -> dict[str, np.ndarray]:
         self.ran += 1
         if self._behaviour == "memory":
             ballast = np.ones(100 * 2**20, np.uint8)
             return {"code": np.full((1, 3), float(ballast[-1]), np.float32)}
-        if self._graph == "encoder":
+        if self._graph.name == "encoder":
             return {"code": inputs["style"].mean((2, 3))}
         alpha = inputs["alpha"]
         image = inputs["photo"] * (1 - alpha / 2) + inputs["code"][:, :, None, None] * alpha / 2
@@ -99,7 +100,7 @@ class FakeRunner(Runner):
             image = image[:, :, 1:]
         return {"picture" if self._behaviour == "name" else "image": image}
 
-    def close(self) -> None:
+    def _free(self) -> None:
         self.closed = True
 
 
@@ -122,7 +123,7 @@ class FakeTarget(Target):
 
     def open(self, artifact: Artifact, folder: Path, graph: str, threads: int) -> Runner:
         self.threads.add(threads)
-        self.opened[graph] = FakeRunner(graph, self.behaviour)
+        self.opened[graph] = FakeRunner(artifact.graph(graph), artifact.size, self.behaviour)
         return self.opened[graph]
 
 
@@ -165,7 +166,7 @@ EVIDENCE = Evidence((), (), "a" * 64, SAMPLES, tuple(score.sample for score in H
 
 
 DEPARTURES = Departures(
-    (Departure("a", 0.99, 0.95, 0.02, 0.5), Departure("b", 0.98, 0.85, 0.05, 1.5), Departure("c", 0.985, 0.9, 0.03, 1.0)),
+    (Departure("a", 0.99, 0.95, 0.02, 0.5, 0.1), Departure("b", 0.98, 0.85, 0.05, 1.5, 0.2), Departure("c", 0.985, 0.9, 0.03, 1.0, 0.0)),
     (Departure("flat black", 0.95, 0.93, 0.01, 0.6), Departure("noise", 0.90, 0.87, 0.04, 0.9)),
 )
 

@@ -34,7 +34,7 @@ class EvaluateOptions:
     page: Path | None = None
 
 
-def report(options: EvaluateOptions) -> None:
+def evaluate_checkpoint(options: EvaluateOptions) -> None:
     """Evaluates and prints.
 
     Raises:

@@ -70,7 +70,7 @@ def write_page(folder: Path, name: str, result: Evaluation, rows: tuple[Row, ...
 
 
 def _line(row: Row) -> str:
-    limit, aim = (row.target.said_limit, row.target.said_aim) if row.target else ("", "")
+    limit, aim = (row.goal.said_limit, row.goal.said_aim) if row.goal else ("", "")
     missed = "" if row.met else ' class="missed"'
     return f"<tr><td>{html.escape(row.title)}</td><td{missed}>{row.shown}</td><td>{limit}</td><td>{aim}</td></tr>"
 

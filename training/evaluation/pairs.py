@@ -13,14 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...metrics.perceptual import CPU, PerceptualNetwork
 from ...metrics.ssim import ssim
 from ...model.content_encoder import ContentFeatures
 from ...model.network import InstantStyle
+from ...model.precision import working_dtype
 from ...system.errors import ImageError
 from ..images import load_square, to_tensor
 from ..losses import relative_distances
-from ..perceptual import PerceptualNetwork, style_statistics
 from ..sizes import ALPHAS, CONTENT_SIZE, STYLE_SIZE
+from ..style_statistics import style_statistics
 from ..teacher import Teacher
 from .compression import clear_sky, grid_peak, saved_as_jpeg
 from .frame import border_difference
@@ -87,7 +89,7 @@ class Judge:
 
     def __init__(self, network: InstantStyle, artworks: list[Path], sweep_every: int) -> None:
         self.network, self.sweep_every = network, sweep_every
-        self.teacher, self.perceptual = Teacher(torch.get_num_threads()), PerceptualNetwork()
+        self.teacher, self.perceptual = Teacher(torch.get_num_threads()), PerceptualNetwork(dtype=working_dtype(CPU))
         styles = [load_square(path, STYLE_SIZE) for path in artworks]
         self.vectors = [self.teacher.style_vector(style) for style in styles]
         self.codes = [network.style_encoder(to_tensor(style[None])) for style in styles]

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from .goals import GOALS, Goal
 from .pairs import Evaluation
-from .targets import TARGETS, Target
 
 TITLES = {
     "teacher_l1": "L1 to the teacher's output",
@@ -27,16 +27,16 @@ LIKENESS = {"likeness_mean": "SSIM to the other checkpoint at 512, mean", "liken
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table; ``target`` is None for what is only told."""
+    """A line of the table; ``goal`` is None for what is only told."""
 
     title: str
     value: float | int
-    target: Target | None
+    goal: Goal | None
 
     @property
     def met(self) -> bool:
         """Whether the limit is kept; where there is none, it is."""
-        return self.target is None or self.target.met(self.value)
+        return self.goal is None or self.goal.met(self.value)
 
     @property
     def shown(self) -> str:
@@ -48,13 +48,13 @@ def rows_of(result: Evaluation, likeness: tuple[float, float] | None = None) -> 
     """The rows in the order of the table; a row for each octave."""
     rows: list[Row] = []
     for name, title in TITLES.items():
-        value, target = getattr(result, name), TARGETS.get(name)
+        value, goal = getattr(result, name), GOALS.get(name)
         if isinstance(value, dict):
-            rows += [Row(title.format(pixels), ratio, target) for pixels, ratio in value.items()]
+            rows += [Row(title.format(pixels), ratio, goal) for pixels, ratio in value.items()]
         else:
-            rows.append(Row(title, value, target))
+            rows.append(Row(title, value, goal))
     if likeness is not None:
-        rows += [Row(title, value, TARGETS[name]) for (name, title), value in zip(LIKENESS.items(), likeness, strict=True)]
+        rows += [Row(title, value, GOALS[name]) for (name, title), value in zip(LIKENESS.items(), likeness, strict=True)]
     return tuple(rows)
 
 
@@ -65,5 +65,5 @@ def as_text(result: Evaluation, rows: tuple[Row, ...]) -> str:
 
 
 def _line(row: Row) -> str:
-    wanted = f"{row.target.said_limit:>13}{row.target.said_aim:>13}" if row.target else ""
+    wanted = f"{row.goal.said_limit:>13}{row.goal.said_aim:>13}" if row.goal else ""
     return f"{row.title:<52}{row.shown:>9}{wanted}{'' if row.met else '  missed'}"

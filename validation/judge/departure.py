@@ -29,24 +29,32 @@ def departure_checks(found: Measurements | UnitMeasurements, name: str, limits: 
         return
     for measure in MEASURES:
         compare, quantity = at_least if measure.more_is_better else at_most, measure.quantity(departures.of(measure.made))
+        if measure.optional and quantity.value is None and measure.limit not in limits.model_fields_set:
+            continue
         yield from compare(f"{measure.limit}{suffix}", name, quantity, getattr(limits, measure.limit))
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One number of a departure and the limit that it is held to."""
+    """One number of a departure and the limit that it is held to.
+
+    Attributes:
+        optional: the default limit holds only where it was measured; one that somebody set always does.
+    """
 
     limit: str
     what: str
     unit: Unit
-    value: Callable[[Departure], float]
+    value: Callable[[Departure], float | None]
     more_is_better: bool = False
     made: bool = False
+    optional: bool = False
 
-    def worst(self, rows: Sequence[Departure]) -> Departure | None:
-        """NaN is the worst; None of no rows."""
+    def worst(self, rows: Sequence[Departure]) -> tuple[Departure, float] | None:
+        """The worst row and its value, NaN before all; None if no row has one."""
         sign = 1 if self.more_is_better else -1
-        return min(rows, key=lambda row: -math.inf if math.isnan(self.value(row)) else sign * self.value(row), default=None)
+        valued = [(row, value) for row in rows if (value := self.value(row)) is not None]
+        return min(valued, key=lambda each: -math.inf if math.isnan(each[1]) else sign * each[1], default=None)
 
     def quantity(self, rows: Sequence[Departure]) -> Quantity:
         """The worst of ``rows``, as it is judged."""
@@ -54,7 +62,8 @@ class Measure:
         if worst is None:
             return Quantity(f"{self.what} to its own float network", None, self.unit)
         kind = "hard sample" if self.made else "sample"
-        return Quantity(f"{self.what} to its own float network in {kind} '{worst.sample}'", self.value(worst), self.unit)
+        row, value = worst
+        return Quantity(f"{self.what} to its own float network in {kind} '{row.sample}'", value, self.unit)
 
 
 MEASURES = (
@@ -63,4 +72,5 @@ MEASURES = (
     Measure("min_ssim_tile", "SSIM of a 64x64 tile", SIMILARITY, lambda row: row.tile_ssim, more_is_better=True),
     Measure("max_block", "mean difference of an 8x8 block", SHARE, lambda row: row.block),
     Measure("max_colour", "mean colour difference", COLOUR, lambda row: row.colour),
+    Measure("max_perceptual", "perceptual distance", SHARE, lambda row: row.perceptual, optional=True),
 )

@@ -23,7 +23,7 @@ def judged(artifact: Artifact, folder: str, measurements: Measurements, limits: 
     failures = judge(measurements, limits)
     status = status_of(measurements, failures)
     reason = f"graph parity, {measurements.evaluator}" if status is Status.GRAPH_PARITY else ""
-    return _entry(artifact, folder, limits, status, reason, failures, measurements)
+    return _entry(artifact, folder, limits=limits, status=status, reason=reason, failures=failures, measurements=measurements)
 
 
 def unmeasured(artifact: Artifact, folder: str, limits: Limits, status: Status, reason: str) -> BundleArtifact:
@@ -34,10 +34,10 @@ def unmeasured(artifact: Artifact, folder: str, limits: Limits, status: Status, 
     """
     if status in (Status.PASSED, Status.GRAPH_PARITY) or not reason:
         raise ValueError(f"{artifact.name}: what was not measured did not pass, and needs a reason")
-    return _entry(artifact, folder, limits, status, reason)
+    return _entry(artifact, folder, limits=limits, status=status, reason=reason)
 
 
-def not_emitted(target: str, precision: Precision, size: Size, limits: Limits, status: Status, reason: str) -> BundleArtifact:
+def not_emitted(target: str, precision: Precision, *, size: Size, limits: Limits, status: Status, reason: str) -> BundleArtifact:
     """The entry of an artifact that could not be made: without files, folder and bytes."""
     return unmeasured(Artifact(target, precision, size, (), (), 0), "", limits, status, reason)
 
@@ -45,6 +45,7 @@ def not_emitted(target: str, precision: Precision, size: Size, limits: Limits, s
 def _entry(
     artifact: Artifact,
     folder: str,
+    *,
     limits: Limits,
     status: Status,
     reason: str = "",

@@ -116,12 +116,15 @@ def _departures(at: str, departures: Departures, evidence: Evidence, shown: Tens
         yield f"{at}.made has the sample '{ordinary}', which is a validation sample"
     for kind, rows in (("pictures", departures.pictures), ("made", departures.made)):
         for row in rows:
-            for field, low, high in (("ssim", -1, 1), ("tile_ssim", -1, 1), ("block", 0, 1), ("colour", 0, math.inf)):
+            for field, low, high in (("ssim", -1, 1), ("tile_ssim", -1, 1), ("block", 0, 1), ("colour", 0, math.inf), ("perceptual", 0, 8)):
                 value = getattr(row, field)
-                if not math.isnan(value) and not low - ROUNDING <= value <= high + ROUNDING:
+                if value is not None and not math.isnan(value) and not low - ROUNDING <= value <= high + ROUNDING:
                     yield f"{at}.{kind}['{row.sample}'].{field} is {value}, outside of {low} to {high}"
             if row.tile_ssim > row.ssim + ROUNDING:
                 yield f"{at}.{kind}['{row.sample}'].tile_ssim is {row.tile_ssim}, above the mean, {row.ssim}"
+    without = [row.sample for row in departures.pictures if row.perceptual is None]
+    if 0 < len(without) < len(departures.pictures):
+        yield f"{at}.pictures['{without[0]}'].perceptual is missing, though others have it"
 
 
 def _graph(

@@ -72,18 +72,22 @@ def at_least(limit: str, artifact: str, quantity: Quantity, wanted: float | None
     """One check, or none without a limit."""
     if wanted is not None:
         low, high = quantity.ends
-        yield _compared(limit, artifact, quantity, wanted, (low >= wanted, high < wanted), ("below", "at least"))
+        yield _compared(
+            limit, artifact, quantity=quantity, wanted=wanted, inside_outside=(low >= wanted, high < wanted), words=("below", "at least")
+        )
 
 
 def at_most(limit: str, artifact: str, quantity: Quantity, wanted: float | None) -> Iterator[Check]:
     """One check, or none without a limit."""
     if wanted is not None:
         low, high = quantity.ends
-        yield _compared(limit, artifact, quantity, wanted, (high <= wanted, low > wanted), ("above", "at most"))
+        yield _compared(
+            limit, artifact, quantity=quantity, wanted=wanted, inside_outside=(high <= wanted, low > wanted), words=("above", "at most")
+        )
 
 
 def _compared(
-    limit: str, artifact: str, quantity: Quantity, wanted: float, inside_outside: tuple[bool, bool], words: tuple[str, str]
+    limit: str, artifact: str, *, quantity: Quantity, wanted: float, inside_outside: tuple[bool, bool], words: tuple[str, str]
 ) -> Check:
     """Args: ``inside_outside``: whether all of the interval keeps the limit, and whether all of it misses it."""
     unit, value, (inside, outside), (side, bound) = quantity.unit, quantity.value, inside_outside, words
@@ -92,7 +96,8 @@ def _compared(
     elif math.isnan(quantity.ends[0]):
         text = f"is NaN, and has to be {bound} {unit.text(wanted)}"
     elif quantity.doubt or not (inside or outside):
-        return Check(limit, False, wanted, value, f"{artifact}: {quantity.what} is undecided: {_undecided(quantity, wanted, bound)}", True)
+        sentence = f"{artifact}: {quantity.what} is undecided: {_undecided(quantity, wanted, bound)}"
+        return Check(limit, passed=False, wanted=wanted, measured=value, sentence=sentence, undecided=True)
     else:
         digits = _telling_digits(unit, value, wanted)
         measured, target, gap = (unit.text(number, digits) for number in (value, wanted, abs(value - wanted)))

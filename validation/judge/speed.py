@@ -19,13 +19,13 @@ def speed_checks(measurements: Measurements, limits: "Limits") -> Iterator[Check
     doubt = f"other processes took {machine.busy_elsewhere:.0%} of the machine meanwhile" if machine.is_disturbed else ""
     for graph in sorted((name for name, _ in measurements.graphs), key=hot.__eq__):
         own, latency = limits if graph == hot else None, measurements.latency_of(graph)
-        yield from graph_checks(measurements.artifact, graph, measurements.precision, latency, own, doubt)
+        yield from graph_checks(measurements.artifact, graph, precision=measurements.precision, latency=latency, limits=own, doubt=doubt)
     if hot not in dict(measurements.graphs):
         yield from _limit_checks(measurements.artifact, hot, None, limits, "")
 
 
 def graph_checks(
-    artifact: str, graph: str, precision: Precision, latency: Latency | None, limits: "Limits | None", doubt: str = ""
+    artifact: str, graph: str, *, precision: Precision, latency: Latency | None, limits: "Limits | None", doubt: str = ""
 ) -> Iterator[Check]:
     """Int8 that is slower than float is a failure of its own, on any graph.
 

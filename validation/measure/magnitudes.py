@@ -13,7 +13,7 @@ from torch.fx import GraphModule, Interpreter, Node
 from ...capture.program import GraphProgram, Program, module_path, operator_name
 from ...model.cached_run import CachedRun
 from ...model.graph import Arrays, Model, Run, Sample
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from ..results.half_range import Magnitude
 
 # They add up squares inside, and nothing of that can be seen from outside.
@@ -23,7 +23,7 @@ NORMS = frozenset(
 )  # fmt: skip
 
 
-def measure_magnitudes(model: Model, program: Program, samples: Sequence[Sample], report: Report) -> tuple[Magnitude, ...]:
+def measure_magnitudes(model: Model, program: Program, samples: Sequence[Sample], report: ReportProgress) -> tuple[Magnitude, ...]:
     """One entry for each floating-point result of each graph, in the order of execution.
 
     Args:

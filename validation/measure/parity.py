@@ -16,7 +16,7 @@ from ...model.runs import runs_from_modules, torch_threads
 from ...recipe.limits import Limits
 from ...system.errors import ExecutionError
 from ...system.foreign import foreign_errors
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from ...targets.artifact import describe_all
 from ...targets.base import Artifact, ArtifactFile, Runner
 from ...targets.declared import check_manifest
@@ -34,7 +34,7 @@ from .reference import Reference
 from .timed_runs import FreshRuns, time_here, time_until_decided
 
 if TYPE_CHECKING:
-    from ...recipe.recipe import LatencySettings
+    from ...recipe.latency import LatencySettings
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Task:
         return Evidence(files, baseline, self.reference_sha256, self.sample_set, hard, calls)
 
 
-def measure(task: Task, built: Built, report: Report) -> Measurements:
+def measure(task: Task, built: Built, report: ReportProgress) -> Measurements:
     """All that ``judge`` needs to know about ``built``, on every compute unit that its target has here.
 
     Where something stands in for the artifact's runtime, quality alone is measured.
@@ -107,7 +107,7 @@ def measure(task: Task, built: Built, report: Report) -> Measurements:
 
     with ThreadPoolExecutor(1) as background:
         memory = background.submit(_peak_memory, built.on(units[0]), inputs, settings.threads)  # beside the samples
-        measured = [_measure_unit(task, built.on(unit), unit, inputs, tick, memory) for unit in units]
+        measured = [_measure_unit(task, built.on(unit), unit=unit, inputs=inputs, tick=tick, memory=memory) for unit in units]
         peak_memory_bytes = memory.result()
         tick("memory")
     first = measured[0].unit
@@ -149,7 +149,7 @@ class _Measured:
 
 
 def _measure_unit(
-    task: Task, built: Built, unit: str, inputs: Mapping[str, Arrays], tick: Callable[[str], None], memory: "Future[int]"
+    task: Task, built: Built, *, unit: str, inputs: Mapping[str, Arrays], tick: Callable[[str], None], memory: "Future[int]"
 ) -> _Measured:
     model, artifact, threads = task.model, built.artifact, task.settings.threads
     with ExitStack() as stack:
@@ -157,10 +157,22 @@ def _measure_unit(
         evaluator = next((runner.execution.evaluator for runner in runners.values() if runner.execution.evaluator), "")
         runs = {graph.name: checked_run(runners[graph.name].run, graph, task.size, artifact.name) for graph in model.graphs}
         cached = {name: CachedRun(run) for name, run in runs.items()}
-        qualities = compare_all(model, cached, (task.reference, task.own), task.samples, task.hard_samples, tick, built.target.shown)
+        qualities = compare_all(
+            model,
+            cached,
+            references=(task.reference, task.own),
+            samples=task.samples,
+            hard_samples=task.hard_samples,
+            tick=tick,
+            shown=built.target.shown,
+        )
         memory.result()  # nothing else may run while latency is measured
         load_before = load_average()
-        timed = () if evaluator or task.ort_float is None else tuple(_time_all(task, built, task.ort_float, inputs, runs, tick))
+        timed = (
+            ()
+            if evaluator or task.ort_float is None
+            else tuple(_time_all(task, built, ort_float=task.ort_float, inputs=inputs, runs=runs, tick=tick))
+        )
     executions = tuple(_execution(artifact, name, runner) for name, runner in runners.items())
     latency = tuple(latency for latency, _ in timed)
     busy = max((at.busy_elsewhere or 0.0 for _, at in timed), default=None)
@@ -177,7 +189,7 @@ def _peak_memory(built: Built, inputs: Mapping[str, Arrays], threads: int) -> in
 
 
 def _time_all(
-    task: Task, built: Built, ort_float: Built, inputs: Mapping[str, Arrays], runs: Mapping[str, Run], tick: Callable[[str], None]
+    task: Task, built: Built, *, ort_float: Built, inputs: Mapping[str, Arrays], runs: Mapping[str, Run], tick: Callable[[str], None]
 ) -> Iterator[tuple[Latency, Machine]]:
     """Every graph that has inputs, against its baselines, and the machine meanwhile."""
     settings, hot = task.settings, task.model.hot_graph
@@ -189,7 +201,14 @@ def _time_all(
             first = partial(time_here, passes, settings.threads, settings.warmup, count)
             fresh = task.load_model and FreshRuns(graph, built, ort_float, task.load_model, given, settings.threads, settings.warmup, count)
             with foreign_errors(ExecutionError, f"graph '{graph}' crashed while it was timed"):
-                found = time_until_decided(graph, first, fresh, partial(_is_open, task, built.artifact), settings.processes, task.patience)
+                found = time_until_decided(
+                    graph,
+                    first,
+                    fresh=fresh,
+                    is_open=partial(_is_open, task, built.artifact),
+                    most_processes=settings.processes,
+                    patience=task.patience,
+                )
             yield found
         tick(f"latency of {graph}")
 
@@ -197,7 +216,10 @@ def _time_all(
 def _is_open(task: Task, artifact: Artifact, latency: Latency) -> bool:
     """Whether a limit of speed is undecided at this latency."""
     limits = task.limits if latency.graph == task.model.hot_graph else None
-    return any(found.undecided for found in graph_checks(artifact.name, latency.graph, artifact.precision, latency, limits))
+    return any(
+        found.undecided
+        for found in graph_checks(artifact.name, latency.graph, precision=artifact.precision, latency=latency, limits=limits)
+    )
 
 
 def _in_memory(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -24,7 +24,7 @@ Shown = Callable[[TensorSpec, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ArrayPair:
     """Two arrays to compare: ``where`` is END_TO_END or a graph's name."""
 
     where: str
@@ -46,6 +46,7 @@ class Qualities:
 def compare_all(
     model: Model,
     runs: Mapping[str, Run],
+    *,
     references: tuple[Reference, Reference],
     samples: Sequence[Sample],
     hard_samples: Sequence[Sample],
@@ -71,14 +72,14 @@ def compare_all(
         waiting: list[tuple[bool, str, Future[Score]]] = []
         for hard, sample in [(False, sample) for sample in samples] + [(True, sample) for sample in hard_samples]:
             comparisons = [
-                replace(each, reference=shown(each.spec, each.reference)) for each in _comparisons(model, sample, runs, reference)
+                replace(each, reference=shown(each.spec, each.reference)) for each in _array_pairs(model, sample, runs, reference)
             ]
             found += [(was_hard, where, future.result()) for was_hard, where, future in waiting]
             waiting = [(hard, item.where, pool.submit(_score, item)) for item in comparisons]
             if has_departures(spec):
                 output = comparisons[0].output
                 wanted = shown(spec, own.of(sample).output)
-                departures.append((sample.made, pool.submit(Departure.of, sample.name, spec, wanted, output)))
+                departures.append((sample.made, pool.submit(Departure.of, sample.name, spec, wanted, output, sample.made)))
             tick(sample.name)
         found += [(was_hard, where, future.result()) for was_hard, where, future in waiting]
 
@@ -90,7 +91,7 @@ def compare_all(
     return Qualities(quality(END_TO_END), tuple((graph.name, quality(graph.name)) for graph in model.graphs), apart)
 
 
-def _comparisons(model: Model, sample: Sample, runs: Mapping[str, Run], reference: Reference) -> Iterator[Comparison]:
+def _array_pairs(model: Model, sample: Sample, runs: Mapping[str, Run], reference: Reference) -> Iterator[ArrayPair]:
     expected = reference.of(sample)
     try:
         output = model.scenario(runs, sample.inputs)
@@ -99,7 +100,7 @@ def _comparisons(model: Model, sample: Sample, runs: Mapping[str, Run], referenc
     except Exception as error:  # the model's own code, which went well with the reference's outputs
         problem = f"{type(error).__name__}: {error}"
         raise ExecutionError(f"the model's scenario fails with this artifact's outputs: {problem} (sample '{sample.name}')") from error
-    yield Comparison(END_TO_END, sample.name, scenario_output(model), expected.output, output)
+    yield ArrayPair(END_TO_END, sample.name, scenario_output(model), expected.output, output)
     called: Counter[str] = Counter()
     for call in expected.calls:
         called[call.graph] += 1
@@ -111,10 +112,10 @@ def _comparisons(model: Model, sample: Sample, runs: Mapping[str, Run], referenc
         specs = model.graph(call.graph).outputs
         for spec in specs:
             label = f"{sample.name}{again}" if len(specs) == 1 else f"{sample.name}{again}, {spec.name}"
-            yield Comparison(call.graph, label, spec, call.outputs[spec.name], outputs[spec.name])
+            yield ArrayPair(call.graph, label, spec, call.outputs[spec.name], outputs[spec.name])
 
 
-def _score(item: Comparison) -> Score:
+def _score(item: ArrayPair) -> Score:
     return score(item.label, item.spec, item.reference, item.output)
 
 

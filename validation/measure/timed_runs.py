@@ -54,6 +54,7 @@ def time_here(passes: Contestants, threads: int, warmup: int, runs: int) -> Time
 def time_until_decided(
     graph: str,
     first: Callable[[], Timed],
+    *,
     fresh: FreshRuns | None,
     is_open: Callable[[Latency], bool],
     most_processes: int,

@@ -14,11 +14,12 @@ def rows(measurements: Measurements, limits: Limits) -> Iterator[tuple[str, ...]
     for measure in MEASURES:
         worst, limit = measure.worst(measurements.departures.of(measure.made)), getattr(limits, measure.limit)
         if worst is not None:
+            row, value = worst
             wanted = "-" if limit is None else measure.unit.text(limit)
             yield (
                 measurements.artifact,
                 f"{measure.what}{', hard' * measure.made}",
-                measure.unit.text(measure.value(worst)),
+                measure.unit.text(value),
                 wanted,
-                worst.sample,
+                row.sample,
             )

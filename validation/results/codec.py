@@ -3,8 +3,6 @@
 JSON has no NaN or infinity: they are written as the strings ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``, and read back.
 """
 
-import inspect
-import re
 from collections.abc import Iterable
 from functools import cache
 from typing import Any, TypeVar
@@ -12,15 +10,15 @@ from typing import Any, TypeVar
 import jsonschema
 from jsonschema.exceptions import best_match
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic.json_schema import JsonSchemaValue
 
+from ...system.described_schema import DIALECT, DescribedSchema
 from ...system.errors import ArtifactError
 from ...system.strict_json import parse
 
 # For the dataclass at the root; those inside of it follow it.
 STRICT = ConfigDict(ser_json_inf_nan="strings", extra="forbid")
 NOT_FINITE = ("NaN", "Infinity", "-Infinity")
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
 # Keys by which the entries of lists are known.
 NAMING = ("name", "sample", "graph", "path", "unit")
 T = TypeVar("T")
@@ -85,38 +83,9 @@ def _validator(kind: type) -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(schema(kind))
 
 
-class _Schema(GenerateJsonSchema):
-    """Says what pydantic's generator leaves out: numbers that are not finite, and the docstrings' ``Attributes``."""
+class _Schema(DescribedSchema):
+    """With numbers that are not finite."""
 
     def float_schema(self, schema: Any) -> JsonSchemaValue:
         number = super().float_schema(schema)
         return number if schema.get("allow_inf_nan") is False else {"anyOf": [number, {"enum": list(NOT_FINITE)}]}
-
-    def dataclass_schema(self, schema: Any) -> JsonSchemaValue:
-        return _described(super().dataclass_schema(schema), schema["cls"])
-
-    def model_schema(self, schema: Any) -> JsonSchemaValue:
-        return _described(super().model_schema(schema), schema["cls"])
-
-
-def _described(generated: JsonSchemaValue, kind: type) -> JsonSchemaValue:
-    text, attributes = _documentation(kind)
-    for name, entry in generated["properties"].items():
-        entry.pop("title", None)
-        if name in attributes:
-            entry["description"] = attributes[name]
-    return {**generated, "description": text}
-
-
-def _documentation(kind: type) -> tuple[str, dict[str, str]]:
-    """A docstring's text, and what its ``Attributes`` section says about each of them."""
-    text, _, rest = (inspect.getdoc(kind) or "").partition("\nAttributes:\n")
-    attributes: dict[str, str] = {}
-    names: list[str] = []
-    for line in rest.split("\n\n")[0].splitlines():
-        start = re.match(r"    (\w+(?:, \w+)*): (.*)", line)
-        if start:
-            names = start[1].split(", ")
-        for name in names:
-            attributes[name] = f"{attributes[name]} {line.strip()}" if not start else start[2]
-    return text.strip(), attributes

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...metrics.local_errors import colour_difference, worst_block
+from ...metrics.perceptual import perceptual_distance
 from ...metrics.ssim import similarity
 from ...model.graph import TensorKind, TensorSpec
 from ...model.pixels import LEVELS, reordered, visible
@@ -21,6 +22,7 @@ class Departure:
         tile_ssim: of the worst tile of 64x64 pixels.
         block: the largest mean difference in a block of 8x8 pixels, as a share of the range, 0 to 1.
         colour: mean CIEDE2000, at least 0.
+        perceptual: distance of deep features, 0 to 8; None of a made picture, and where the network's weights are not installed.
     """
 
     sample: str
@@ -28,16 +30,19 @@ class Departure:
     tile_ssim: float
     block: float
     colour: float
+    perceptual: float | None = None
 
     @classmethod
-    def of(cls, sample: str, spec: TensorSpec, own: np.ndarray, output: np.ndarray) -> "Departure":
-        """Of two images (1, C, H, W) in the range of ``spec``."""
+    def of(cls, sample: str, spec: TensorSpec, own: np.ndarray, output: np.ndarray, made: bool = False) -> "Departure":
+        """Of two images (1, C, H, W) in the range of ``spec``; a made one shows nothing, so that it has no perceptual distance."""
         if not (np.isfinite(own).all() and np.isfinite(output).all()):
-            return cls(sample, *[math.nan] * 4)
+            return cls(sample, *[math.nan] * 4, perceptual=None if made else math.nan)
         wanted, found = (visible(spec, image) for image in (own, output))
         structure = similarity(wanted[0], found[0], 0, LEVELS)
-        colour = colour_difference(reordered(spec, wanted)[0], reordered(spec, found)[0], 0, LEVELS)
-        return cls(sample, structure.mean, structure.worst_tile, worst_block(wanted[0], found[0], 0, LEVELS), colour)
+        one, other = (reordered(spec, picture)[0] for picture in (wanted, found))
+        perceptual = None if made else perceptual_distance(one, other, 0, LEVELS)
+        block, colour = worst_block(wanted[0], found[0], 0, LEVELS), colour_difference(one, other, 0, LEVELS)
+        return cls(sample, structure.mean, structure.worst_tile, block, colour, perceptual)
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Departures:
     made: tuple[Departure, ...] = ()
 
     def of(self, made: bool) -> tuple[Departure, ...]:
-        """Either."""
+        """Those that were made, or those of pictures."""
         return self.made if made else self.pictures
 
 

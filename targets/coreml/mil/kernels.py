@@ -10,6 +10,7 @@ It returns a tensor, or a tuple of one for each output, computed in float32. Rou
 Formulas are those of coremltools' operator documentation (``coremltools.converters.mil.mil.ops.defs``), version 9.0.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -22,10 +23,19 @@ Function = TypeVar("Function", bound=Callable[..., object])
 _kernels: dict[tuple[str, str], Kernel] = {}
 
 
-def kernel(operator: str, *opsets: str) -> Callable[[Function], Function]:
-    """Registers a function for an operator as it is defined in each of ``opsets``, e.g. ``"iOS15", "iOS17"``."""
+def kernel(operator: str, *opsets: str, preamble: Callable[..., object] | None = None) -> Callable[[Function], Function]:
+    """Registers a function for an operator as it is defined in each of ``opsets``, e.g. ``"iOS15", "iOS17"``.
+
+    Args:
+        preamble: what operators of one family begin with. Its keyword-only parameters are the kernel's as well, which passes them on.
+    """
 
     def register(function: Function) -> Function:
+        if preamble is not None:
+            own, shared = (inspect.signature(each) for each in (function, preamble))
+            kept = [each for each in own.parameters.values() if each.kind is not each.VAR_KEYWORD]
+            passed_on = [each for each in shared.parameters.values() if each.kind is each.KEYWORD_ONLY]
+            function.__signature__ = own.replace(parameters=[*kept, *passed_on])  # pyright: ignore[reportFunctionMemberAccess]
         for opset in opsets:
             if (operator, opset) in _kernels:
                 raise ValueError(f"two kernels for {operator} of {opset}")

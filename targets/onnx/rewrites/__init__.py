@@ -1,1 +1,1 @@
-"""Named rewrites of ONNX graphs. Each states what it requires and ensures, and returns what it changed."""
+"""Named rewrites of ONNX graphs. Each states what it requires and ensures, and returns what it changed; ``apply`` checks it."""

@@ -6,9 +6,11 @@ Exact: an integer that is dequantised and quantised on one grid comes back as it
 
 import onnx_ir as ir
 
-from .graph import DEQUANTIZE, QUANTIZE, Change, same_grid, value_name
+from .contract import NO_REPEATED_GRID, Change, rewrite
+from .graph import DEQUANTIZE, QUANTIZE, same_grid, value_name
 
 
+@rewrite(ensures=(NO_REPEATED_GRID,))
 def fold_repeated_quantization(model: ir.Model) -> tuple[Change, ...]:
     """Q -> DQ -> Q -> DQ of one grid becomes Q -> DQ."""
     changes: list[Change] = []

@@ -1,24 +1,12 @@
 """What the rewrites share: constants, new nodes and the quantised tensors of an ONNX graph."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
-
-
-@dataclass(frozen=True)
-class Change:
-    """One thing that a rewrite did: the node it did it to, and what."""
-
-    rewrite: str
-    node: str
-    detail: str
-
-
-Rewrite = Callable[[ir.Model], tuple[Change, ...]]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from .graph import DEQUANTIZE, QUANTIZE, Change, constant, initializer, value_name
+from .contract import FLOAT32_CONSTANTS, Change, rewrite
+from .graph import DEQUANTIZE, QUANTIZE, constant, initializer, value_name
 
 FLOAT, HALF = ir.DataType.FLOAT, ir.DataType.FLOAT16
 STATISTICS = frozenset({"ReduceMean", "ReduceSum", "Pow", "Sqrt", "Div", "Reciprocal", "Exp", "Log"})
@@ -52,6 +53,7 @@ def _largest(array: np.ndarray) -> float:
     return float(np.abs(array).max(initial=0.0, where=np.isfinite(array)))
 
 
+@rewrite(requires=(FLOAT32_CONSTANTS,))
 def half_precision(model: ir.Model) -> tuple[Change, ...]:
     """Every operator that may be, in float16. Requires besides: nothing is ``beyond_half``."""
     graph = model.graph

@@ -8,13 +8,15 @@ The gate moves by at most half a level, 1/510, so that the product moves by at m
 import numpy as np
 import onnx_ir as ir
 
-from .graph import DEQUANTIZE, QUANTIZE, Change, constant, initializer, insert_after, only_reader, replace, value_name
+from .contract import Change, rewrite
+from .graph import DEQUANTIZE, QUANTIZE, constant, initializer, insert_after, only_reader, replace, value_name
 
 # ONNX Runtime's own for a Sigmoid, whose kernel ends at 255 / 256.
 SIGMOID_LEVEL, HARD_LEVEL = np.float32(2.0**-8), np.float32(1 / 255)
 ALPHA, BETA = 0.2, 0.5
 
 
+@rewrite()
 def integer_gate(model: ir.Model) -> tuple[Change, ...]:
     """Gate -> Mul becomes gate -> Q -> DQ -> Mul."""
     changes: list[Change] = []

@@ -6,9 +6,11 @@ Ensures: a GlobalAveragePool in its place: the same numbers.
 
 import onnx_ir as ir
 
-from .graph import DEQUANTIZE, QUANTIZE, Change, constant, only_reader, replace, value_name
+from .contract import Change, rewrite
+from .graph import DEQUANTIZE, QUANTIZE, constant, only_reader, replace, value_name
 
 
+@rewrite()
 def integer_mean(model: ir.Model) -> tuple[Change, ...]:
     """ReduceMean -> GlobalAveragePool."""
     changes: list[Change] = []

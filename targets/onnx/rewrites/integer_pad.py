@@ -11,11 +11,13 @@ Exact: padding copies values, and 0 is a level of every grid.
 import numpy as np
 import onnx_ir as ir
 
-from .graph import DEQUANTIZE, QUANTIZE, Change, constant, initializer, only_reader, same_grid, value_name
+from .contract import Change, rewrite
+from .graph import DEQUANTIZE, QUANTIZE, constant, initializer, only_reader, same_grid, value_name
 
 COPYING_MODES = ("reflect", "edge", "wrap")
 
 
+@rewrite()
 def integer_pad(model: ir.Model) -> tuple[Change, ...]:
     """DQ -> Pad -> Q becomes Pad."""
     changes: list[Change] = []

@@ -13,9 +13,11 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from .graph import Change, initializer, insert_after, value_name
+from .contract import Change, rewrite
+from .graph import initializer, insert_after, value_name
 
 
+@rewrite()
 def keep_cubic_layout(model: ir.Model) -> tuple[Change, ...]:
     """Resize -> Reshape, Resize, Reshape."""
     changes: list[Change] = []

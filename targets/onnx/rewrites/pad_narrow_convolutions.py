@@ -15,7 +15,8 @@ from typing import Literal
 import numpy as np
 import onnx_ir as ir
 
-from .graph import DEQUANTIZE, QUANTIZE, Change, constant, initializer, insert_after, only_reader, value_name
+from .contract import Change, rewrite
+from .graph import DEQUANTIZE, QUANTIZE, constant, initializer, insert_after, only_reader, value_name
 from .weights import QuantizedWeight, quantized_weight
 
 FEWEST_CHANNELS, MULTIPLE = 16, 4
@@ -26,6 +27,7 @@ def fast_channels(channels: int) -> int:
     return max(FEWEST_CHANNELS, -(-channels // MULTIPLE) * MULTIPLE)
 
 
+@rewrite()
 def pad_narrow_convolutions(model: ir.Model) -> tuple[Change, ...]:
     """Conv with a slow number of output channels -> Conv with a few more, Slice."""
     changes: list[Change] = []
@@ -64,7 +66,7 @@ def _pad_weight(graph: ir.Graph, weight: QuantizedWeight, wanted: int) -> None:
     extra = wanted - weight.values.shape[0]
     values = np.pad(weight.values, [(0, extra), *[(0, 0)] * (weight.values.ndim - 1)])
     # Any scale does; a copy keeps the products of scales in a sane range.
-    weight.replace(graph, values, np.pad(weight.scales, (0, extra), mode="edge"))
+    QuantizedWeight(weight.node, values, np.pad(weight.scales, (0, extra), mode="edge")).store(graph)
 
 
 def _pad_bias(graph: ir.Graph, node: ir.Node, wanted: int) -> bool:

@@ -8,9 +8,11 @@ Relu(x) + Min(x, 0) * slope. The same numbers.
 import numpy as np
 import onnx_ir as ir
 
-from .graph import Change, constant, initializer, replace, value_name
+from .contract import Change, rewrite
+from .graph import constant, initializer, replace, value_name
 
 
+@rewrite()
 def plain_prelu(model: ir.Model) -> tuple[Change, ...]:
     """PRelu -> LeakyRelu, or Mul and Max, or four operators."""
     changes: list[Change] = []

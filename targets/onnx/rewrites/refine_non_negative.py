@@ -3,7 +3,7 @@
 A symmetric int8 grid with scale s wastes its negative half on the output of a ReLU. Here such a tensor gets the zero
 point -128 and scale s / 2.
 
-Requires: symmetric int8 activations (zero point 0).
+Requires: symmetric int8 activations (zero point 0) on their first grid: none is uint8 yet, and no bias is in units of it.
 Ensures: every level that the tensor could have is a level still, there is one more between each two, and the range
 grows by half a step: 0, s, …, 127 s become 0, s / 2, …, 127.5 s. It also lets ONNX Runtime fold the ReLU into the
 convolution before it: the grid clips at 0 by itself, which a grid with negative levels does not.
@@ -18,25 +18,28 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_ir as ir
 
-from .graph import DEQUANTIZE, QUANTIZE, Change, QuantizedTensor, constant, quantized_tensors, value_name
+from ...non_negative import OF_ONNX, Effect, non_negative, together
+from .contract import FLOAT_BIASES, INT8_ACTIVATIONS, READ_DEQUANTIZED, Change, Condition, rewrite
+from .graph import DEQUANTIZE, QUANTIZE, QuantizedTensor, constant, quantized_tensors, value_name
 
-NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax", "Sqrt", "Abs", "Exp", "HardSigmoid"})
-# Their outputs are values of their inputs, or lie between them.
-SELECTING = frozenset("MaxPool Pad DepthToSpace SpaceToDepth Slice Split Reshape Transpose Squeeze Unsqueeze Flatten Identity".split())
-JOINING = frozenset({"Concat"})
-# Not negative if no input is.
-KEEPING_SIGN = frozenset({"AveragePool", "GlobalAveragePool", "ReduceMean", "Add", "Mul"})
+EVERY_INPUT = frozenset({"Concat", "Add", "Mul"})
 
 
+def _left(graph: ir.Graph) -> Iterator[str]:
+    positive = _non_negative(graph)
+    return (value_name(each.value) for each in quantized_tensors(graph) if _symmetric_int8(each) and each.quantize.inputs[0] in positive)
+
+
+REFINED = Condition("activations that cannot be negative use all levels", _left)
+
+
+@rewrite(requires=(INT8_ACTIVATIONS, READ_DEQUANTIZED, FLOAT_BIASES), ensures=(REFINED,))
 def refine_non_negative(model: ir.Model) -> tuple[Change, ...]:
     """int8 with zero point 0 and scale s gets -128 and s / 2 (or s, see above) wherever the tensor cannot be negative."""
     tensors = {tensor.quantize: tensor for tensor in quantized_tensors(model.graph) if _symmetric_int8(tensor)}
     positive = _non_negative(model.graph)
     unsigned = [node for node in tensors if node.inputs[0] in positive]
-    refinable = set(unsigned)
-    links = tuple(_same_scale_links(model.graph, tensors))
-    while broken := {node for pair in links for node in pair if len(refinable.intersection(pair)) == 1} & refinable:
-        refinable -= broken
+    refinable = together(unsigned, tuple(_same_scale_links(model.graph, tensors)))
     changes = []
     for node in unsigned:
         tensor, steps = tensors[node], 2 if node in refinable else 1
@@ -49,36 +52,23 @@ def _symmetric_int8(tensor: QuantizedTensor) -> bool:
     return tensor.zero_point.dtype == np.int8 and tensor.zero_point == 0
 
 
-def _selects(node: ir.Node) -> bool:
+def _effect(node: ir.Node) -> Effect:
     attribute = node.attributes.get("mode")
     mode = attribute.as_string() if attribute is not None and node.op_type in ("Resize", "Pad") else ""
-    if node.op_type == "Resize":
-        return mode != "cubic"  # a cubic filter overshoots
+    if node.op_type == "Resize" and mode == "cubic":
+        return Effect.UNKNOWN  # a cubic filter overshoots
     if node.op_type == "Pad" and mode in ("", "constant") and len(node.inputs) > 2 and node.inputs[2] is not None:
         value = constant(node.inputs[2])
-        return value is not None and not value.any()
-    return node.op_type in SELECTING or node.op_type in JOINING
+        return Effect.SELECTS if value is not None and not value.any() else Effect.UNKNOWN
+    return OF_ONNX.get(node.op_type, Effect.UNKNOWN)
 
 
 def _data_inputs(node: ir.Node) -> tuple[ir.Value | None, ...]:
-    every_input = node.op_type in JOINING or node.op_type in ("Add", "Mul")
-    return tuple(node.inputs) if every_input else tuple(node.inputs[:1])
+    return tuple(node.inputs) if node.op_type in EVERY_INPUT else tuple(node.inputs[:1])
 
 
 def _non_negative(graph: ir.Graph) -> set[ir.Value | None]:
-    """Float values that can have no negative element, whatever the inputs of the graph."""
-    found: set[ir.Value | None] = set()
-    integers: set[ir.Value | None] = set()
-    for node in graph:
-        inputs = _data_inputs(node)
-        keeps_sign = _selects(node) or node.op_type in KEEPING_SIGN
-        if node.op_type in NEVER_NEGATIVE or (keeps_sign and all(value in found for value in inputs)):
-            found.update(node.outputs)
-        elif node.op_type == QUANTIZE and inputs[0] in found:
-            integers.add(node.outputs[0])
-        elif node.op_type == DEQUANTIZE and inputs[0] in integers:
-            found.update(node.outputs)
-    return found
+    return non_negative(graph, _effect, _data_inputs, lambda node: node.outputs)
 
 
 def _same_scale_links(graph: ir.Graph, tensors: dict[ir.Node, QuantizedTensor]) -> Iterator[tuple[ir.Node, ir.Node]]:
@@ -100,6 +90,6 @@ def _sources(value: ir.Value | None) -> Iterator[ir.Node]:
         quantize = producer.inputs[0].producer()
         if quantize is not None and quantize.op_type == QUANTIZE:
             yield quantize
-    elif _selects(producer):
+    elif _effect(producer) is Effect.SELECTS:
         for data in _data_inputs(producer):
             yield from _sources(data)

@@ -9,13 +9,15 @@ loading; in an ``.ort`` file it runs, once an inference.
 import numpy as np
 import onnx_ir as ir
 
-from .graph import Change, constant, initializer, value_name
+from .contract import Change, rewrite
+from .graph import constant, initializer, value_name
 
 READERS = ("Conv", "FusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul")
 SMALLEST = 512
 LARGEST = float(np.finfo(np.float16).max)
 
 
+@rewrite()
 def store_half(model: ir.Model) -> tuple[Change, ...]:
     """float32 weight -> Cast(float16 weight)."""
     changes: list[Change] = []

@@ -8,9 +8,11 @@ Exact: every level stands for the same number as before.
 import numpy as np
 import onnx_ir as ir
 
-from .graph import Change, quantized_tensors, value_name
+from .contract import READ_DEQUANTIZED, UINT8_ACTIVATIONS, Change, rewrite
+from .graph import quantized_tensors, value_name
 
 
+@rewrite(requires=(READ_DEQUANTIZED,), ensures=(UINT8_ACTIVATIONS,))
 def uint8_activations(model: ir.Model) -> tuple[Change, ...]:
     """int8 with zero point z becomes uint8 with zero point z + 128."""
     changes = []

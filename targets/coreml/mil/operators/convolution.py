@@ -1,6 +1,7 @@
 """Convolution and transposed convolution."""
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,25 +36,32 @@ def pad_amounts(
     return amounts
 
 
+class _Geometry(NamedTuple):
+    """By spatial dimension; ``pad`` has a begin and an end for each."""
+
+    stride: list[int]
+    pad_type: str
+    pad: list[int]
+    dilation: list[int]
+
+
+def _geometry(
+    spatial: int, *, strides: Tensor | None = None, pad_type: str = "valid", pad: Tensor | None = None, dilations: Tensor | None = None
+) -> _Geometry:
+    """From the inputs that both convolutions have."""
+    return _Geometry(_entries(strides, 1, spatial), pad_type, _entries(pad, 0, 2 * spatial), _entries(dilations, 1, spatial))
+
+
 def _entries(value: Tensor | None, default: int, count: int) -> list[int]:
     return [default] * count if value is None else ints(value)
 
 
-@kernel("conv", "iOS15", "iOS17")
-def conv(
-    x: Tensor,
-    weight: Tensor,
-    strides: Tensor | None = None,
-    pad_type: str = "valid",
-    pad: Tensor | None = None,
-    dilations: Tensor | None = None,
-    groups: int | Tensor = 1,
-    bias: Tensor | None = None,
-) -> Tensor:
+@kernel("conv", "iOS15", "iOS17", preamble=_geometry)
+def conv(x: Tensor, weight: Tensor, groups: int | Tensor = 1, bias: Tensor | None = None, **geometry: Any) -> Tensor:
     """(N, C, *spatial), (O, C / groups, *kernel) -> (N, O, *spatial)."""
     spatial = x.dim() - 2
-    stride, dilation = _entries(strides, 1, spatial), _entries(dilations, 1, spatial)
-    amounts = pad_amounts(pad_type, _entries(pad, 0, 2 * spatial), x.shape[2:], weight.shape[2:], stride, dilation)
+    stride, pad_type, pad, dilation = _geometry(spatial, **geometry)
+    amounts = pad_amounts(pad_type, pad, x.shape[2:], weight.shape[2:], stride, dilation)
     padding = [before for before, _ in amounts]
     if any(before != after for before, after in amounts):
         x = functional.pad(x, [amount for pair in reversed(amounts) for amount in pair])
@@ -61,17 +69,9 @@ def conv(
     return _CONVOLUTIONS[x.dim()](x, weight, bias, stride, padding, dilation, int(groups))
 
 
-@kernel("conv_transpose", "iOS15", "iOS17")
+@kernel("conv_transpose", "iOS15", "iOS17", preamble=_geometry)
 def conv_transpose(
-    x: Tensor,
-    weight: Tensor,
-    strides: Tensor | None = None,
-    pad_type: str = "valid",
-    pad: Tensor | None = None,
-    dilations: Tensor | None = None,
-    groups: int | Tensor = 1,
-    bias: Tensor | None = None,
-    output_shape: Tensor | None = None,
+    x: Tensor, weight: Tensor, groups: int | Tensor = 1, bias: Tensor | None = None, output_shape: Tensor | None = None, **geometry: Any
 ) -> Tensor:
     """(N, C, *spatial), (C, O / groups, *kernel) -> (N, O, *spatial).
 
@@ -80,20 +80,19 @@ def conv_transpose(
     ``output_shape`` chooses among the sizes that the convolution takes to those of ``x``; without it they are
     ``size * stride`` for ``same``, otherwise the smallest.
     """
+    spatial = x.dim() - 2
+    stride, pad_type, pad, dilation = _geometry(spatial, **geometry)
     if pad_type == "same_lower":
         raise ValueError("pad_type 'same_lower' is not defined for conv_transpose")
-    spatial = x.dim() - 2
-    stride, dilation = _entries(strides, 1, spatial), _entries(dilations, 1, spatial)
-    given_pad = _entries(pad, 0, 2 * spatial)
     full = _TRANSPOSED[x.dim()](x, weight, bias, stride, 0, 0, int(groups), dilation)
     if output_shape is not None:
         sizes = ints(output_shape)[2:]
     elif pad_type == "same":
         sizes = [length * step for length, step in zip(x.shape[2:], stride, strict=True)]
     else:
-        removed = pad_amounts(pad_type, given_pad, full.shape[2:], (), (), ())
+        removed = pad_amounts(pad_type, pad, full.shape[2:], (), (), ())
         sizes = [have - before - after for have, (before, after) in zip(full.shape[2:], removed, strict=True)]
-    amounts = pad_amounts(pad_type, given_pad, sizes, weight.shape[2:], stride, dilation)
+    amounts = pad_amounts(pad_type, pad, sizes, weight.shape[2:], stride, dilation)
     for axis, (size, (before, after)) in enumerate(zip(sizes, amounts, strict=True), start=2):
         step, reach = stride[axis - 2], (weight.shape[axis] - 1) * dilation[axis - 2] + 1
         if (size + before + after - reach) // step + 1 != x.shape[axis]:

@@ -1,9 +1,14 @@
 """Gathering from and scattering to positions."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from ..kernels import kernel
+
+# Takes elements of a tensor along an axis, given their places.
+Pick = Callable[[Tensor, int, Tensor], Tensor]
 
 
 def _checked(indices: Tensor, sizes: Tensor | int, negative: bool) -> Tensor:
@@ -118,38 +123,33 @@ def _positions(data: Tensor) -> Tensor:
     return torch.arange(data.numel()).reshape(data.shape)
 
 
-def _scatter(data: Tensor, indices: Tensor, updates: Tensor, axis: Tensor, mode: str, negative: bool) -> Tensor:
+def _scatter(pick: Pick, data: Tensor, indices: Tensor, updates: Tensor, axis: Tensor, mode: str, *, negative: bool) -> Tensor:
     places = _checked(indices, data.shape[int(axis)], negative)
-    return _scattered(data, _positions(data).index_select(int(axis), places), updates, mode)
+    return _scattered(data, pick(_positions(data), int(axis), places), updates, mode)
 
 
 @kernel("scatter", "iOS15")
 def scatter_ios15(data: Tensor, indices: Tensor, updates: Tensor, axis: Tensor, mode: str) -> Tensor:
     """Slices of the updates go to those places along ``axis``, those for the same place one after the other."""
-    return _scatter(data, indices, updates, axis, mode, negative=True)
+    return _scatter(torch.index_select, data, indices, updates, axis, mode, negative=True)
 
 
 @kernel("scatter", "iOS17")
 def scatter(data: Tensor, indices: Tensor, updates: Tensor, axis: Tensor, mode: str, validate_indices: Tensor) -> Tensor:
     """As of iOS15, without negative indices."""
-    return _scatter(data, indices, updates, axis, mode, negative=False)
-
-
-def _scatter_along(data: Tensor, indices: Tensor, updates: Tensor, axis: Tensor, mode: str, negative: bool) -> Tensor:
-    places = _checked(indices, data.shape[int(axis)], negative)
-    return _scattered(data, _positions(data).gather(int(axis), places), updates, mode)
+    return _scatter(torch.index_select, data, indices, updates, axis, mode, negative=False)
 
 
 @kernel("scatter_along_axis", "iOS15")
 def scatter_along_axis_ios15(data: Tensor, indices: Tensor, updates: Tensor, axis: Tensor, mode: str) -> Tensor:
     """The update at each place p goes to ``indices[p]`` along ``axis``."""
-    return _scatter_along(data, indices, updates, axis, mode, negative=True)
+    return _scatter(torch.gather, data, indices, updates, axis, mode, negative=True)
 
 
 @kernel("scatter_along_axis", "iOS17")
 def scatter_along_axis(data: Tensor, indices: Tensor, updates: Tensor, axis: Tensor, mode: str, validate_indices: Tensor) -> Tensor:
     """As of iOS15, without negative indices."""
-    return _scatter_along(data, indices, updates, axis, mode, negative=False)
+    return _scatter(torch.gather, data, indices, updates, axis, mode, negative=False)
 
 
 def _scatter_nd(data: Tensor, indices: Tensor, updates: Tensor, mode: str, negative: bool) -> Tensor:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,8 +37,15 @@ class _Axis(NamedTuple):
 
 
 def _axes(
-    x: Tensor, kernel_sizes: Tensor, strides: Tensor | None, pad_type: str, pad: Tensor | None, ceil_mode: bool | Tensor
+    x: Tensor,
+    *,
+    kernel_sizes: Tensor,
+    pad_type: str,
+    strides: Tensor | None = None,
+    pad: Tensor | None = None,
+    ceil_mode: bool | Tensor = False,
 ) -> list[_Axis]:
+    """The windows, from the inputs that all poolings have."""
     sizes, lengths = x.shape[2:], ints(kernel_sizes)
     steps = [1] * len(sizes) if strides is None else ints(strides)
     pad_type = pad_type.lower()  # MIL takes either case here
@@ -68,21 +75,13 @@ def _average(x: Tensor, axes: Sequence[_Axis]) -> Tensor:
     return _AVERAGES[x.dim()](_padded(x, axes, 0.0), [axis.length for axis in axes], [axis.stride for axis in axes])
 
 
-@kernel("avg_pool", "iOS15")
-def avg_pool(
-    x: Tensor,
-    kernel_sizes: Tensor,
-    pad_type: str,
-    strides: Tensor | None = None,
-    pad: Tensor | None = None,
-    exclude_padding_from_average: bool | Tensor = False,
-    ceil_mode: bool | Tensor = False,
-) -> Tensor:
+@kernel("avg_pool", "iOS15", preamble=_axes)
+def avg_pool(x: Tensor, exclude_padding_from_average: bool | Tensor = False, **windows: Any) -> Tensor:
     """(N, C, *spatial) -> (N, C, *spatial).
 
     What ``ceil_mode`` lets a window reach beyond the padding never counts, as in PyTorch.
     """
-    axes = _axes(x, kernel_sizes, strides, pad_type, pad, ceil_mode)
+    axes = _axes(x, **windows)
     result = _average(x, axes)
     for dimension, axis in enumerate(axes, start=2):
         elements = axis.elements(padding=not exclude_padding_from_average)
@@ -92,33 +91,19 @@ def avg_pool(
     return result
 
 
-@kernel("max_pool", "iOS15")
-def max_pool(
-    x: Tensor,
-    kernel_sizes: Tensor,
-    pad_type: str,
-    strides: Tensor | None = None,
-    pad: Tensor | None = None,
-    ceil_mode: bool | Tensor = False,
-) -> Tensor:
+@kernel("max_pool", "iOS15", preamble=_axes)
+def max_pool(x: Tensor, **windows: Any) -> Tensor:
     """(N, C, *spatial) -> (N, C, *spatial); padding is never the maximum."""
-    axes = _axes(x, kernel_sizes, strides, pad_type, pad, ceil_mode)
+    axes = _axes(x, **windows)
     for axis in axes:
         axis.elements(padding=False)
     return _MAXIMA[x.dim()](_padded(x, axes, float("-inf")), [axis.length for axis in axes], [axis.stride for axis in axes])
 
 
-@kernel("l2_pool", "iOS15")
-def l2_pool(
-    x: Tensor,
-    kernel_sizes: Tensor,
-    pad_type: str,
-    strides: Tensor | None = None,
-    pad: Tensor | None = None,
-    ceil_mode: bool | Tensor = False,
-) -> Tensor:
+@kernel("l2_pool", "iOS15", preamble=_axes)
+def l2_pool(x: Tensor, **windows: Any) -> Tensor:
     """(N, C, *spatial) -> (N, C, *spatial): the root of each window's sum of squares."""
-    axes = _axes(x, kernel_sizes, strides, pad_type, pad, ceil_mode)
+    axes = _axes(x, **windows)
     for axis in axes:
         axis.elements(padding=True)
     return (_average(x.square(), axes) * prod(axis.length for axis in axes)).sqrt()

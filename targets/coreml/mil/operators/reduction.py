@@ -43,10 +43,11 @@ def _register(name: str, function: Reduction) -> None:
     @kernel(name, "iOS15")
     def _(x: Tensor, keep_dims: Tensor, axes: Tensor | None = None) -> Tensor:
         dims = list(range(x.dim())) if axes is None else ints(axes)
+        keep = bool(keep_dims)
         if not dims:
             # PyTorch would take "no axes" for "all axes".
-            return function(x.unsqueeze(-1), [-1], False)
-        return function(x, dims, bool(keep_dims))
+            x, dims, keep = x.unsqueeze(-1), [-1], False
+        return function(x, dims, keep)
 
 
 for _name, _function in _EXACT.items():

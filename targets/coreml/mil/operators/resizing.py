@@ -1,6 +1,7 @@
 """Resizing, cropping and resampling of images."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -155,11 +156,22 @@ def _box_points(mode: str, start: float, end: float, count: int) -> Tensor:
     return points.clamp(min(start, end), max(start, end))  # so that rounding takes no place out of the image
 
 
-def _crop_resize(
-    x: Tensor, boxes: Tensor, indices: Tensor, size: tuple[int, int], scale: tuple[float, float], modes: tuple[str, str], fill: float
+def _crop_resize(  # noqa: PLR0913
+    x: Tensor,
+    boxes: Tensor,
+    indices: Tensor,
+    *,
+    target_height: int | Tensor = 1,
+    target_width: int | Tensor = 1,
+    normalized_coordinates: bool | Tensor = False,
+    spatial_scale: float | Tensor = 1.0,
+    box_coordinate_mode: str = "CORNERS_HEIGHT_FIRST",
+    sampling_mode: str = "DEFAULT",
+    pad_value: float | Tensor = 0.0,
 ) -> Tensor:
-    """(B, C, H, W), (N, 4), (N,) -> (N, C, *size)."""
-    box_mode, sampling_mode = modes
+    """(B, C, H, W), (N, 4), (N,) -> (N, C, height, width), from the inputs that all versions of the operator have."""
+    box_mode, size = box_coordinate_mode, (int(target_height), int(target_width))
+    scale, fill = _box_scale(x, normalized_coordinates, spatial_scale), float(pad_value)
     if box_mode not in ("CORNERS_HEIGHT_FIRST", "CORNERS_WIDTH_FIRST", "CENTER_SIZE_HEIGHT_FIRST", "CENTER_SIZE_WIDTH_FIRST"):
         raise ValueError(f"box_coordinate_mode '{box_mode}' is not known")
     boxes = boxes.float()
@@ -192,51 +204,26 @@ def _box_scale(x: Tensor, normalized: bool | Tensor, spatial_scale: float | Tens
     return (factor * (height - 1), factor * (width - 1)) if normalized else (factor, factor)
 
 
-@kernel("crop_resize", "iOS15", "iOS16")
-def crop_resize_roi(
-    x: Tensor,
-    roi: Tensor,
-    target_height: int | Tensor = 1,
-    target_width: int | Tensor = 1,
-    normalized_coordinates: bool | Tensor = False,
-    spatial_scale: float | Tensor = 1.0,
-    box_coordinate_mode: str = "CORNERS_HEIGHT_FIRST",
-    sampling_mode: str = "DEFAULT",
-    pad_value: float | Tensor = 0.0,
-) -> Tensor:
+@kernel("crop_resize", "iOS15", "iOS16", preamble=_crop_resize)
+def crop_resize_roi(x: Tensor, roi: Tensor, **cut: Any) -> Tensor:
     """(B, C, H, W), (N, 1, 4, 1, 1) -> (N, B, C, height, width); with (N, 1, 5, 1, 1), image and box, (N, 1, C, height, width).
 
     Outside of the image iOS15, which has no ``pad_value``, is taken to have 0: coremltools translates TensorFlow's operator to it
     only with that.
     """
     values = roi.reshape(len(roi), -1)
-    size, scale = (int(target_height), int(target_width)), _box_scale(x, normalized_coordinates, spatial_scale)
-    modes, fill = (box_coordinate_mode, sampling_mode), float(pad_value)
     if values.shape[1] == 5:
         if len(x) != 1:
             # The program declares (N, B, ...) then, which contradicts the documentation.
             raise ValueError("roi with image indices is defined for one image only")
-        return _crop_resize(x, values[:, 1:], values[:, 0].long(), size, scale, modes, fill).unsqueeze(1)
+        return _crop_resize(x, values[:, 1:], values[:, 0].long(), **cut).unsqueeze(1)
     boxes = values.repeat_interleave(len(x), dim=0)
-    found = _crop_resize(x, boxes, torch.arange(len(x)).repeat(len(values)), size, scale, modes, fill)
+    found = _crop_resize(x, boxes, torch.arange(len(x)).repeat(len(values)), **cut)
     return found.unflatten(0, (len(values), len(x)))
 
 
-@kernel("crop_resize", "iOS17")
-def crop_resize(  # noqa: PLR0913, PLR0917
-    x: Tensor,
-    boxes: Tensor,
-    box_indices: Tensor | None = None,
-    target_height: int | Tensor = 1,
-    target_width: int | Tensor = 1,
-    normalized_coordinates: bool | Tensor = False,
-    spatial_scale: float | Tensor = 1.0,
-    box_coordinate_mode: str = "CORNERS_HEIGHT_FIRST",
-    sampling_mode: str = "DEFAULT",
-    pad_value: float | Tensor = 0.0,
-) -> Tensor:
+@kernel("crop_resize", "iOS17", preamble=_crop_resize)
+def crop_resize(x: Tensor, boxes: Tensor, box_indices: Tensor | None = None, **cut: Any) -> Tensor:
     """(B, C, H, W), (N, 4), (N,) -> (N, C, height, width)."""
     indices = torch.arange(len(boxes)) if box_indices is None else box_indices
-    scale = _box_scale(x, normalized_coordinates, spatial_scale)
-    size, modes = (int(target_height), int(target_width)), (box_coordinate_mode, sampling_mode)
-    return _crop_resize(x, boxes, indices, size, scale, modes, float(pad_value))
+    return _crop_resize(x, boxes, indices, **cut)

@@ -104,7 +104,7 @@ def flatten2d(x: Tensor, axis: Tensor) -> Tensor:
 
 @kernel("identity", "iOS15")
 def identity(x: Tensor) -> Tensor:
-    """x."""
+    """x as it is."""
     return x
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -19,17 +20,20 @@ class _Region:
 
 def _region(
     shape: Sequence[int],
+    *,
     begin: Tensor,
     end: Tensor,
-    stride: Tensor | None,
-    masks: tuple[Tensor | None, Tensor | None, Tensor | None],
+    stride: Tensor | None = None,
+    begin_mask: Tensor | None = None,
+    end_mask: Tensor | None = None,
+    squeeze_mask: Tensor | None = None,
 ) -> _Region:
-    """Slices as NumPy understands them; a masked begin or end is an absent one.
+    """Slices as NumPy understands them; a masked begin or end is an absent one, and a squeezed dimension is indexed by its begin.
 
     The documentation has masked ends at 0 and the length for every stride; shape and value inference take them, for a negative
     stride, as the other way round, which alone makes sense.
     """
-    rank = len(shape)
+    rank, masks = len(shape), (begin_mask, end_mask, squeeze_mask)
     steps = [1] * rank if stride is None else ints(stride)
     no_begin, no_end, single = ([False] * rank if mask is None else [bool(entry) for entry in ints(mask)] for mask in masks)
     slices, back, dropped = [], [], []
@@ -53,35 +57,18 @@ def _region(
     return _Region(tuple(slices), tuple(back), tuple(dropped))
 
 
-@kernel("slice_by_index", "iOS15", "iOS17")
-def slice_by_index(
-    x: Tensor,
-    begin: Tensor,
-    end: Tensor,
-    stride: Tensor | None = None,
-    begin_mask: Tensor | None = None,
-    end_mask: Tensor | None = None,
-    squeeze_mask: Tensor | None = None,
-) -> Tensor:
-    """x[begin:end:stride, ...]; a dimension with a squeeze mask is indexed by its begin."""
-    region = _region(x.shape, begin, end, stride, (begin_mask, end_mask, squeeze_mask))
+@kernel("slice_by_index", "iOS15", "iOS17", preamble=_region)
+def slice_by_index(x: Tensor, **region_of: Any) -> Tensor:
+    """x[begin:end:stride, ...]."""
+    region = _region(x.shape, **region_of)
     part = x[region.slices].flip(region.reversed) if region.reversed else x[region.slices]
     return part.squeeze(region.dropped)
 
 
-@kernel("slice_update", "iOS18")
-def slice_update(
-    x: Tensor,
-    update: Tensor,
-    begin: Tensor,
-    end: Tensor,
-    stride: Tensor | None = None,
-    begin_mask: Tensor | None = None,
-    end_mask: Tensor | None = None,
-    squeeze_mask: Tensor | None = None,
-) -> Tensor:
+@kernel("slice_update", "iOS18", preamble=_region)
+def slice_update(x: Tensor, update: Tensor, **region_of: Any) -> Tensor:
     """x with ``update`` in the place that ``slice_by_index`` would take out."""
-    region = _region(x.shape, begin, end, stride, (begin_mask, end_mask, squeeze_mask))
+    region = _region(x.shape, **region_of)
     result = x.clone()
     part = result[region.slices]
     part.copy_(update.reshape(part.shape).flip(region.reversed))

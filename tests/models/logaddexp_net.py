@@ -5,16 +5,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class Resample(nn.Module):
+class SmoothMaximum(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return functional.interpolate(x, scale_factor=2.0, mode="bicubic", align_corners=False)
+        return functional.interpolate(torch.logaddexp(x, -x), scale_factor=2.0)
 
 
-class BicubicNet(nn.Module):
+class LogAddExpNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.down = nn.Conv2d(3, 16, 3, 2, 1)
-        self.up = Resample()
+        self.up = SmoothMaximum()
         self.out = nn.Conv2d(16, 3, 3, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -23,4 +23,4 @@ class BicubicNet(nn.Module):
 
 def make() -> nn.Module:
     torch.manual_seed(0)
-    return BicubicNet()
+    return LogAddExpNet()

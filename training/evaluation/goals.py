@@ -7,7 +7,7 @@ Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Target:
+class Goal:
     """The range that a figure must be in, and that in which it should be."""
 
     limit: Range
@@ -28,14 +28,14 @@ class Target:
         return _said(self.aim)
 
 
-def at_most(limit: float, aim: float) -> Target:
+def at_most(limit: float, aim: float) -> Goal:
     """The smaller the better."""
-    return Target((-math.inf, limit), (-math.inf, aim))
+    return Goal((-math.inf, limit), (-math.inf, aim))
 
 
-def at_least(limit: float, aim: float) -> Target:
+def at_least(limit: float, aim: float) -> Goal:
     """The larger the better."""
-    return Target((limit, math.inf), (aim, math.inf))
+    return Goal((limit, math.inf), (aim, math.inf))
 
 
 def _said(wanted: Range) -> str:
@@ -43,9 +43,9 @@ def _said(wanted: Range) -> str:
     return f"{high:g}" if low == -math.inf else f"{low:g}" if high == math.inf else f"{low:g} to {high:g}"
 
 
-LUMA = Target((0.85, 1.15), (0.93, 1.07))
-CHROMA = Target((0.8, 1.2), (0.9, 1.1))
-TARGETS = {
+LUMA = Goal((0.85, 1.15), (0.93, 1.07))
+CHROMA = Goal((0.8, 1.2), (0.9, 1.1))
+GOALS = {
     "teacher_l1": at_most(0.08, 0.06),
     "style_share": at_most(0.215, 0.19),
     "diversity": at_least(0.95, 1.0),
