@@ -340,7 +340,7 @@ def parts_of(module: nn.Module) -> list[str]:
 
 def test_a_split_of_channels_becomes_slices_and_other_splits_stay() -> None:
     def channels(p: nn.ModuleDict, image: Tensor) -> Tensor:
-        first, _, last = torch.split(p["head"](image), (1, 2, 3), dim=1)
+        first, _, last = torch.split(p["head"](image), [1, 2, 3], dim=1)
         return first + last
 
     def rows(p: nn.ModuleDict, image: Tensor) -> Tensor:

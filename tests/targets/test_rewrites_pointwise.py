@@ -27,10 +27,10 @@ IMAGE = {"x": random_image(3, *SHAPE)}
 )
 def test_prelu_is_the_same_numbers_by_other_operators(slopes: list[float], made: dict[str, int]) -> None:
     net = Net(x=SHAPE)
-    model = net.model(net.add("PRelu", "x", net.constant(np.float32(slopes).reshape(-1, 1, 1))))
+    model = net.model(net.add("PRelu", "x", net.constant(np.array(slopes, np.float32).reshape(-1, 1, 1))))
     plain, changes = apply(model, [plain_prelu])
     assert operators(plain) == made and len(changes) == 1
-    slope = np.float32(slopes).reshape(-1, 1, 1)
+    slope = np.array(slopes, np.float32).reshape(-1, 1, 1)
     np.testing.assert_array_equal(evaluate(plain, IMAGE)[0], np.where(IMAGE["x"] > 0, IMAGE["x"], IMAGE["x"] * slope))
 
 
@@ -45,7 +45,7 @@ def gated(kind: str) -> onnx.ModelProto:
     value = net.grid("x")
     if kind == "HardSwish":
         return net.model(net.grid(net.add("HardSwish", value)))
-    gate = net.add(kind, value, **({"alpha": 1 / 6, "beta": 0.5} if kind == "HardSigmoid" else {}))
+    gate = net.add(kind, value, alpha=1 / 6, beta=0.5) if kind == "HardSigmoid" else net.add(kind, value)
     return net.model(net.grid(net.add("Mul", value, gate)))
 
 

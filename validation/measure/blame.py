@@ -14,7 +14,7 @@ from ...compression.quantization.quantize import PreparedGraph, set_mode
 from ...model.cached_run import CachedRun
 from ...model.graph import Arrays, Graph, Model, Run, Sample, scenario_output
 from ...model.runs import runs_from_modules
-from ...system.progress import Report
+from ...system.progress import ReportProgress
 from .quality import similarity
 
 INPUTS = "inputs"
@@ -48,7 +48,7 @@ class Losses:
     modules: tuple[Blame, ...]
 
 
-def blame(model: Model, graph: Graph, prepared: PreparedGraph, samples: Sequence[Sample], report: Report) -> Losses:
+def blame(model: Model, graph: Graph, prepared: PreparedGraph, samples: Sequence[Sample], report: ReportProgress) -> Losses:
     """Measures every module of a graph with fake quantisers; the model's other graphs stay in float.
 
     Args:

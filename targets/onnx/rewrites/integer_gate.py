@@ -57,11 +57,11 @@ def _as_sum(graph: ir.Graph, node: ir.Node, source: ir.Node) -> ir.Node:
         node.attributes[key].as_float() if key in node.attributes else value for key, value in (("alpha", ALPHA), ("beta", BETA))
     )
     assert scale is not None
-    smaller = initializer(graph, f"{name}.slope", np.float32(scale.item() * alpha))
+    smaller = initializer(graph, f"{name}.slope", np.array(scale.item() * alpha, np.float32))
     scaled = ir.node(DEQUANTIZE, [source.inputs[0], smaller, source.inputs[2]], name=f"{name}.scaled")
     shift = [
-        initializer(graph, f"{name}.{key}", value)
-        for key, value in (("shift", np.uint8(1)), ("beta", np.float32(beta)), ("zero", np.uint8(0)))
+        initializer(graph, f"{name}.{key}", np.array(value, kind))
+        for key, value, kind in (("shift", 1, np.uint8), ("beta", beta, np.float32), ("zero", 0, np.uint8))
     ]
     shifting = ir.node(DEQUANTIZE, shift, name=f"{name}.shifting")
     total = ir.node("Add", [scaled.outputs[0], shifting.outputs[0]], name=f"{name}.sum")
@@ -75,7 +75,7 @@ def _as_sum(graph: ir.Graph, node: ir.Node, source: ir.Node) -> ir.Node:
 
 def _to_grid(graph: ir.Graph, value: ir.Value, level: np.float32) -> None:
     name = value_name(value)
-    grid = initializer(graph, f"{name}.scale", level), initializer(graph, f"{name}.zero_point", np.uint8(0))
+    grid = initializer(graph, f"{name}.scale", np.array(level)), initializer(graph, f"{name}.zero_point", np.array(0, np.uint8))
     quantize = ir.node(QUANTIZE, [value, *grid], name=f"{name}.quantize")
     integers = quantize.outputs[0]
     integers.name, integers.type, integers.shape = f"{name}.quantized", ir.TensorType(ir.DataType.UINT8), value.shape

@@ -27,7 +27,7 @@ def plain_prelu(model: ir.Model) -> tuple[Change, ...]:
             scaled = ir.node("Mul", [source, slope])
             made = [scaled, ir.node("Max", [source, scaled.outputs[0]])]
         else:
-            zero = initializer(model.graph, f"{name}.zero", np.float32(0))
+            zero = initializer(model.graph, f"{name}.zero", np.array(0, np.float32))
             positive, negative = ir.node("Relu", [source]), ir.node("Min", [source, zero])
             scaled = ir.node("Mul", [negative.outputs[0], slope])
             made = [positive, negative, scaled, ir.node("Add", [positive.outputs[0], scaled.outputs[0]])]
