@@ -152,7 +152,7 @@ def divergence(
     cache: CacheFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare every operation of an artifact's graph with PyTorch's (Core ML packages)."""
+    """Show which modules an artifact loses quality and time by, and the change that would help most."""
     from .divergence import show_divergence
 
     show_divergence(artifact, recipe, graph, cache, as_json)

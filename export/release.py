@@ -16,11 +16,12 @@ from ..system.disk import explained_disk_errors
 from ..system.events import BuildEnd, VerdictReady
 from ..system.lock import lock_output
 from ..system.progress import JsonDisplay, PlainDisplay
-from ..validation.judge.gate import exit_code, names, shortcomings
+from ..validation.judge.fallback import PRECISIONS, missed, substitute
+from ..validation.judge.gate import exit_code, names, shipped_instead, shortcomings
 from ..validation.report.report import print_verdict
 from ..validation.results.bundle import Bundle
 from .app.styles import styles
-from .bundle.assemble import Build, Result, make_bundle, publish
+from .bundle.assemble import Build, Result, entry_of, make_bundle, publish
 from .bundle.swap import check_replaceable, restore
 from .cache.pipeline import Pipeline
 from .cache.store import Entry
@@ -28,7 +29,7 @@ from .session import cache_folder, session
 from .source.checked_recipe import load_recipe
 from .source.source import Source, load
 from .stages.capture import capture
-from .stages.emit import BASELINE_TARGET, ArtifactSpec, Emitted, NotEmitted, emit
+from .stages.emit import BASELINE_TARGET, ArtifactSpec, Emitted, NotEmitted, configured, emit
 from .stages.golden import golden
 from .stages.losses import losses
 from .stages.measure import Bench, measure_artifact
@@ -157,23 +158,44 @@ def _build_size(
     baseline = made[baseline_spec]
     if isinstance(baseline, NotEmitted):
         pipeline.display.notice(f"nothing is timed, because {baseline_spec.name}, the baseline, cannot be made: {baseline.reason}")
-    results = []
-    for spec in specs:
-        artifact = made[spec]
-        if isinstance(artifact, Emitted):
-            results.append(Result(artifact, measure_artifact(pipeline, bench, artifact, baseline)))
-        else:
-            results.append(Result(artifact, None))
+    results = [_measured(pipeline, bench, made[spec], baseline) for spec in specs]
+    if source.recipe.quantize.fallback == "float":
+        results += _instead(pipeline, bench, results, programs[False], baseline)
     return programs[True], results
+
+
+def _measured(pipeline: Pipeline, bench: Bench, made: Emitted | NotEmitted, baseline: Emitted | NotEmitted) -> Result:
+    return Result(made, measure_artifact(pipeline, bench, made, baseline) if isinstance(made, Emitted) else None)
+
+
+def _instead(pipeline: Pipeline, bench: Bench, results: list[Result], program: Entry, baseline: Emitted | NotEmitted) -> list[Result]:
+    """For each int8 artifact that missed its limits, other precisions of its target, until one keeps them."""
+    source = bench.source
+    recipe, made = source.recipe, list(results)
+    suffices = recipe.targets.graph_parity_suffices
+    for entry in [entry_of(recipe, result) for result in results]:
+        for precision in PRECISIONS if missed(entry) else ():
+            spec = ArtifactSpec(entry.target, precision, entry.size)
+            if substitute(entry, [entry_of(recipe, each) for each in made], suffices) is not None:
+                break
+            if precision in configured(recipe, spec.target).precisions and spec not in {each.made.spec for each in made}:
+                artifact = emit(pipeline, source, spec, program)
+                made.append(replace(_measured(pipeline, bench, artifact, baseline), instead=True))
+    return made[len(results) :]
 
 
 def _conclude(bundle: Bundle, summary: str, seconds: float, as_json: bool) -> int:
     """Shows the verdict; the exit code."""
     display = JsonDisplay(sys.stdout) if as_json else PlainDisplay(sys.stdout)
     if as_json:
+        instead = {artifact.name: ships for artifact in bundle.artifacts if (ships := shipped_instead(bundle, artifact)) is not None}
+        apart = instead.keys() | set(bundle.built_instead)
         for artifact in bundle.artifacts:
-            required = any(name in bundle.required for name in names(artifact))
-            display.show(VerdictReady(artifact.name, str(artifact.status), required, shortcomings(bundle, artifact)))
+            name = artifact.name
+            asked = name not in apart and any(each in bundle.required for each in names(artifact))
+            required = asked or name in {ships.name for ships in instead.values()}
+            reasons = (f"ships as {instead[name].name}",) if name in instead else ()
+            display.show(VerdictReady(name, str(artifact.status), required, (*reasons, *shortcomings(bundle, artifact))))
     else:
         print_verdict(bundle, Console() if sys.stdout.isatty() else Console(width=LOG_COLUMNS))
     code = exit_code(bundle)

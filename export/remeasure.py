@@ -20,6 +20,7 @@ from ..targets.artifact import MANIFEST, read_manifest
 from ..validation.integrity import seal, verify
 from ..validation.judge.choice import choose
 from ..validation.judge.entries import judged, unmeasured
+from ..validation.judge.fallback import fallbacks
 from ..validation.judge.gate import exit_code, names
 from ..validation.measure.latency import describe_machine, load_average
 from ..validation.report.report import print_verdict
@@ -137,11 +138,13 @@ def _measured(pipeline: Pipeline, recipe: Recipe, bundle: Bundle, dist: Path) ->
             wanted = artifact.files and any(name in bundle.required for name in names(artifact))
             artifacts.append(_measure(pipeline, source, bench, artifact, dist) if wanted else artifact)
     fastest = dict.fromkeys(choice.target for choice in bundle.choices)
+    falls_back = recipe.quantize.fallback == "float"
     return replace(
         bundle,
         created=creation_time(),
         artifacts=tuple(artifacts),
         choices=tuple(choice for name in fastest for choice in choose(name, artifacts)),
+        fallbacks=fallbacks(artifacts, bundle.graph_parity_suffices) if falls_back else (),
         libraries=libraries(library_versions()),
         machine=describe_machine(recipe.latency.threads, load_average()),
     )

@@ -188,6 +188,7 @@ class QuantizeSettings(Section):
         keep_float, keep_int8: module paths (globs), or ``<graph>.<module path>``, that leave or enter int8 against the rules. An int8
             artifact stores what is left in float in half precision.
         calibration_table: reuse this table instead of calibrating.
+        fallback: whether the first of int8-weights, float16 and float32 that keeps the limits of int8 ships where int8 does not.
     """
 
     method: Literal["qat", "ptq", "off"] = "qat"
@@ -201,6 +202,7 @@ class QuantizeSettings(Section):
     keep_float: tuple[str, ...] = ()
     keep_int8: tuple[str, ...] = ()
     calibration_table: RecipePath | None = None
+    fallback: Literal["none", "float"] = "none"
     seed: int = 0
 
 

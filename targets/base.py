@@ -283,6 +283,10 @@ class Target(ABC):
         """
         raise InstantStyleError(f"target '{self.name}' cannot look inside its artifacts")
 
+    def module_times(self, artifact: Artifact, folder: Path, graph: str, *, inputs: Arrays, threads: int) -> Mapping[str, float]:
+        """Milliseconds of one run of a graph by module path; empty where the runtime does not tell."""
+        return {}
+
     @abstractmethod
     def emit(self, program: Program, precision: Precision, folder: Path) -> Artifact:
         """Writes the artifact's files into ``folder``, which exists and is empty; the caller makes it atomic.

@@ -15,6 +15,7 @@ from .golden.pairs import home, read_golden
 from .golden.replay import file_of, picture_of, read_replay, worst
 from .judge.gate import gate, shortcomings
 from .plots import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Plot, Value, module_plot, plot, steepest
+from .report.fallback import fallback_lines
 from .report.rows import ArtifactRow, artifact_row
 from .results.bundle import Bundle, BundleArtifact
 from .results.module_losses import FILE as LOSSES_FILE
@@ -81,6 +82,7 @@ def page(bundle: Bundle, verdict: str, folder: Path) -> str:
         verdict=verdict,
         passed=not gate(bundle),
         refusals=gate(bundle),
+        fallbacks=fallback_lines(bundle),
         rows=[(artifact_row(artifact), str(artifact.status), shortcomings(bundle, artifact)) for artifact in bundle.artifacts],
         columns=[name.replace("_", " ") for name in ArtifactRow.__dataclass_fields__],
         comparisons=list(_worst_pairs(bundle, folder)),

@@ -8,13 +8,15 @@ from pathlib import Path
 from rich.console import Console
 
 from ..recipe.limits import Limits, LimitTable
+from ..recipe.recipe import parse_recipe
 from ..system.errors import InstantStyleError
 from .integrity import verify
 from .judge.entries import status_of
+from .judge.fallback import fallbacks, held_to
 from .judge.gate import exit_code
 from .judge.verdict import judge
 from .report.report import print_verdict
-from .results.bundle import Bundle, BundleArtifact
+from .results.bundle import RECIPE, Bundle, BundleArtifact
 from .results.bundle_file import read_bundle
 
 
@@ -33,7 +35,8 @@ def rejudge(dist: Path, limits_file: Path | None, console: Console | None = None
     bundle = read_bundle(dist)
     verify(bundle, dist)
     if limits_file is not None:
-        bundle = with_limits(bundle, read_limits(limits_file, (artifact.target for artifact in bundle.artifacts)))
+        table = read_limits(limits_file, (artifact.target for artifact in bundle.artifacts))
+        bundle = with_limits(bundle, table, parse_recipe(dist / RECIPE).quantize.fallback == "float")
     print_verdict(bundle, console or Console())
     return exit_code(bundle)
 
@@ -72,11 +75,12 @@ def _check_names(table: LimitTable, built: set[str], path: Path) -> None:
             raise InstantStyleError(f"{path}: [limits.{name}]: there is no target '{name}'; known are {', '.join(sorted(known))}")
 
 
-def with_limits(bundle: Bundle, table: LimitTable) -> Bundle:
-    """The bundle as it would be with other limits."""
-    return replace(
-        bundle, artifacts=tuple(_judged_again(artifact, table.of(artifact.target, artifact.precision)) for artifact in bundle.artifacts)
+def with_limits(bundle: Bundle, table: LimitTable, falls_back: bool) -> Bundle:
+    """The bundle as it would be with other limits; ``falls_back`` if its recipe lets another precision take the place of int8."""
+    artifacts = tuple(
+        _judged_again(each, table.of(each.target, held_to(each.name, each.precision, bundle.built_instead))) for each in bundle.artifacts
     )
+    return replace(bundle, artifacts=artifacts, fallbacks=fallbacks(artifacts, bundle.graph_parity_suffices) if falls_back else ())
 
 
 def _judged_again(artifact: BundleArtifact, limits: Limits) -> BundleArtifact:

@@ -5,15 +5,18 @@ Rules, by operator:
 - convolution, transposed convolution: weight, input and output (the output after a ReLU that follows it);
 - linear: weight; its input and output too, unless the output feeds float operators only. Such a linear computes the
   statistics that AdaIN wants, or a head; quantising those cost more than all the rest together;
-- addition of two tensors of equal shape (residuals, skips), concatenation: inputs and output;
+- addition of two tensors of equal shape (residuals, skips), concatenation: inputs and output, where anything that follows is computed by a
+  layer. What only the graph's output is made of stays in float: a curve that is applied to a photo eight times would round it eight times;
+- product of two feature maps, or of one and its gate: inputs and output, where a layer reads the result;
 - pooling, resizing, padding, slicing, pixel shuffle between two of the above: pass the scale through;
-- everything else (normalisation statistics, softmax, tanh, products of activations …) is a float island.
+- functions of each number alone (sigmoid, SiLU, GELU …) between two of the above: from integers to integers, as runtimes see fit;
+- everything else (normalisation statistics, softmax, products of what was normalised …) is a float island.
 
 Activations are symmetric per tensor with zero point 0, weights symmetric per output channel: the common
 denominator of all runtimes. What a target wants differently is a rewrite in its adapter.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from fnmatch import fnmatchcase
 from typing import cast
 
@@ -29,36 +32,26 @@ from torchao.quantization.pt2e.quantizer import (
 )
 
 from ...capture.program import CONVOLUTIONS, FloatIsland, module_path, operator_name
+from .operators import (
+    LINEARS,
+    PASS_THROUGH,
+    POINTWISE,
+    PRODUCTS,
+    RELUS,
+    activation_inputs,
+    aten,
+    before,
+    can_join,
+    carries,
+    is_float32,
+    rank,
+)
 
 ANNOTATION = "quantization_annotation"
 LIMIT = 127
 # Core ML has tensors of five dimensions. Windows are made of six, by reshaping and permuting, which coremltools joins to one step
 # where nothing stands between.
 HIGHEST_RANK = 5
-
-aten = torch.ops.aten
-LINEARS = {aten.linear.default}
-ADDITIONS = {aten.add.Tensor}
-RELUS = {aten.relu.default}
-CONCATENATIONS = {aten.cat.default}
-PASS_THROUGH = {
-    aten.max_pool2d.default,
-    aten.avg_pool2d.default,
-    aten.adaptive_avg_pool2d.default,
-    aten.upsample_nearest2d.vec,
-    aten.upsample_nearest2d.default,
-    aten.upsample_bilinear2d.vec,
-    aten.upsample_bilinear2d.default,
-    aten.pixel_shuffle.default,
-    aten.pixel_unshuffle.default,
-    aten.pad.default,
-    aten.reflection_pad2d.default,
-    aten.slice.Tensor,
-    aten.flatten.using_ints,
-    aten.reshape.default,
-    aten.view.default,
-    aten.clone.default,
-}
 
 ACTIVATION = QuantizationSpec(
     dtype=torch.int8,
@@ -85,29 +78,6 @@ def _matches(path: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern}.*") for pattern in patterns)
 
 
-def _is_feature_map(node: object) -> bool:
-    """(N, C, H, W) of float32 with more than one position: statistics kept as (N, C, 1, 1) are none, nor are grids of integers."""
-    value = node.meta.get("val") if isinstance(node, Node) else None
-    return isinstance(value, torch.Tensor) and _is_float32(node) and value.dim() == 4 and value.shape[2] * value.shape[3] > 1
-
-
-def _rank(node: object) -> int:
-    return node.meta["val"].dim() if isinstance(node, Node) else 0
-
-
-def _is_float32(node: object) -> bool:
-    """Whether a value can be quantised at all."""
-    value = node.meta.get("val") if isinstance(node, Node) else None
-    return isinstance(value, torch.Tensor) and value.dtype is torch.float32
-
-
-def _activation_inputs(node: Node) -> list[Node]:
-    """The inputs of an int8 operator that are activations."""
-    if node.target in CONCATENATIONS:
-        return list(node.args[0])  # type: ignore[arg-type]
-    return [part for part in node.args[: 2 if node.target in ADDITIONS else 1] if isinstance(part, Node)]
-
-
 class IslandQuantizer(Quantizer):
     """Annotates by the rules above.
 
@@ -122,12 +92,12 @@ class IslandQuantizer(Quantizer):
         self.keep_int8 = tuple(keep_int8)
 
     def annotate(self, model: GraphModule) -> GraphModule:
-        computing = [node for node in model.graph.nodes if self._computes_in_int8(node)]
-        reached = self._passes_to_int8(model, set(computing))
+        computing = self._computing(model)
+        reached = self._passes_to_int8(model, computing)
         for node in model.graph.nodes:
             if node in computing:
                 self._annotate_computing(node, reached)
-            elif node in reached and node.target in PASS_THROUGH and max(map(_rank, (node, node.args[0]))) <= HIGHEST_RANK:
+            elif node in reached and node.target in PASS_THROUGH and max(map(rank, (node, node.args[0]))) <= HIGHEST_RANK:
                 source = cast(Node, node.args[0])
                 shared = SharedQuantizationSpec((source, node))
                 node.meta[ANNOTATION] = QuantizationAnnotation(input_qspec_map={source: ACTIVATION}, output_qspec=shared, _annotated=True)
@@ -136,32 +106,37 @@ class IslandQuantizer(Quantizer):
     def validate(self, model: GraphModule) -> None:
         pass
 
-    def _computes_in_int8(self, node: Node) -> bool:
-        if node.op != "call_function" or _matches(module_path(node), self.keep_float):
-            return False
-        if node.target in CONVOLUTIONS or node.target in LINEARS:
-            weight = node.args[1]
-            return isinstance(weight, Node) and weight.op == "get_attr" and _is_float32(node)
-        if node.target in ADDITIONS:
-            left, right = node.args[0], node.args[1]
-            return _is_feature_map(left) and _is_feature_map(right) and left.meta["val"].shape == right.meta["val"].shape  # type: ignore[union-attr]
-        return node.target in CONCATENATIONS and _is_feature_map(node)
+    def _computing(self, model: GraphModule) -> set[Node]:
+        """What has its inputs on grids: layers, and what joins tensors on the way to one."""
+        layers: set[Node] = set()
+        joins: set[Node] = set()
+        for node in model.graph.nodes:
+            if node.op != "call_function" or _matches(module_path(node), self.keep_float):
+                continue
+            if node.target in CONVOLUTIONS or node.target in LINEARS:
+                weight = node.args[1]
+                if isinstance(weight, Node) and weight.op == "get_attr" and is_float32(node):
+                    layers.add(node)
+            elif can_join(node, layers | joins):
+                joins.add(node)
+        sums = {node for node in joins if node.target not in PRODUCTS} & before(model, layers)
+        return layers | sums | (joins & self._passes_to_int8(model, layers | sums, joins))
 
-    def _passes_to_int8(self, model: GraphModule, computing: set[Node]) -> set[Node]:
-        """Nodes whose value an int8 operator reads, directly or through pass-through operators and ReLUs."""
+    def _passes_to_int8(self, model: GraphModule, computing: set[Node], joins: Collection[Node] = ()) -> set[Node]:
+        """Nodes whose value an int8 operator reads, directly or through what carries integers; ``joins`` do, too."""
         reached: set[Node] = set()
         for node in reversed(model.graph.nodes):
             for user in node.users:
-                reads = user in computing and node in _activation_inputs(user)
-                if reads or (user in reached and (user.target in PASS_THROUGH or user.target in RELUS)):
+                passes = user in reached and (carries(user) or user in joins)
+                if (user in computing or passes) and node in activation_inputs(user):
                     reached.add(node)
         return reached
 
     def _annotate_computing(self, node: Node, reached: set[Node]) -> None:
-        inputs: dict[Node, QuantizationSpecBase | None] = dict.fromkeys(_activation_inputs(node), ACTIVATION)
+        inputs: dict[Node, QuantizationSpecBase | None] = dict.fromkeys(activation_inputs(node), ACTIVATION)
         output: QuantizationSpec | None = ACTIVATION
         if node.target in CONVOLUTIONS or node.target in LINEARS:
-            source, weight = _activation_inputs(node)[0], cast(Node, node.args[1])
+            source, weight = activation_inputs(node)[0], cast(Node, node.args[1])
             inputs[weight] = _weight_spec(1 if node.target is aten.conv_transpose2d.input else 0)
             if node.target in LINEARS and node not in reached and not _matches(module_path(node), self.keep_int8):
                 output = None
@@ -179,6 +154,11 @@ class IslandQuantizer(Quantizer):
             node.meta[ANNOTATION] = QuantizationAnnotation(input_qspec_map=inputs, output_qspec=output, _annotated=True)
 
 
+def _between_grids(node: Node) -> bool:
+    """Whether a prepared graph gives a node nothing but what is on a grid, and puts its result on one."""
+    return all(neighbour.op == "call_module" for neighbour in (activation_inputs(node)[0], *node.users))
+
+
 def float_islands(graph: GraphModule, keep_float: Iterable[str]) -> tuple[FloatIsland, ...]:
     """What stays in float in an annotated graph, by module path, with the reason."""
     found: dict[str, list[str]] = {}
@@ -186,6 +166,8 @@ def float_islands(graph: GraphModule, keep_float: Iterable[str]) -> tuple[FloatI
         if node.op != "call_function" or ANNOTATION in node.meta or not isinstance(node.meta.get("val"), torch.Tensor):
             continue
         if node.target in RELUS or node.target in PASS_THROUGH or not node.meta["val"].is_floating_point():
+            continue
+        if node.target in POINTWISE and _between_grids(node):
             continue
         operators = found.setdefault(module_path(node), [])
         if operator_name(node) not in operators:

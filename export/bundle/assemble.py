@@ -7,6 +7,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from ...model.graph import Size
+from ...recipe.limits import Limits
+from ...recipe.precision import Precision
 from ...recipe.recipe import Recipe
 from ...system.disk import atomic_write
 from ...system.errors import InstantStyleError, RecipeError
@@ -17,6 +19,7 @@ from ...validation.golden.replay import file_of, picture_of
 from ...validation.integrity import seal, verify
 from ...validation.judge.choice import choose
 from ...validation.judge.entries import judged, not_emitted, unmeasured
+from ...validation.judge.fallback import fallbacks
 from ...validation.measure.latency import describe_machine, load_average
 from ...validation.measure.memory import pipeline_peak_bytes
 from ...validation.results.bundle import FORMAT, RECIPE, TABLE, Bundle, BundleArtifact, creation_time
@@ -46,11 +49,12 @@ from .swap import replacing
 @dataclass(frozen=True)
 class Result:
     """What became of one artifact. ``measured`` has its status and a reason where there are no measurements; ``replayed`` are the golden
-    pairs through it."""
+    pairs through it; ``instead`` if it was built only to take the place of an int8 artifact."""
 
     made: Emitted | NotEmitted
     measured: Measurements | tuple[Status, str] | None
     replayed: Entry | None = None
+    instead: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,8 @@ def make_bundle(build: Build, ran: bool) -> Bundle:
     recipe = build.source.recipe
     checkpoint = recipe.model.checkpoint
     islands = read_islands(build.int8_program) if build.int8_program else ()
-    artifacts = tuple(_entry(build, result) for result in build.results)
+    artifacts = tuple(entry_of(recipe, result) for result in build.results)
+    falls_back = recipe.quantize.fallback == "float"
     fastest = [name for name, target in configured_targets(recipe).items() if target.ships_fastest]
     bundle = Bundle(
         format=FORMAT,
@@ -84,6 +89,8 @@ def make_bundle(build: Build, ran: bool) -> Bundle:
         artifacts=artifacts,
         choices=tuple(choice for name in fastest for choice in choose(name, artifacts)),
         graph_parity_suffices=recipe.targets.graph_parity_suffices,
+        fallbacks=fallbacks(artifacts, recipe.targets.graph_parity_suffices) if falls_back else (),
+        built_instead=tuple(result.made.spec.name for result in build.results if result.instead),
         pruning=tuple(PrunedGroup.of(row) for row in build.source.pruning),
         float_islands=tuple(Island.of(graph, island) for graph, island in islands),
         libraries=libraries(library_versions()),
@@ -132,10 +139,11 @@ def folder_of(spec: ArtifactSpec) -> str:
     return f"{spec.target}/{spec.precision}-{spec.size[0]}x{spec.size[1]}"
 
 
-def _entry(build: Build, result: Result) -> BundleArtifact:
+def entry_of(recipe: Recipe, result: Result) -> BundleArtifact:
+    """The entry of an artifact in the bundle, judged."""
     made, measured = result.made, result.measured
     spec = made.spec
-    limits = build.source.recipe.limits_for(spec.target, spec.precision)
+    limits = _limits(recipe, result)
     if isinstance(made, NotEmitted):
         status = Status.FAILED if made.refused else Status.NOT_EXECUTED
         return not_emitted(spec.target, spec.precision, size=spec.size, limits=limits, status=status, reason=made.reason)
@@ -143,6 +151,11 @@ def _entry(build: Build, result: Result) -> BundleArtifact:
         return judged(made.artifact, folder_of(spec), measured, limits)
     status, reason = measured or (Status.NOT_EXECUTED, "was not measured")
     return unmeasured(made.artifact, folder_of(spec), limits, status, reason)
+
+
+def _limits(recipe: Recipe, result: Result) -> Limits:
+    spec = result.made.spec
+    return recipe.limits_for(spec.target, Precision.INT8 if result.instead else spec.precision)
 
 
 def _more_files(build: Build) -> dict[str, bytes]:
@@ -155,8 +168,8 @@ def _more_files(build: Build) -> dict[str, bytes]:
             files[file_of(name)] = (result.replayed.folder / REPLAY).read_bytes()
             files |= {picture_of(name): picture.read_bytes()} if picture.is_file() else {}
     files |= {LOSSES: losses_file(build.losses)} if build.losses else {}
-    emitted = [result.made for result in build.results if isinstance(result.made, Emitted)]
-    artifacts = [(made.artifact, build.source.recipe.limits_for(made.spec.target, made.spec.precision)) for made in emitted]
+    recipe = build.source.recipe
+    artifacts = [(each.made.artifact, _limits(recipe, each)) for each in build.results if isinstance(each.made, Emitted)]
     return files | app_files(build.source.model, artifacts, build.styles)
 
 

@@ -80,7 +80,7 @@ def quantization_key(source: Source) -> dict[str, object]:
     settings = source.recipe.quantize
     table = settings.calibration_table
     return {
-        "settings": settings.model_dump(mode="json", exclude={"minimum_images", "calibration_table"}),
+        "settings": settings.model_dump(mode="json", exclude={"minimum_images", "calibration_table", "fallback"}),
         "table_file": file_sha256(table) if table else None,
         "calibration_size": source.recipe.model.sizes[0],
         **source.calibration.key,

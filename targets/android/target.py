@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...capture.program import Program
+from ...model.graph import Arrays
 from ...recipe.precision import Precision
 from ..artifact import describe_files, graph_path
 from ..base import Artifact, ArtifactFile, Availability, Runner, Target
 from ..convolutions import described
 from ..onnx.exporter import PACKAGES
-from ..onnx.target import RUNTIME, availability, build, portable_rewrites, save
+from ..onnx.target import RUNTIME, availability, build, onnx_runtime_rewrites, save
 from ..packages import require
 
 if TYPE_CHECKING:
@@ -33,13 +34,13 @@ USABILITY_FILE = "mobile-usability.txt"
 
 
 def android_rewrites() -> tuple["Rewrite", ...]:
-    """The portable ones, and what ONNX Runtime's own kernels want."""
+    """Those of ONNX Runtime, and what its int8 kernels on a phone want."""
     from ..onnx.rewrites.fold_stride import fold_stride
     from ..onnx.rewrites.integer_pad import integer_pad
     from ..onnx.rewrites.pad_narrow_convolutions import pad_narrow_convolutions
     from ..onnx.rewrites.quantize_bias import quantize_bias
 
-    return *portable_rewrites(), integer_pad, fold_stride, quantize_bias, pad_narrow_convolutions
+    return *onnx_runtime_rewrites(), integer_pad, fold_stride, quantize_bias, pad_narrow_convolutions
 
 
 class AndroidTarget(Target):
@@ -54,12 +55,13 @@ class AndroidTarget(Target):
 
     def emit(self, program: Program, precision: Precision, folder: Path) -> Artifact:
         require(self.name, (*PACKAGES, RUNTIME))
+        from ..onnx.rewrites.plain_prelu import plain_prelu
         from .ort_format import to_ort_format
 
         graphs, notes = [], ()
         with tempfile.TemporaryDirectory(prefix="instantstyle-") as scratch:
             for graph in program.graphs:
-                model, asked, graph_notes = build(program, graph, precision, android_rewrites())
+                model, asked, graph_notes = build(program, graph, precision, android_rewrites(), float_rewrites=(plain_prelu,))
                 save(model, Path(scratch) / f"{graph.name}.onnx")
                 graphs.append(described(graph, f"{graph.name}.ort", precision, asked))
                 notes += graph_notes
@@ -75,6 +77,12 @@ class AndroidTarget(Target):
     def irreproducible(self, files: Sequence[ArtifactFile]) -> Mapping[str, str]:
         why = "ONNX Runtime writes tensors in the order of a hash table that every process seeds anew"
         return {file.path: why for file in files if file.path.endswith(".ort")}
+
+    def module_times(self, artifact: Artifact, folder: Path, graph: str, *, inputs: Arrays, threads: int) -> Mapping[str, float]:
+        require(self.name, (RUNTIME,))
+        from ..onnx.profile import module_times
+
+        return module_times(graph_path(artifact, folder, graph), artifact.graph(graph), inputs, threads)
 
     def open(self, artifact: Artifact, folder: Path, graph: str, threads: int) -> Runner:
         require(self.name, (RUNTIME,))

@@ -14,9 +14,9 @@ INT8, FLOAT, HALF, INT32 = (np.dtype(kind) for kind in (np.int8, np.float32, np.
 SMALLEST = 512
 # The lowest version of each operator that has int8, where that is not the first.
 INT8_VERSIONS = {
-    "CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "TRANSPOSE_CONV": 3, "ADD": 2, "CONCATENATION": 2, "MAX_POOL_2D": 2,
-    "AVERAGE_POOL_2D": 2, "RESIZE_BILINEAR": 2, "RESIZE_NEAREST_NEIGHBOR": 2, "DEPTH_TO_SPACE": 2, "PAD": 2, "PADV2": 2, "MIRROR_PAD": 2,
-    "STRIDED_SLICE": 2, "TRANSPOSE": 2, "DEQUANTIZE": 2, "QUANTIZE": 2,
+    "CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "TRANSPOSE_CONV": 3, "ADD": 2, "MUL": 2, "CONCATENATION": 2,
+    "MAX_POOL_2D": 2, "AVERAGE_POOL_2D": 2, "RESIZE_BILINEAR": 2, "RESIZE_NEAREST_NEIGHBOR": 2, "DEPTH_TO_SPACE": 2, "PAD": 2, "PADV2": 2,
+    "MIRROR_PAD": 2, "STRIDED_SLICE": 2, "TRANSPOSE": 2, "DEQUANTIZE": 2, "QUANTIZE": 2,
 }  # fmt: skip
 # Of those whose options are newer than their first version: half-pixel centres, a bias, kept dimensions.
 VERSIONS = {"RESIZE_BILINEAR": 3, "RESIZE_NEAREST_NEIGHBOR": 3, "TRANSPOSE_CONV": 3}

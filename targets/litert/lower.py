@@ -30,6 +30,8 @@ from .writers import PASSING, aten
 QUANTIZE, DEQUANTIZE, WEIGHT = "quantize_per_tensor", "dequantize_per_tensor", "dequantize_per_channel"
 RELU = aten.relu.default
 CONVOLUTIONS = (aten.conv2d.default, aten.conv2d.padding)
+# With int8 operators of their own.
+ARITHMETIC: dict[Any, str] = {aten.add.Tensor: "ADD", aten.mul.Tensor: "MUL"}
 # Of uint8 and int8.
 UNSIGNED = 128
 
@@ -116,8 +118,8 @@ class _Lowering:
         arguments = [self._argument(each) for each in computing.args]
         if computing.target in LAYERS:
             return self._layer(computing, arguments, Output(computing.name, fused.relu, grid))
-        if computing.target is aten.add.Tensor:
-            return binary(self.graph, "ADD", arguments[0], arguments[1], computing.name, fused.relu, grid)
+        if computing.target in ARITHMETIC:
+            return binary(self.graph, ARITHMETIC[computing.target], arguments[0], arguments[1], computing.name, fused.relu, grid)
         if computing in self.turned:
             value = depth_to_space(self.graph, arguments[0], arguments[1], computing.name)
         else:
@@ -230,7 +232,7 @@ def _reads_integers(node: Node, relu: bool) -> bool:
     if node.target in LAYERS:
         given = _nodes(node.args)
         return _is(given[0], DEQUANTIZE) and _is(given[1], WEIGHT)
-    if node.target is aten.add.Tensor:
+    if node.target in ARITHMETIC:
         return len(activations) == len(node.args) and not node.kwargs and all(_is(each, DEQUANTIZE) for each in activations)
     return not relu and node.target in PASSING and bool(activations) and all(_is(each, DEQUANTIZE) for each in activations)
 

@@ -74,13 +74,23 @@ class OrtRunner(SessionRunner):
         )
 
 
-def open_session(model: Path | bytes, threads: int, optimized: Path | None = None, optimize: bool = True):
+def open_session(
+    model: Path | bytes,
+    threads: int,
+    optimized: Path | None = None,
+    optimize: bool = True,
+    *,
+    profile: Path | None = None,
+    blocked: bool = True,
+):
     """A session on PROVIDER.
 
     Args:
         model: a file, or the content of one.
         optimized: where the graph as it will run is written, if anywhere.
         optimize: whether ONNX Runtime may change the graph at all.
+        profile: what the name of its profile begins with, if it writes one.
+        blocked: whether float convolutions may run on blocked channels, which takes their names.
 
     Raises:
         ArtifactError: ONNX Runtime cannot open the file.
@@ -93,12 +103,16 @@ def open_session(model: Path | bytes, threads: int, optimized: Path | None = Non
     options.log_severity_level = LOG_NOTHING
     if optimized is not None:
         options.optimized_model_filepath = str(optimized)
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     for key, value in SESSION_OPTIONS.items():
         options.add_session_config_entry(key, value)
     try:
-        return onnxruntime.InferenceSession(model, options, providers=[PROVIDER])
+        return onnxruntime.InferenceSession(
+            model, options, providers=[PROVIDER], disabled_optimizers=None if blocked else ["NchwcTransformer"]
+        )
     except (state.Fail, state.InvalidProtobuf, state.InvalidGraph, state.NoSuchFile, state.NotImplemented, state.RuntimeException) as error:
         raise ArtifactError(
             f"ONNX Runtime {onnxruntime.__version__} cannot open {model if isinstance(model, Path) else 'a model'}: {error}"

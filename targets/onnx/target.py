@@ -1,13 +1,13 @@
 """Target ``onnx``: plain ONNX files for any runtime, and for ONNX Runtime on servers, desktops and in browsers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...capture.program import GraphProgram, Program
-from ...model.graph import TensorKind
+from ...model.graph import Arrays, TensorKind
 from ...recipe.precision import Precision
 from ...system.errors import CaptureError
 from ..artifact import describe_files, graph_path
@@ -48,10 +48,28 @@ def portable_rewrites() -> tuple["Rewrite", ...]:
     return fold_repeated_quantization, refine_non_negative, uint8_activations, keep_cubic_layout
 
 
+def onnx_runtime_rewrites() -> tuple["Rewrite", ...]:
+    """The portable ones between what ONNX Runtime has fast kernels for: no PRelu, gates and means on integers."""
+    from .rewrites.integer_gate import integer_gate
+    from .rewrites.integer_mean import integer_mean
+    from .rewrites.plain_prelu import plain_prelu
+
+    return plain_prelu, *portable_rewrites(), integer_gate, integer_mean
+
+
 def build(
-    program: Program, graph: GraphProgram, precision: Precision, rewrites: Sequence["Rewrite"]
+    program: Program,
+    graph: GraphProgram,
+    precision: Precision,
+    rewrites: Sequence["Rewrite"],
+    *,
+    float_rewrites: Sequence["Rewrite"] = (),
 ) -> tuple["onnx.ModelProto", int, tuple[str, ...]]:
     """One graph as an ONNX model.
+
+    Args:
+        rewrites: of an int8 model.
+        float_rewrites: of a float one, besides what every target needs.
 
     Returns:
         the model, how many of its convolutions must run as int8 kernels, and notes for the artifact.
@@ -66,7 +84,7 @@ def build(
     wanted = convolutions(graph, precision)
     notes = repeated_note(graph, wanted)
     if precision is not Precision.INT8:
-        model, _ = apply(model, (keep_cubic_layout,))
+        model, _ = apply(model, (keep_cubic_layout, *float_rewrites))
     else:
         from .rewrites.count import int8_convolutions
         from .rewrites.narrow_weights import narrow_weights
@@ -134,10 +152,12 @@ class OnnxTarget(Target):
     def emit(self, program: Program, precision: Precision, folder: Path) -> Artifact:
         require(self.name, (*PACKAGES, RUNTIME))
         graphs, notes = [], ()
+        from .rewrites.plain_prelu import plain_prelu
         from .rewrites.store_half import store_half
 
         for graph in program.graphs:
-            model, asked, graph_notes = build(program, graph, precision, (*portable_rewrites(), store_half))
+            rewrites = (*onnx_runtime_rewrites(), store_half)
+            model, asked, graph_notes = build(program, graph, precision, rewrites, float_rewrites=(plain_prelu,))
             save(model, folder / f"{graph.name}.onnx")
             graphs.append(described(graph, f"{graph.name}.onnx", precision, asked))
             notes += graph_notes
@@ -145,6 +165,12 @@ class OnnxTarget(Target):
         shipped_bytes = sum(file.size_bytes for file in files)
         source = (program.model, program.provenance)
         return Artifact(self.name, precision, program.size, tuple(graphs), files, shipped_bytes, notes, *source)
+
+    def module_times(self, artifact: Artifact, folder: Path, graph: str, *, inputs: Arrays, threads: int) -> Mapping[str, float]:
+        require(self.name, (RUNTIME,))
+        from .profile import module_times
+
+        return module_times(graph_path(artifact, folder, graph), artifact.graph(graph), inputs, threads)
 
     def open(self, artifact: Artifact, folder: Path, graph: str, threads: int) -> Runner:
         require(self.name, (RUNTIME,))

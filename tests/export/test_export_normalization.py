@@ -331,3 +331,44 @@ def test_dropout_that_stays_random_is_refused_by_path() -> None:
 
     with pytest.raises(CaptureError, match="'block' drops values at random in eval mode"):
         trace(single_graph(Random().eval()).graphs[0], SIZE)
+
+
+def parts_of(module: nn.Module) -> list[str]:
+    """Operators of the normal form."""
+    return [str(node.target) for node in trace(single_graph(module).graphs[0], SIZE).normalized.graph.nodes if node.op == "call_function"]
+
+
+def test_a_split_of_channels_becomes_slices_and_other_splits_stay() -> None:
+    def channels(p: nn.ModuleDict, image: Tensor) -> Tensor:
+        first, _, last = torch.split(p["head"](image), [1, 2, 3], dim=1)
+        return first + last
+
+    def rows(p: nn.ModuleDict, image: Tensor) -> Tensor:
+        top, bottom = p["head"](image).chunk(2, dim=2)
+        return torch.cat([bottom, top], dim=2)
+
+    torch.manual_seed(0)
+    net = Net(channels, head=conv(3, 6)).eval()
+    graph, image = single_graph(net).graphs[0], torch.rand(1, 3, *SIZE)
+    assert parts_of(net) == ["aten.conv2d.default", "aten.slice.Tensor", "aten.slice.Tensor", "aten.add.Tensor"]
+    torch.testing.assert_close(trace(graph, SIZE).normalized(image), net(image))
+    assert "aten.slice.Tensor" not in parts_of(Net(rows, head=conv(3, 3)).eval())
+
+
+@pytest.mark.parametrize("layer", [conv(3, 4), nn.ConvTranspose2d(3, 4, 3, padding=1), conv(3, 4, bias=False)])
+@pytest.mark.parametrize("shape", [(1, 4, 1, 1), (4, 1, 1), (1,), ()])
+def test_a_learnt_scale_is_part_of_the_convolution_before_it(layer: nn.Module, shape: tuple[int, ...]) -> None:
+    net = Net(lambda p, image: image[:, :1] + p["head"](image) * p["head"].scale, head=layer).eval()
+    net.parts["head"].scale = nn.Parameter(0.5 + torch.rand(shape))  # pyright: ignore[reportAttributeAccessIssue]
+    before = layer.weight.clone()  # type: ignore[operator]
+    image = torch.rand(1, 3, *SIZE)
+    normalized = trace(single_graph(net).graphs[0], SIZE).normalized
+    assert not [node for node in normalized.graph.nodes if "mul" in str(node.target)]
+    torch.testing.assert_close(normalized(image), net(image))
+    assert torch.equal(before, layer.weight)  # type: ignore[arg-type]
+
+
+def test_a_scale_stays_where_the_convolution_has_another_reader() -> None:
+    net = Net(lambda p, image: (y := p["head"](image)) * p["head"].scale + y, head=conv(3, 3)).eval()
+    net.parts["head"].scale = nn.Parameter(torch.tensor(0.3))  # pyright: ignore[reportAttributeAccessIssue]
+    assert "aten.mul.Tensor" in parts_of(net)

@@ -156,3 +156,62 @@ def test_tensors_of_six_dimensions_are_not_quantised() -> None:
     assert graph.int8_convolutions == 2
     ranks = {node.args[0].meta["val"].dim() for node in graph.module.graph.nodes if str(node.target).startswith("activation_post_process")}
     assert max(ranks) == 4
+
+
+class Curve(nn.Module):
+    """A curve of the photo itself, whose strength the layers choose, twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 3, 3, padding=1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        strength = torch.tanh(self.head(torch.relu(self.conv(image))))
+        for _ in range(2):
+            image = image + strength * (image**2 - image)
+        return image
+
+
+def test_what_only_the_picture_is_made_of_is_not_rounded_on_the_way() -> None:
+    assert list(prepared(Curve().eval()).activations) == ["input image", "relu", "head:conv2d"]
+
+
+class Gates(nn.Module):
+    """SiLU, the halves of a gate, squeeze and excite, and a style that scales channels."""
+
+    def __init__(self, style: bool = False) -> None:
+        super().__init__()
+        self.stem, self.body, self.tail = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 3, 1)
+        self.squeeze, self.style = nn.Conv2d(4, 4, 1), nn.Linear(4, 4) if style else None
+        self.ones = nn.Buffer(torch.ones(1, 4))
+
+    def forward(self, image: Tensor) -> Tensor:
+        left, right = functional.silu(self.stem(image)).chunk(2, dim=1)
+        x = functional.gelu(self.body(left * right))
+        gate = functional.hardsigmoid(self.squeeze(functional.adaptive_avg_pool2d(x, 1)))
+        x = x * (gate if self.style is None else self.style(self.ones).reshape(1, 4, 1, 1))
+        return self.tail(x)
+
+
+def test_gates_are_on_grids_from_end_to_end() -> None:
+    graph = prepared(Gates().eval())
+    assert list(graph.activations) == [
+        "input image",
+        "stem:conv2d",
+        "silu",  # slices pass its scale on
+        "mul",
+        "body:conv2d",
+        "gelu",
+        "squeeze:conv2d",
+        "hardsigmoid",
+        "mul#2",
+        "tail:conv2d",
+    ]
+    assert graph.islands == ()
+
+
+def test_a_style_that_scales_channels_stays_in_float() -> None:
+    graph = prepared(Gates(style=True).eval())
+    assert "mul#2" in graph.activations  # what the next layer reads
+    assert not [name for name in graph.activations if name.startswith(("style", "reshape"))]
+    assert [island.operators for island in graph.islands if island.module_path == ""] == [("gelu", "mul")]

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,12 @@ from instantstyle.export.source.source import load
 from instantstyle.export.stages.capture import capture
 from instantstyle.export.stages.quantize import calibrate
 from instantstyle.recipe.precision import Precision
+from instantstyle.system.errors import ArtifactError
 from instantstyle.system.hashing import digest
 from instantstyle.system.progress import PlainDisplay
 from instantstyle.targets.android.target import AndroidTarget
 from instantstyle.targets.base import Availability
+from instantstyle.validation.judge.agreement import check_agreement
 from instantstyle.validation.results.bundle_file import read_bundle
 from instantstyle.validation.results.measurements import Status
 
@@ -138,6 +141,80 @@ def test_a_missed_limit_fails_the_build_without_running_anything(released: Path)
     assert any("SSIM" in reason for reason in verdict["reasons"])
     assert "0 done" in events[-1]["summary"]
     assert (released / "dist" / "bundle.json").exists()
+
+
+def test_float_ships_where_int8_misses_a_limit_and_the_recipe_allows_it(released: Path) -> None:
+    strict = ("min_ssim_mean = 0.5", "min_ssim_mean = 0.5\nmax_abs = 1e-4")
+    change(released / "recipe.toml", strict)
+    assert release(released)[0] == 1
+    assert [artifact.name for artifact in read_bundle(released / "dist").artifacts] == ["android-int8-64x64"]
+    change(released / "recipe.toml", ("[quantize]", '[quantize]\nfallback = "float"'))
+    code, events = release(released)
+    assert code == 0, [event for event in events if event["event"] == "verdict"]
+    # The key changes nothing of what was calibrated, captured and measured before.
+    assert {name for name, outcome in outcomes(events).items() if outcome == "done"} - {"load tiny", "bundle dist"} == {
+        "emit android-float32-64x64",
+        "validate android-float32-64x64",
+        "replay android-float32-64x64",
+    }
+    dist = released / "dist"
+    bundle = read_bundle(dist)
+    int8, plain = bundle.artifacts
+    assert (int8.status, plain.status, plain.limits) == (Status.FAILED, Status.PASSED, int8.limits)
+    (fallback,) = bundle.fallbacks
+    assert (fallback.artifact, fallback.ships, bundle.built_instead) == (int8.name, plain.name, (plain.name,))
+    assert "largest difference" in fallback.reason and "is above 0.0001" in fallback.reason
+    verdicts = {event["artifact"]: event for event in events if event["event"] == "verdict"}
+    assert [(verdicts[each.name]["required"], verdicts[each.name]["reasons"][:1]) for each in (int8, plain)] == [
+        (False, [f"ships as {plain.name}"]),
+        (True, []),
+    ]
+    said = f"{int8.name} ships as {plain.name}, in float32, because {int8.name}: largest difference"
+    summary, page, junit = ((dist / name).read_text() for name in ("summary.md", "report.html", "junit.xml"))
+    assert said in summary and said in page
+    assert f"passed, android; not in int8: {plain.name} instead of {int8.name}" in summary.splitlines()[0]
+    assert "<failure" not in junit and f"{plain.name} ships instead" in junit
+    assert CliRunner().invoke(app, ["validate", str(dist)]).exit_code == 0
+    for wrong in (replace(bundle, fallbacks=()), replace(bundle, fallbacks=(replace(fallback, ships=int8.name),))):
+        with pytest.raises(ArtifactError, match="fallbacks is"):
+            check_agreement(wrong, dist)
+    with pytest.raises(ArtifactError, match="android-float32-64x64, which recipe.toml does not ask for"):
+        check_agreement(replace(bundle, built_instead=()), dist)
+
+
+def test_float_that_misses_the_limits_of_int8_does_not_ship(released: Path) -> None:
+    change(
+        released / "recipe.toml",
+        ("min_ssim_mean = 0.5", "min_ssim_mean = 0.5\nmax_abs = 1e-4\n[limits.android-int8]\nmin_over_ort_float = 1000.0"),
+        ("[quantize]", '[quantize]\nfallback = "float"'),
+    )
+    code, _ = release(released)
+    bundle = read_bundle(released / "dist")
+    assert (code, bundle.artifacts[0].status) == (1, Status.FAILED)
+    assert bundle.artifacts[1].status in (Status.FAILED, Status.UNDECIDED)  # a busy machine decides nothing
+    assert bundle.artifacts[1].limits.min_over_ort_float == 1000.0
+    assert [(each.artifact, each.ships) for each in bundle.fallbacks] == [("android-int8-64x64", "")]
+    summary = (released / "dist" / "summary.md").read_text()
+    assert "android-int8-64x64 has nothing to ship in its place: no other precision keeps its limits" in summary
+    assert "tried instead of int8: android-float32-64x64" in summary
+    assert CliRunner().invoke(app, ["validate", str(released / "dist")]).exit_code == 1
+
+
+def test_divergence_names_modules_with_losses_and_times(released: Path) -> None:
+    folder = released / "dist" / "android" / "int8-64x64"
+    result = CliRunner().invoke(app, ["divergence", str(folder), str(released / "recipe.toml"), "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout.splitlines()[-1])
+    net = import_factory("superres.py:make", MODELS)[0]()
+    layers = {name for name, module in net.named_modules() if isinstance(module, nn.Conv2d)}
+    rows = {row["module_path"]: row for row in found["modules"]}
+    assert layers <= rows.keys()
+    assert all(rows[name]["int8_ms"] > 0 and rows[name]["float_ms"] > 0 and rows[name]["more_bytes"] > 0 for name in layers)
+    gains = [row["ssim_gained"] for row in found["modules"]]
+    assert gains[: len(layers)] == sorted(gains[: len(layers)], reverse=True)
+    assert found["operations"] == []
+    best = max((rows[name] for name in layers), key=lambda row: row["ssim_gained"])
+    assert (f"model.{best['module_path']}" in found["advice"]) == (best["ssim_gained"] > 0)
 
 
 def test_remeasure_measures_again(released: Path) -> None:

@@ -14,7 +14,7 @@ from instantstyle.targets.android.target import android_rewrites
 from instantstyle.targets.onnx.rewrites.apply import apply
 from instantstyle.targets.onnx.rewrites.store_half import store_half
 from instantstyle.targets.onnx.runner import open_session
-from instantstyle.targets.onnx.target import portable_rewrites, save
+from instantstyle.targets.onnx.target import onnx_runtime_rewrites, save
 
 
 def as_written(model: onnx.ModelProto, folder: Path, images: Sequence[Tensor]) -> list[Tensor]:
@@ -25,7 +25,7 @@ def as_written(model: onnx.ModelProto, folder: Path, images: Sequence[Tensor]) -
 
 def rewritten(model: onnx.ModelProto, target: str) -> onnx.ModelProto:
     """With the rewrites of a target."""
-    return apply(model, android_rewrites() if target == "android" else (*portable_rewrites(), store_half))[0]
+    return apply(model, android_rewrites() if target == "android" else (*onnx_runtime_rewrites(), store_half))[0]
 
 
 def as_executed(model: onnx.ModelProto, target: str, folder: Path, images: Sequence[Tensor]) -> list[Tensor]:

@@ -17,6 +17,7 @@ from ..results.bundle import FILE_NAME, RECIPE, Bundle, BundleArtifact
 from ..results.measurements import Measurements, Status
 from .choice import choose
 from .entries import status_of
+from .fallback import PRECISIONS, fallbacks, held_to
 from .plausible import implausible, shipped_problem
 from .verdict import judge
 
@@ -44,9 +45,13 @@ def _problems(bundle: Bundle, dist: Path) -> Iterator[str]:
     yield from _of_recipe(bundle, recipe)
     yield from _artifact_names(bundle, recipe)
     for artifact in bundle.artifacts:
-        yield from _of_limits(artifact, recipe.limits_for(artifact.target, artifact.precision))
+        precision = held_to(artifact.name, artifact.precision, bundle.built_instead)
+        yield from _of_limits(artifact, recipe.limits_for(artifact.target, precision))
         yield from _entry(bundle, artifact, recipe, dist)
     yield from _choices(bundle)
+    allowed = recipe.quantize.fallback == "float"
+    wanted = fallbacks(bundle.artifacts, bundle.graph_parity_suffices) if allowed else ()
+    yield from _differs("fallbacks", tuple(map(str, bundle.fallbacks)), tuple(map(str, wanted)))
 
 
 def _of_recipe(bundle: Bundle, recipe: Recipe) -> Iterator[str]:
@@ -77,6 +82,7 @@ def _artifact_names(bundle: Bundle, recipe: Recipe) -> Iterator[str]:
         for size in recipe.model.sizes
         if target == (bundle.built_only or target)
     }
+    wanted |= {key: name for key, name in _instead(bundle, recipe).items() if key not in wanted}
     found = Counter(artifact.name for artifact in bundle.artifacts)
     for name in wanted.values():
         if found[name] != 1:
@@ -87,6 +93,15 @@ def _artifact_names(bundle: Bundle, recipe: Recipe) -> Iterator[str]:
             yield f"artifacts has {artifact.name}, which {RECIPE} does not ask for"
         elif artifact.name != name:
             yield f"artifacts has {artifact.name} with target, precision and size of {name}"
+
+
+def _instead(bundle: Bundle, recipe: Recipe) -> dict[tuple[str, Precision, tuple[int, int]], str]:
+    """What the recipe lets a build make besides, to take the place of int8, and what of it the bundle says that it has."""
+    if recipe.quantize.fallback != "float":
+        return {}
+    int8 = [(target, size) for target, made in recipe.targets.build.items() if Precision.INT8 in made for size in recipe.model.sizes]
+    allowed = {(target, each, size): f"{target}-{each}-{size[0]}x{size[1]}" for target, size in int8 for each in PRECISIONS}
+    return {key: name for key, name in allowed.items() if name in bundle.built_instead}
 
 
 def _of_limits(artifact: BundleArtifact, wanted: Limits) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from ..results.bundle import Bundle, BundleArtifact, Failure
 from ..results.measurements import Measurements, Status
 from .checks import FINITE
+from .fallback import missed, substitute
 from .verdict import judge
 
 
@@ -36,10 +37,10 @@ def refusals(bundle: Bundle, required: str) -> tuple[str, ...]:
     """What stands in the way of one entry of ``required``: a target, a target in one precision, or an artifact's name.
 
     There has to be an artifact of it in every size that was asked for, and all of them have to pass; where one precision was chosen by
-    its speed, that one.
+    its speed, that one; where the recipe lets another precision take the place of int8, that one under the limits of int8.
     """
     chosen = {(choice.target, choice.size): choice.artifact for choice in bundle.choices if choice.artifact and choice.target == required}
-    wanted = [artifact for artifact in bundle.artifacts if required in names(artifact)]
+    wanted = [artifact for artifact in bundle.artifacts if required in names(artifact) and artifact.name not in bundle.built_instead]
     wanted = [artifact for artifact in wanted if chosen.get((artifact.target, artifact.size), artifact.name) == artifact.name]
     if not wanted:
         return (f"{required}: is required, and there is no such artifact",)
@@ -48,7 +49,15 @@ def refusals(bundle: Bundle, required: str) -> tuple[str, ...]:
     )
     suffices = required in bundle.graph_parity_suffices
     absent = tuple(f"{required}: is required, and there is no artifact of it in {height}x{width}" for height, width in missing)
-    return absent + tuple(sentence for artifact in wanted for sentence in problems(artifact, suffices))
+    left = [artifact for artifact in wanted if shipped_instead(bundle, artifact) is None]
+    return absent + tuple(sentence for artifact in left for sentence in problems(artifact, suffices))
+
+
+def shipped_instead(bundle: Bundle, artifact: BundleArtifact) -> BundleArtifact | None:
+    """What ships in the place of an int8 artifact that missed its limits, if the recipe allows that and anything keeps them."""
+    if artifact.name not in {each.artifact for each in bundle.fallbacks} or not missed(artifact):
+        return None
+    return substitute(artifact, bundle.artifacts, bundle.graph_parity_suffices)
 
 
 def shortcomings(bundle: Bundle, artifact: BundleArtifact) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from xml.etree import ElementTree
 
 from ..judge.checks import check
-from ..judge.gate import names, refusals, shortcomings
+from ..judge.gate import names, refusals, shipped_instead, shortcomings
 from ..results.bundle import Bundle, BundleArtifact
 
 # Characters that XML 1.0 cannot hold, not even escaped.
@@ -44,6 +44,12 @@ def junit_cases(suite_name: str, cases: Iterable[tuple[str, str, str]]) -> str:
 
 
 def _add_artifact(suite: ElementTree.Element, bundle: Bundle, artifact: BundleArtifact, required: bool) -> None:
+    instead = shipped_instead(bundle, artifact)
+    if instead is not None or (artifact.name in bundle.built_instead and shortcomings(bundle, artifact)):
+        why = f"{instead.name} ships instead" if instead is not None else "was tried in the place of int8"
+        case = _case(suite, artifact.name, "fallback", "")
+        ElementTree.SubElement(case, "skipped", message=_clean(f"{why}: {' '.join(shortcomings(bundle, artifact))}"))
+        return
     if artifact.measurements is None:
         sentence = " ".join(shortcomings(bundle, artifact))
         case = _case(suite, artifact.name, "executed", sentence if required or artifact.status == "failed" else "")

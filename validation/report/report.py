@@ -11,13 +11,14 @@ from ...recipe.settings import ENOUGH_SAMPLES
 from ...system.disk import atomic_write
 from ...system.tables import _cell, markdown_table
 from ..judge.checks import unjudged
-from ..judge.gate import gate, shortcomings, undecided
+from ..judge.gate import gate, shipped_instead, shortcomings, undecided
 from ..page import FILE as PAGE
 from ..page import page
 from ..results.bundle import Bundle, BundleArtifact
 from ..results.measurements import Status
 from .departure import COLUMNS as DEPARTURE_COLUMNS
 from .departure import rows as departure_rows
+from .fallback import fallback_lines
 from .half_range import COLUMNS
 from .half_range import rows as half_rows
 from .junit import junit_xml
@@ -58,6 +59,7 @@ def markdown(bundle: Bundle) -> str:
     parts += ["Times are medians of the graph that runs once per image, with 95% intervals.", ""]
     parts += _section("Not required, and not passed", _list(_not_required(bundle)))
     parts += _section("Not executed here", _list(_evaluated(bundle)))
+    parts += _section("Not in int8", _list(fallback_lines(bundle)))
     parts += _section("Chosen by speed", _list(_chosen(bundle)))
     parts += _section(
         "Graphs", markdown_table(GRAPH_COLUMNS, (vars(row).values() for artifact in bundle.artifacts for row in graph_rows(artifact)))
@@ -90,7 +92,8 @@ def verdict(bundle: Bundle) -> str:
     if refused:
         word = "UNDECIDED" if set(refused) <= undecided(bundle) else "FAILED"
         return f"{word}, {len(refused)} {'reason' if len(refused) == 1 else 'reasons'}"
-    return f"passed, {', '.join(bundle.required)}"
+    instead = [f"{each.ships} instead of {each.artifact}" for each in bundle.fallbacks if each.ships]
+    return f"passed, {', '.join(bundle.required)}" + (f"; not in int8: {', '.join(instead)}" if instead else "")
 
 
 def print_verdict(bundle: Bundle, console: Console) -> None:
@@ -101,6 +104,7 @@ def print_verdict(bundle: Bundle, console: Console) -> None:
     said += [("[dim]other[/] ", f"{each}; not required") for each in _not_required(bundle, all_but=Status.GRAPH_PARITY)]
     said += [("[yellow]few[/]   ", each) for each in _few(bundle)]
     said += [("[cyan]graph[/] ", each) for each in _evaluated(bundle)]
+    said += [("[yellow]float[/] ", each) for each in fallback_lines(bundle)]
     said += [("[cyan]chosen[/]", each) for each in _chosen(bundle)]
     for word, sentence in said:
         console.print(f"{word} {escape(_printable(sentence))}", highlight=False, soft_wrap=True)
@@ -130,8 +134,13 @@ def terminal_table(bundle: Bundle) -> Table:
 
 def _not_required(bundle: Bundle, all_but: Status | None = None) -> list[str]:
     """What is wrong with artifacts that nothing depends on, but those of one status."""
-    refused, artifacts = gate(bundle), [each for each in bundle.artifacts if each.status is not all_but]
+    refused, artifacts = gate(bundle), [each for each in bundle.artifacts if each.status is not all_but and not _told(bundle, each)]
     return [sentence for artifact in artifacts for sentence in shortcomings(bundle, artifact) if sentence not in refused]
+
+
+def _told(bundle: Bundle, artifact: BundleArtifact) -> bool:
+    """Whether ``fallback_lines`` says what is to be said of an artifact."""
+    return shipped_instead(bundle, artifact) is not None or artifact.name in bundle.built_instead
 
 
 def _few(bundle: Bundle) -> list[str]:

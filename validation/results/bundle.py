@@ -96,6 +96,21 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Fallback:
+    """What became of an int8 artifact that missed its limits, where the recipe's ``quantize.fallback`` lets another precision ship.
+
+    Attributes:
+        artifact: name of the int8 artifact.
+        ships: name of the one that takes its place and keeps its limits; empty if none does.
+        reason: what int8 missed.
+    """
+
+    artifact: str
+    ships: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Irreproducible:
     """A file that another build of the same commit, recipe and machine gives with other bytes.
 
@@ -143,6 +158,8 @@ class Bundle:
         pruning: what was removed from the model before everything else.
         graph_parity_suffices: what of ``required`` need not be executed: graph parity is enough.
         choices: of precisions, by measurement.
+        fallbacks: what ships in the place of int8 artifacts that missed their limits.
+        built_instead: names of artifacts that the recipe does not ask for, built to take the place of int8 ones and held to their limits.
         reference_sha256: of the weights of the float PyTorch model that everything is compared with.
         samples: what everything is judged on.
         different_samples: those of them that differ in what they show.
@@ -173,6 +190,8 @@ class Bundle:
     pruning: tuple[PrunedGroup, ...] = ()
     graph_parity_suffices: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = ()
+    fallbacks: tuple[Fallback, ...] = ()
+    built_instead: tuple[str, ...] = ()
     built_only: str = ""
     judged_only: str = ""
     executed_only: bool = False

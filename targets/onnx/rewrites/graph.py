@@ -70,6 +70,15 @@ def insert_after(value: ir.Value, node: ir.Node, readers: tuple[ir.Node, ...] | 
         graph.insert_after(producer, node)
 
 
+def replace(graph: ir.Graph, node: ir.Node, by: ir.Node) -> None:
+    """Lets ``by``, which is in the graph already, give the value of ``node``, under its name; takes ``node`` out."""
+    old, new = node.outputs[0], by.outputs[0]
+    old.replace_all_uses_with(new, replace_graph_outputs=True)
+    name = old.name
+    graph.remove(node, safe=False)
+    new.name = name
+
+
 def node_graph(value: ir.Value) -> ir.Graph:
     """The graph that a value belongs to."""
     if not isinstance(value.graph, ir.Graph):
