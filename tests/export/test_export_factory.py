@@ -89,7 +89,7 @@ def test_a_factory_that_declares_checkpoint_gets_it(folder: Path) -> None:
         ("net.py:", "allowed: 'module:function'"),
         (":make", "allowed: 'module:function'"),
         ("gone.py:make", r"no such file /.*gone\.py for 'gone\.py:make'"),
-        ("net.py:mkae", r"net\.py has no function 'mkae'; it has: make, takes, broken"),
+        ("net.py:mkae", r"net\.py has no function 'mkae'; it has: Net, make, takes, broken"),
         ("no_such_module_anywhere:make", "no module 'no_such_module_anywhere'.*Install it"),
         ("instantstyle.model.nothing:make", "no module 'instantstyle.model.nothing'"),
         ("bad_import.py:make", r"(?s)failed: ValueError: no gpu\n  at .*bad_import\.py:2, in <module>: raise ValueError"),

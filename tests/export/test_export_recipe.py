@@ -12,7 +12,15 @@ from instantstyle.system.errors import RecipeError
 ROOT = Path(__file__).parent.parent.parent
 
 # What every artifact is held to without being asked.
-UNASKED = {"min_ssim_hard": 0.5, "max_colour_hard": 20.0, "min_ssim_tile": 0.3, "max_block": 0.25, "max_colour": 5.0, "max_half_share": 0.5}
+UNASKED = {
+    "min_ssim_hard": 0.5,
+    "max_colour_hard": 20.0,
+    "min_ssim_tile": 0.3,
+    "max_block": 0.25,
+    "max_colour": 5.0,
+    "max_perceptual": 0.3,
+    "max_half_share": 0.5,
+}
 
 GOOD = """\
 name = "mine"

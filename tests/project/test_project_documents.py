@@ -12,7 +12,7 @@ from instantstyle.export.source.checked_recipe import load_recipe
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/decisions.md")
-TARGETS = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z0-9-]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def text(document: str) -> str:
@@ -37,7 +37,7 @@ def code(document: str) -> list[str]:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_make_commands_exist(document: str) -> None:
-    used = {match[1] for line in code(document) if (match := re.match(r"make ([a-z-]+)", line))}
+    used = {match[1] for line in code(document) if (match := re.match(r"make ([a-z0-9-]+)", line))}
     assert used <= TARGETS
 
 

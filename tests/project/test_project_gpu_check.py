@@ -114,7 +114,7 @@ def test_what_is_not_installed_is_named_with_the_command(machine: Machine) -> No
 def test_a_gpu_that_rtx_does_not_build_for(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     machine({"tensorrt_rtx": Probe("1.7.1", H100, LISTED)}, gpu=H100)
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise CaptureError("Target GPU SM 90 is not supported by this TensorRT release")
 
     monkeypatch.setattr(gpu_survey, "build_engine", refuse)
