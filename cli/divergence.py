@@ -16,8 +16,9 @@ from ..export.source.checked_recipe import load_recipe
 from ..export.source.source import load
 from ..export.stages.capture import capture, read_program
 from ..export.stages.emit import configured
+from ..export.stages.plan import fit
 from ..export.stages.prune import prune
-from ..export.stages.quantize import calibrate, tune
+from ..export.stages.quantize import calibrate
 from ..model.runs import graph_inputs
 from ..recipe.precision import Precision
 from ..system.errors import ArtifactError
@@ -44,7 +45,7 @@ def show_divergence(folder: Path, recipe_path: Path, graph: str | None, cache: P
         name = graph or source.model.hot_graph
         if name not in {each.name for each in artifact.graphs}:
             raise ArtifactError(f"{folder} has no graph '{name}'; it has {', '.join(each.name for each in artifact.graphs)}")
-        tuned = tune(pipeline, source) if artifact.precision is Precision.INT8 else None
+        tuned = fit(pipeline, source) if artifact.precision is Precision.INT8 else None
         table = calibrate(pipeline, source, tuned) if artifact.precision is Precision.INT8 else None
         program = read_program(capture(pipeline, source, artifact.size, tuned, table), source.model)
         images = source.validation

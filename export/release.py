@@ -31,9 +31,10 @@ from .stages.capture import capture
 from .stages.emit import BASELINE_TARGET, Emitted, Job, NotEmitted, emit
 from .stages.golden import golden
 from .stages.measure import Bench, measure_artifact
+from .stages.plan import fit
 from .stages.preflight import preflight
 from .stages.prune import prune
-from .stages.quantize import calibrate, tune
+from .stages.quantize import calibrate
 from .stages.replay import replayed
 from .variants import from_checkpoint, select
 
@@ -101,7 +102,7 @@ def build(options: ReleaseOptions, given: "nn.Module | Model | None" = None) -> 
 def _build(pipeline: Pipeline, recipe: Recipe, dist: Path, only: str, given: "nn.Module | Model | None") -> tuple[Bundle, bool]:
     source = _checked_source(pipeline, recipe, given)
     wants_int8 = any(Precision.INT8 in precisions for precisions in recipe.targets.build.values())
-    tuned = tune(pipeline, source) if wants_int8 else None
+    tuned = fit(pipeline, source) if wants_int8 else None
     table = calibrate(pipeline, source, tuned) if wants_int8 else None
     results: list[Result] = []
     pairs: dict[Size, Entry] = {}

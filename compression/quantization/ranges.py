@@ -5,6 +5,7 @@ import copy
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from ...model.runs import graph_inputs
 from ...recipe.recipe import QuantizeSettings
 from ...system.errors import CalibrationError
 from ...system.progress import Report
+from .plan.plan import NO_PLAN, Plan
 from .quantize import PreparedGraph, convert, load_weights, prepare, refresh_weight_ranges, set_mode, take_scale
 from .quantizer import LIMIT
 
@@ -39,18 +41,24 @@ def observe(
     total: int,
     settings: QuantizeSettings,
     report: Report,
+    chosen: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> tuple[TensorRange, ...]:
     """Ranges of every quantised activation over the samples, in float arithmetic, through the scenario.
+
+    Args:
+        chosen: observers by graph and tensor where they are not the recipe's.
 
     Raises:
         CalibrationError: NaN or infinity in an activation; names graph and tensor.
     """
     observers: dict[tuple[str, str], Observer] = {}
+    kinds: dict[tuple[str, str], str] = {}
     with contextlib.ExitStack() as hooks:
         for graph_name, graph in prepared.items():
             set_mode(graph, fake_quantize=False)
             for name, fake in graph.activations.items():
-                observers[graph_name, name] = make_observer(settings.observer, settings.percentile)
+                kinds[graph_name, name] = chosen.get(graph_name, {}).get(name, settings.observer)
+                observers[graph_name, name] = make_observer(kinds[graph_name, name], settings.percentile)
                 hook = fake.register_forward_pre_hook(_feed(observers[graph_name, name], graph_name, name))
                 hooks.callback(hook.remove)
         # Without fake quantisation a prepared graph is the float graph, so that the scenario itself runs through them.
@@ -61,7 +69,7 @@ def observe(
     ranges: list[TensorRange] = []
     for (graph_name, name), observer in observers.items():
         with _naming(graph_name, name):
-            ranges.append(TensorRange.of(graph_name, name, observer.range(), settings.observer))
+            ranges.append(TensorRange.of(graph_name, name, observer.range(), kinds[graph_name, name]))
     return tuple(ranges)
 
 
@@ -108,23 +116,29 @@ def calibrate(
     settings: QuantizeSettings,
     image_set_sha256: str,
     report: Report,
+    plan: Plan = NO_PLAN,
 ) -> CalibrationTable:
     """Calibration table of a model at one size.
 
     Args:
-        tuned: weights by graph and parameter name as ``qat.tune`` returned them; empty for post-training quantisation.
+        tuned: weights by graph and parameter name as ``qat.tune`` or a plan returned them; empty for the model's own.
         total: number of samples, for progress.
+        plan: that the weights belong to.
     """
+    settings = plan.applied(settings)
     remaining = iter(samples)
     first = list(itertools.islice(remaining, 1))
     (fed,) = graph_inputs(model, first)
-    prepared = {graph.name: prepare(graph, size, settings, samples=[fed[graph.name]]) for graph in model.graphs}
+    prepared = {
+        graph.name: prepare(graph, size, settings, samples=[fed[graph.name]], factors=plan.factors.get(graph.name, {}))
+        for graph in model.graphs
+    }
     for graph in model.graphs:
         rehearse(prepared[graph.name], graph, size, [fed[graph.name]], settings)
     samples = itertools.chain(first, remaining)
     for name, weights in tuned.items():
         load_weights(prepared[name], weights)
-    entries = observe(model, prepared, samples, total, settings, report)
+    entries = [plan.fixed(entry) for entry in observe(model, prepared, samples, total, settings, report, plan.observers)]
     return CalibrationTable.of(model.name, size, settings.observer, image_set_sha256, entries)
 
 

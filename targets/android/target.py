@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...capture.program import Program
+from ...capture.program import GraphProgram, Program
 from ...recipe.precision import Precision
 from ..artifact import describe_files, graph_path
 from ..base import Artifact, ArtifactFile, Availability, Runner, Target
@@ -32,13 +32,14 @@ if TYPE_CHECKING:
 USABILITY_FILE = "mobile-usability.txt"
 
 
-def android_rewrites() -> tuple["Rewrite", ...]:
+def android_rewrites(graph: GraphProgram | None = None) -> tuple["Rewrite", ...]:
     """The portable ones, and what ONNX Runtime's own kernels want."""
+    from ..onnx.rewrites.fold_channel_scales import fold_channel_scales
     from ..onnx.rewrites.integer_pad import integer_pad
     from ..onnx.rewrites.pad_narrow_convolutions import pad_narrow_convolutions
     from ..onnx.rewrites.quantize_bias import quantize_bias
 
-    return *portable_rewrites(), integer_pad, quantize_bias, pad_narrow_convolutions
+    return *portable_rewrites(graph), integer_pad, quantize_bias, pad_narrow_convolutions, fold_channel_scales
 
 
 class AndroidTarget(Target):
@@ -58,7 +59,7 @@ class AndroidTarget(Target):
         graphs, notes = [], ()
         with tempfile.TemporaryDirectory(prefix="instantstyle-") as scratch:
             for graph in program.graphs:
-                model, asked, graph_notes = build(program, graph, precision, android_rewrites())
+                model, asked, graph_notes = build(program, graph, precision, android_rewrites(graph))
                 save(model, Path(scratch) / f"{graph.name}.onnx")
                 graphs.append(described(graph, f"{graph.name}.ort", precision, asked))
                 notes += graph_notes

@@ -1,6 +1,7 @@
 """Target ``onnx``: plain ONNX files for any runtime, and for ONNX Runtime on servers, desktops and in browsers."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,19 +35,29 @@ def availability(emit: Sequence[str], run: Sequence[str]) -> Availability:
     return Availability(can_emit, can_run, f"not installed: {', '.join(missing)}", install_command(missing))
 
 
-def portable_rewrites() -> tuple["Rewrite", ...]:
+def portable_rewrites(graph: GraphProgram | None = None) -> tuple["Rewrite", ...]:
     """Rewrites of the numbers' grids alone, which leave the shape of the network as it is.
 
     Activations are uint8 beside int8 weights (uint8 ones where sums would saturate, see ``saturation.py``): ONNX Runtime on x86
     runs a third of the convolutions of the signed, symmetric form as int8 kernels and is slower with it than in float; in this form
     it runs all of them.
+
+    Args:
+        graph: whose inputs may be known not to be negative.
     """
     from .rewrites.fold_repeated_quantization import fold_repeated_quantization
     from .rewrites.keep_cubic_layout import keep_cubic_layout
     from .rewrites.refine_non_negative import refine_non_negative
     from .rewrites.uint8_activations import uint8_activations
 
-    return fold_repeated_quantization, refine_non_negative, uint8_activations, keep_cubic_layout
+    refine = partial(refine_non_negative, inputs=non_negative_inputs(graph) if graph else ())
+    return fold_repeated_quantization, refine, uint8_activations, keep_cubic_layout
+
+
+def non_negative_inputs(graph: GraphProgram) -> tuple[str, ...]:
+    """Names of the images whose values are never negative."""
+    images = (spec for spec in graph.inputs if spec.kind is TensorKind.IMAGE)
+    return tuple(spec.name for spec in images if spec.minimum >= 0 and all(mean <= spec.minimum for mean in spec.mean))
 
 
 def build(
@@ -137,10 +148,11 @@ class OnnxTarget(Target):
     def emit(self, program: Program, precision: Precision, folder: Path) -> Artifact:
         require(self.name, (*PACKAGES, RUNTIME))
         graphs, notes = [], ()
+        from .rewrites.fold_channel_scales import fold_channel_scales
         from .rewrites.store_half import store_half
 
         for graph in program.graphs:
-            model, asked, graph_notes = build(program, graph, precision, (*portable_rewrites(), store_half))
+            model, asked, graph_notes = build(program, graph, precision, (*portable_rewrites(graph), fold_channel_scales, store_half))
             save(model, folder / f"{graph.name}.onnx")
             graphs.append(described(graph, f"{graph.name}.onnx", precision, asked))
             notes += graph_notes

@@ -13,7 +13,7 @@ Where one of them can be negative (a ReLU's output beside others in a Concat), t
 point -128 alone: the same levels, only that what calibration did not see is cut off at 255 s, and the ReLU can be folded all the same.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import onnx_ir as ir
@@ -28,10 +28,14 @@ JOINING = frozenset({"Concat"})
 KEEPING_SIGN = frozenset({"AveragePool", "GlobalAveragePool", "ReduceMean", "Add", "Mul"})
 
 
-def refine_non_negative(model: ir.Model) -> tuple[Change, ...]:
-    """int8 with zero point 0 and scale s gets -128 and s / 2 (or s, see above) wherever the tensor cannot be negative."""
+def refine_non_negative(model: ir.Model, inputs: Collection[str] = ()) -> tuple[Change, ...]:
+    """int8 with zero point 0 and scale s gets -128 and s / 2 (or s, see above) wherever the tensor cannot be negative.
+
+    Args:
+        inputs: names of the model's inputs that cannot.
+    """
     tensors = {tensor.quantize: tensor for tensor in quantized_tensors(model.graph) if _symmetric_int8(tensor)}
-    positive = _non_negative(model.graph)
+    positive = _non_negative(model.graph, inputs)
     unsigned = [node for node in tensors if node.inputs[0] in positive]
     refinable = set(unsigned)
     links = tuple(_same_scale_links(model.graph, tensors))
@@ -65,18 +69,18 @@ def _data_inputs(node: ir.Node) -> tuple[ir.Value | None, ...]:
     return tuple(node.inputs) if every_input else tuple(node.inputs[:1])
 
 
-def _non_negative(graph: ir.Graph) -> set[ir.Value | None]:
-    """Float values that can have no negative element, whatever the inputs of the graph."""
-    found: set[ir.Value | None] = set()
+def _non_negative(graph: ir.Graph, inputs: Collection[str]) -> set[ir.Value | None]:
+    """Float values that can have no negative element, whatever the other inputs of the graph."""
+    found: set[ir.Value | None] = {value for value in graph.inputs if value.name in inputs}
     integers: set[ir.Value | None] = set()
     for node in graph:
-        inputs = _data_inputs(node)
+        data = _data_inputs(node)
         keeps_sign = _selects(node) or node.op_type in KEEPING_SIGN
-        if node.op_type in NEVER_NEGATIVE or (keeps_sign and all(value in found for value in inputs)):
+        if node.op_type in NEVER_NEGATIVE or (keeps_sign and all(value in found for value in data)):
             found.update(node.outputs)
-        elif node.op_type == QUANTIZE and inputs[0] in found:
+        elif node.op_type == QUANTIZE and data[0] in found:
             integers.add(node.outputs[0])
-        elif node.op_type == DEQUANTIZE and inputs[0] in integers:
+        elif node.op_type == DEQUANTIZE and data[0] in integers:
             found.update(node.outputs)
     return found
 
