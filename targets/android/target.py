@@ -35,11 +35,12 @@ USABILITY_FILE = "mobile-usability.txt"
 def android_rewrites(graph: GraphProgram | None = None) -> tuple["Rewrite", ...]:
     """The portable ones, and what ONNX Runtime's own kernels want."""
     from ..onnx.rewrites.fold_channel_scales import fold_channel_scales
+    from ..onnx.rewrites.fold_stride import fold_stride
     from ..onnx.rewrites.integer_pad import integer_pad
     from ..onnx.rewrites.pad_narrow_convolutions import pad_narrow_convolutions
     from ..onnx.rewrites.quantize_bias import quantize_bias
 
-    return *portable_rewrites(graph), integer_pad, quantize_bias, pad_narrow_convolutions, fold_channel_scales
+    return *portable_rewrites(graph), integer_pad, fold_stride, quantize_bias, pad_narrow_convolutions, fold_channel_scales
 
 
 class AndroidTarget(Target):

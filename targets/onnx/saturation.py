@@ -14,6 +14,7 @@ import onnx
 import onnx_ir as ir
 
 from .rewrites.graph import DEQUANTIZE, constant, value_name
+from .rewrites.narrow_weights import neighbours
 from .rewrites.weights import QuantizedWeight, quantized_weight
 
 LOWEST, HIGHEST = -(2**15), 2**15 - 1
@@ -109,19 +110,18 @@ def _share(layer: Layer, integers: np.ndarray) -> float:
         part = slice(group * channels, (group + 1) * channels)
         rows = np.moveaxis(weight.values[part], 1, -1).reshape(channels, -1).astype(np.float32)
         scales = weight.scales[part]
-        lost.append(_lost(patches, rows) * scales)
+        lost.append(_lost(patches, weight.values[part]) * scales)
         sums.append(((patches - layer.zero_point) @ rows.T) * scales)
     spread = np.concatenate(sums, axis=1).std()
     return float(np.sqrt(np.square(np.concatenate(lost, axis=1)).mean()) / spread) if spread > 0 else 0.0
 
 
-def _lost(patches: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """What saturation takes from each sum of (P, K) patches with (O, K) weights; (P, O)."""
-    if rows.shape[1] % 2:
-        patches, rows = np.pad(patches, ((0, 0), (0, 1))), np.pad(rows, ((0, 0), (0, 1)))
+def _lost(patches: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """What saturation takes from each sum of (P, K) patches with (O, I, ...) weights; (P, O)."""
+    patches = np.pad(patches, ((0, 0), (0, patches.shape[1] % 2)))
     left, right = np.ascontiguousarray(patches[:, 0::2].T), np.ascontiguousarray(patches[:, 1::2].T)
-    first, second = rows[:, 0::2], rows[:, 1::2]
-    lost = np.zeros((len(rows), len(patches)), np.float32)
+    first, second = neighbours(weights)
+    lost = np.zeros((len(weights), len(patches)), np.float32)
     # Products of opposite signs never come that far, nor do those of small weights.
     for output, pair in zip(*np.nonzero((first * second >= 0) & (255 * np.abs(first + second) > HIGHEST)), strict=True):
         total = left[pair] * first[output, pair] + right[pair] * second[output, pair]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import onnx
 
     from .rewrites.count import Int8Convolutions
-    from .rewrites.graph import Change, Rewrite
+    from .rewrites.graph import Rewrite
 
 RUNTIME = "onnxruntime"
 
@@ -38,9 +38,8 @@ def availability(emit: Sequence[str], run: Sequence[str]) -> Availability:
 def portable_rewrites(graph: GraphProgram | None = None) -> tuple["Rewrite", ...]:
     """Rewrites of the numbers' grids alone, which leave the shape of the network as it is.
 
-    Activations are uint8 beside int8 weights (uint8 ones where sums would saturate, see ``saturation.py``): ONNX Runtime on x86
-    runs a third of the convolutions of the signed, symmetric form as int8 kernels and is slower with it than in float; in this form
-    it runs all of them.
+    Activations are uint8 beside int8 weights: ONNX Runtime on x86 runs a third of the convolutions of the signed, symmetric form as
+    int8 kernels and is slower with it than in float; in this form it runs all of them.
 
     Args:
         graph: whose inputs may be known not to be negative.
@@ -61,12 +60,9 @@ def non_negative_inputs(graph: GraphProgram) -> tuple[str, ...]:
 
 
 def build(
-    program: Program, graph: GraphProgram, precision: Precision, rewrites: Sequence["Rewrite"], uint8_where_sums_saturate: bool = True
+    program: Program, graph: GraphProgram, precision: Precision, rewrites: Sequence["Rewrite"]
 ) -> tuple["onnx.ModelProto", int, tuple[str, ...]]:
     """One graph as an ONNX model.
-
-    Args:
-        uint8_where_sums_saturate: whether the runtime computes layers with uint8 weights by integers, too.
 
     Returns:
         the model, how many of its convolutions must run as int8 kernels, and notes for the artifact.
@@ -84,17 +80,18 @@ def build(
         model, _ = apply(model, (keep_cubic_layout,))
     else:
         from .rewrites.count import int8_convolutions
-        from .rewrites.uint8_weights import uint8_weights
+        from .rewrites.narrow_weights import narrow_weights
         from .saturation import saturating
 
-        model, changes = apply(model, rewrites)
-        raised: tuple[Change, ...] = ()
-        if uint8_where_sums_saturate:
-            model, raised = apply(model, (uint8_weights(saturating(model, examples(graph))),))
+        rewritten, changes = apply(model, rewrites)
+        if layers := saturating(rewritten, examples(graph)):
+            # From the start: biases and grids follow the weights' scales.
+            rewritten, changes = apply(model, (narrow_weights(layers), *rewrites))
+        model = rewritten
         found = int8_convolutions(model)
         check_all_int8(graph, wanted, found, model)
         asked = found.plain
-        notes += (f"{graph.name}: {summary((*changes, *raised))}",)
+        notes += (f"{graph.name}: {summary(changes)}",)
         if found.transposed:
             notes += (f"{graph.name}: {found.transposed} transposed convolutions run in float, ONNX Runtime has no int8 kernel for them",)
     stamp(model, program, graph, precision)

@@ -1,6 +1,7 @@
 """Rewrites of convolutions: int32 biases, padded channels, and padding of integers."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,6 +11,7 @@ from onnx import numpy_helper
 
 from instantstyle.targets.onnx.rewrites.apply import apply
 from instantstyle.targets.onnx.rewrites.count import int8_convolutions
+from instantstyle.targets.onnx.rewrites.fold_stride import fold_stride
 from instantstyle.targets.onnx.rewrites.integer_pad import integer_pad
 from instantstyle.targets.onnx.rewrites.pad_narrow_convolutions import fast_channels, pad_narrow_convolutions
 from instantstyle.targets.onnx.rewrites.quantize_bias import quantize_bias
@@ -139,6 +141,54 @@ def test_convolutions_that_are_not_padded(case: str) -> None:
     conv = net.conv(net.grid("x"), net.weight(values, np.full(channels, 2.0**-10)), group=4 if case == "groups" else 1)
     ends = {"output stays float": [net.add("Tanh", conv)], "two readers": [net.grid(conv), net.add("Tanh", conv)]}
     assert apply(net.model(*ends.get(case, [net.grid(conv)])), [pad_narrow_convolutions])[1] == ()
+
+
+@pytest.mark.parametrize("kernel", [(7, 7), (3, 3), (2, 5), (4, 4), (1, 1)], ids=lambda kernel: f"{kernel[0]}x{kernel[1]}")
+@pytest.mark.parametrize("pads", [(3, 3, 3, 3), (1, 1, 1, 1), (0, 0, 0, 0), (0, 1, 1, 0), (2, 3, 1, 4)], ids=str)
+@pytest.mark.parametrize("stride", [2, 3])
+def test_a_stride_in_channels_computes_the_same(kernel: tuple[int, int], pads: tuple[int, ...], stride: int) -> None:
+    net = Net(x=[1, 3, 12, 18])
+    weight = net.weight(RANDOM.integers(-127, 128, (16, 3, *kernel)), np.linspace(1e-4, 3e-3, 16))
+    model = net.model(net.grid(net.conv(net.grid("x"), weight, np.linspace(-1, 1, 16), pads=list(pads), strides=[stride, stride])))
+    folded, changes = apply(model, [fold_stride])
+    ends = []
+    for axis, side in enumerate((12, 18)):
+        outputs = (side + pads[axis] + pads[axis + 2] - kernel[axis]) // stride + 1
+        ends.append((outputs - 1) * stride - pads[axis] + kernel[axis] - 1)  # the last pixel that is read
+    # Where nothing of the last block is read, the new padding would have to be negative.
+    reads_last_blocks = ends[0] >= 12 - stride and ends[1] >= 18 - stride
+    assert [change.detail for change in changes] == ([f"stride {stride} in {3 * stride**2} channels"] if reads_last_blocks else [])
+    x = {"x": random_image(8, 1, 3, 12, 18)}
+    np.testing.assert_allclose(evaluate(folded, x)[0], evaluate(model, x)[0], atol=1e-6)
+    assert np.ptp(evaluate(model, x)[0]) > 1
+
+
+def test_a_stem_of_seven_is_four_places_and_one_int8_kernel(tmp_path: Path) -> None:
+    net = Net(x=[1, 3, 16, 16])
+    weight = net.weight(RANDOM.integers(-127, 128, (16, 3, 7, 7)), np.full(16, 2.0**-10))
+    model = net.model(net.grid(net.conv(net.grid("x"), weight, np.linspace(-1, 1, 16), pads=[3, 3, 3, 3], strides=[2, 2])))
+    folded, _ = apply(model, [uint8_activations, fold_stride, quantize_bias])
+    (conv,) = (node for node in folded.graph.node if node.op_type == "Conv")
+    assert {each.name: list(each.ints) for each in conv.attribute if each.ints} == {
+        "kernel_shape": [4, 4],
+        "pads": [2, 2, 1, 1],
+        "strides": [1, 1],
+    }
+    assert inputs_of(folded, "Conv")[0][0].shape == (16, 12, 4, 4)
+    assert int8_convolutions(folded).plain == 1
+    found = kernels(folded, tmp_path)
+    assert (found["QLinearConv"], found["SpaceToDepth"]) == (1, 1)
+
+
+@pytest.mark.parametrize("case", ["many channels", "no stride", "uneven strides", "odd side", "groups", "dilated"])
+def test_strides_that_stay(case: str) -> None:
+    channels = 8 if case == "many channels" else 4
+    net = Net(x=[1, channels, 9 if case == "odd side" else 8, 8])
+    values = RANDOM.integers(-127, 128, (16, 1 if case == "groups" else channels, 3, 3))
+    attributes: dict[str, Any] = {"strides": {"no stride": [1, 1], "uneven strides": [2, 1]}.get(case, [2, 2]), "pads": [1, 1, 1, 1]}
+    attributes |= {"groups": {"group": 4}, "dilated": {"dilations": [2, 2], "pads": [2, 2, 2, 2]}}.get(case, {})
+    model = net.model(net.grid(net.conv(net.grid("x"), net.weight(values, np.full(16, 2.0**-10)), **attributes)))
+    assert apply(model, [fold_stride])[1] == ()
 
 
 @pytest.mark.parametrize("mode", ["reflect", "edge", "constant", "constant 0"])

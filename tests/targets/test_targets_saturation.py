@@ -8,6 +8,7 @@ import onnx
 import pytest
 import torch
 from graphs import Net, kernels, operators
+from onnx import numpy_helper
 from torch import Tensor, nn
 
 from instantstyle.capture.program import Program
@@ -20,8 +21,8 @@ from instantstyle.recipe.recipe import QuantizeSettings
 from instantstyle.targets.android.target import AndroidTarget
 from instantstyle.targets.base import Target
 from instantstyle.targets.onnx.rewrites.apply import apply
+from instantstyle.targets.onnx.rewrites.narrow_weights import narrow_weights
 from instantstyle.targets.onnx.rewrites.uint8_activations import uint8_activations
-from instantstyle.targets.onnx.rewrites.uint8_weights import uint8_weights
 from instantstyle.targets.onnx.runner import open_session
 from instantstyle.targets.onnx.saturation import saturating, saturation
 from instantstyle.targets.onnx.target import OnnxTarget
@@ -94,20 +95,40 @@ def test_small_weights_and_depthwise_convolutions_lose_nothing() -> None:
     assert saturating(net_of(random.integers(-64, 65, (8, 4, 3, 3)), 4), [image]) == frozenset()
 
 
-def test_a_shared_weight_is_stored_once_and_means_the_same(tmp_path: Path) -> None:
+def test_a_shared_weight_is_narrowed_once_and_adds_up_exactly(tmp_path: Path) -> None:
     random = np.random.default_rng(5)
-    model = net_of(random.integers(-127, 128, (16, 4, 3, 3)), 4, readers=2, pads=[1, 1, 1, 1])
+    weights = random.integers(-127, 128, (16, 4, 3, 3))
+    model = net_of(weights, 4, readers=2, pads=[1, 1, 1, 1])
     image = {"x": random.uniform(-1, 1, (1, 4, SIDE, SIDE)).astype(np.float32)}
-    raised, changes = apply(model, [uint8_weights(saturating(model, [image]))])
-    assert [change.detail for change in changes] == ["zero point 128"]
-    assert operators(raised) == operators(model)
-    assert raised.ByteSize() - model.ByteSize() < 300
-    before, after = (run(open_session(each.SerializeToString(), 1, optimize=False), image) for each in (model, raised))
-    np.testing.assert_array_equal(after, before)
+    layers = saturating(model, [image])
+    assert len(layers) == 2
+    narrow, changes = apply(model, [narrow_weights(sorted(layers)[:1])])
+    assert len(changes) == 1
+    assert operators(narrow)["Conv"] == 2
+    assert sum(tensor.data_type == onnx.TensorProto.INT8 and tensor.dims == [16, 4, 3, 3] for tensor in narrow.graph.initializer) == 1
+    assert set(saturation(narrow, image).values()) == {0.0}
+    before, after = (run(open_session(each.SerializeToString(), 1, optimize=False), image) for each in (model, narrow))
+    # Weights moved by half a step of a grid at most twice as coarse: few outputs fall on another of their own, coarse levels.
+    assert np.abs(after - before).max() <= 2.0**-3
+    assert 0 < (after != before).mean() < 0.02
     # By the kernels of whatever processor this is: within one level.
-    fused = run(open_session(raised.SerializeToString(), 1, tmp_path / "fused.ort"), image)
-    assert np.abs(fused - before).max() <= 2.0**-3
-    assert kernels(raised, tmp_path)["QLinearConv"] == 2
+    fused = run(open_session(narrow.SerializeToString(), 1, tmp_path / "fused.ort"), image)
+    assert np.abs(fused - after).max() <= 2.0**-3
+    assert kernels(narrow, tmp_path)["QLinearConv"] == 2
+
+
+def test_no_pair_of_narrow_weights_leaves_16_bits_and_channels_that_fit_keep_theirs() -> None:
+    rows = np.asarray([[127, 127, 1], [-127, -127, 1], [127, -127, 1], [100, 29, 1], [64, 63, -127], [100, 27, 126]], np.int8)
+    model = net_of(rows.reshape(6, 3, 1, 1), 3)
+    (name,) = (node.name for node in model.graph.node if node.op_type == "Conv")
+    narrow, _ = apply(model, [narrow_weights([name])])
+    (stored,) = (numpy_helper.to_array(tensor) for tensor in narrow.graph.initializer if list(tensor.dims) == [6, 3, 1, 1])
+    integers = stored[..., 0, 0].astype(int)
+    pairs = np.stack([integers[:, :2], np.pad(integers[:, 2:], ((0, 0), (0, 1)))], axis=1)
+    assert (255 * np.maximum(pairs, 0).sum(axis=2)).max() <= 32767
+    assert (255 * np.minimum(pairs, 0).sum(axis=2)).min() >= -32768
+    assert [np.array_equal(*both) for both in zip(integers, rows, strict=True)] == [False, False, True, False, True, True]
+    assert integers[0].tolist() == [64, 64, 0]  # halved, halves to even
 
 
 class Bright(nn.Module):
@@ -137,7 +158,7 @@ def test_an_artifact_adds_exactly_where_its_sample_says_that_it_must(target: Tar
     # The sample is as dark as can be: what its negative saturates is found all the same.
     captured = quantized_graph(graph, (32, 32), prepared, [{"image": -image}])
     artifact = target.emit(Program("bright", (32, 32), (captured,)), Precision.INT8, tmp_path)
-    assert "uint8_weights 1" in " ".join(artifact.notes)
+    assert "narrow_weights 1" in " ".join(artifact.notes)
     with target.open(artifact, tmp_path, "model", 1) as runner:
         found = runner.run({"image": image})["out"]
         assert runner.execution.int8_convolutions == 2

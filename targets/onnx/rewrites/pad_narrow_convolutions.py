@@ -64,7 +64,7 @@ def _pad_weight(graph: ir.Graph, weight: QuantizedWeight, wanted: int) -> None:
     extra = wanted - weight.values.shape[0]
     values = np.pad(weight.values, [(0, extra), *[(0, 0)] * (weight.values.ndim - 1)])
     # Any scale does; a copy keeps the products of scales in a sane range.
-    weight.replace(graph, values, np.pad(weight.scales, (0, extra), mode="edge"))
+    QuantizedWeight(weight.node, values, np.pad(weight.scales, (0, extra), mode="edge")).store(graph)
 
 
 def _pad_bias(graph: ir.Graph, node: ir.Node, wanted: int) -> bool:

@@ -47,10 +47,9 @@ def _make_room(graph: ir.Graph, weight: QuantizedWeight, bias: np.ndarray, input
         return 0, weight
     # nextafter: the float32 scale must not round below what is needed.
     scales = np.where(weight.scales >= least, weight.scales, np.nextafter(least.astype(np.float32), np.float32(np.inf)))
-    ratio = (weight.scales / scales).reshape(-1, *[1] * (weight.values.ndim - 1))
-    values = np.rint(weight.values * ratio).astype(np.int8)
-    weight.replace(graph, values, scales)
-    return int(np.count_nonzero(scales != weight.scales)), QuantizedWeight(weight.node, values, scales)
+    raised = weight.on_scales(scales)
+    raised.store(graph)
+    return int(np.count_nonzero(scales != weight.scales)), raised
 
 
 def _quantize(graph: ir.Graph, weight: QuantizedWeight, bias: np.ndarray, input_scale: np.float32, raised: int) -> Change:

@@ -22,12 +22,24 @@ class QuantizedWeight:
     values: np.ndarray
     scales: np.ndarray
 
-    def replace(self, graph: ir.Graph, values: np.ndarray, scales: np.ndarray) -> None:
+    @property
+    def dequantize(self) -> ir.Node:
+        """The node that reads the integers."""
+        found = self.node.inputs[1].producer() if self.node.inputs[1] is not None else None
+        assert found is not None
+        return found
+
+    def on_scales(self, scales: np.ndarray) -> "QuantizedWeight":
+        """The weight rounded to scales (O,) that are nowhere smaller than its own."""
+        ratio = (self.scales / scales).reshape(-1, *[1] * (self.values.ndim - 1))
+        return QuantizedWeight(self.node, np.rint(self.values * ratio).astype(np.int8), scales)
+
+    def store(self, graph: ir.Graph) -> None:
         """Gives the node a weight of its own, so that another node that shares the old one keeps it."""
         name = value_name(self.node.outputs[0])
-        integers = initializer(graph, f"{name}.weight", values)
-        scale = initializer(graph, f"{name}.weight.scale", scales.astype(np.float32))
-        zero_point = initializer(graph, f"{name}.weight.zero_point", np.zeros(scales.shape, np.int8))
+        integers = initializer(graph, f"{name}.weight", self.values)
+        scale = initializer(graph, f"{name}.weight.scale", self.scales.astype(np.float32))
+        zero_point = initializer(graph, f"{name}.weight.zero_point", np.zeros(self.scales.shape, np.int8))
         dequantize = ir.node(DEQUANTIZE, [integers, scale, zero_point], {"axis": 0}, name=f"{name}.weight.dequantize")
         dequantize.outputs[0].name = f"{name}.weight.dequantized"
         graph.insert_before(self.node, dequantize)
