@@ -34,7 +34,7 @@ from .stages.measure import Bench, measure_artifact
 from .stages.plan import fit
 from .stages.preflight import preflight
 from .stages.prune import prune
-from .stages.quantize import calibrate
+from .stages.quantize import calibrate, read_plan
 from .stages.replay import replayed
 from .variants import from_checkpoint, select
 
@@ -112,7 +112,7 @@ def _build(pipeline: Pipeline, recipe: Recipe, dist: Path, only: str, given: "nn
             int8_program, made = _build_size(pipeline, source, size, tuned, table, bench)
             pairs[size] = golden(pipeline, source, size)
             results += [_with_replay(pipeline, source, result, pairs[size]) for result in made]
-    parts = Build(source, results, table, int8_program, only, pairs, styles(pipeline, source))
+    parts = Build(source, results, table, int8_program, only, pairs, styles(pipeline, source), read_plan(tuned))
     bundle = make_bundle(parts, ran=pipeline.done > 0)
     with pipeline.display.stage("bundle", dist.name):
         return publish(parts, bundle, dist)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
+from ...compression.quantization.plan.plan import NO_PLAN, Plan
 from ...model.graph import Size
 from ...recipe.recipe import Recipe
 from ...system.disk import atomic_write
@@ -23,7 +24,7 @@ from ...validation.results.bundle import FORMAT, RECIPE, TABLE, Bundle, BundleAr
 from ...validation.results.bundle_file import read_bundle
 from ...validation.results.codec import encode
 from ...validation.results.measurements import Measurements, Status
-from ...validation.results.provenance import Island, ModelSource, PrunedGroup, RecipeSource, libraries
+from ...validation.results.provenance import Island, ModelSource, PrunedGroup, RecipeSource, libraries, planned
 from ..app.files import app_files
 from ..cache.store import Entry
 from ..documents.card import FILE as CARD
@@ -62,6 +63,7 @@ class Build:
     only: str = ""
     golden: Mapping[Size, Entry] = field(default_factory=dict)
     styles: Entry | None = None
+    plan: Plan = NO_PLAN
 
 
 def make_bundle(build: Build, ran: bool) -> Bundle:
@@ -71,6 +73,7 @@ def make_bundle(build: Build, ran: bool) -> Bundle:
     islands = read_islands(build.int8_program) if build.int8_program else ()
     artifacts = tuple(_entry(build, result) for result in build.results)
     fastest = [name for name, target in configured_targets(recipe).items() if target.ships_fastest]
+    decisions, points = planned(build.plan)
     bundle = Bundle(
         format=FORMAT,
         created=creation_time(),
@@ -91,6 +94,8 @@ def make_bundle(build: Build, ran: bool) -> Bundle:
         different_samples=build.source.different_samples,
         minimum_samples=recipe.images.validation.minimum,
         built_only=build.only,
+        plan=decisions,
+        plan_points=points,
     )
     return replace(bundle, irreproducible=irreproducible(bundle, configured_targets(recipe)))
 

@@ -1,6 +1,6 @@
 """Which channels get grids of their own, and how wide and where each is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,8 @@ aten = torch.ops.aten
 SMALLEST_SHARE = 2.0**-10
 # What clipping is tried with, as shares of the half range.
 SHARES = tuple(float(share) for share in torch.linspace(0.4, 1.0, 25))
+# Functions that squeeze or cut off what they read: what they make of an error is what counts.
+ELEMENTWISE = {aten.sigmoid.default, aten.tanh.default, aten.clamp.default, aten.hardtanh.default, aten.hardsigmoid.default}
 VALUES = 4096  # of each channel and sample that clipping is judged by
 
 
@@ -62,9 +64,10 @@ def channel_grids(prepared: PreparedGraph, samples: Sequence[tuple[Tensor, ...]]
     for node, weight in found.items():
         (grid,) = node.users
         normalised = all(reader.target is aten.instance_norm.default for reader in grid.users)
-        middle, half = (_normalised if normalised else _around_zero)(watch.seen[node])
-        if float(half.max()) > 0:
-            grids[weight] = ChannelGrids(names[_module(prepared.module, grid)], middle, half, normalised)
+        if all(not each.values.any() for each in watch.seen[node]):
+            continue
+        middle, half = _normalised(watch.seen[node]) if normalised else _around_zero(watch.seen[node], _after(node))
+        grids[weight] = ChannelGrids(names[_module(prepared.module, grid)], middle, half, normalised)
     return grids
 
 
@@ -124,15 +127,38 @@ def _extremes(seen: Sequence[_Seen]) -> tuple[Tensor, Tensor]:
     return torch.stack([each.low for each in seen]).amin(0), torch.stack([each.high for each in seen]).amax(0)
 
 
-def _around_zero(seen: Sequence[_Seen]) -> tuple[Tensor, Tensor]:
-    """The whole range and zero, with zero on one of its levels: a target's zero points are levels, too."""
+def _around_zero(seen: Sequence[_Seen], after: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """The range with the least squared error behind ``after``, with zero on one of its levels: a target's zero points are levels, too."""
     low, high = _extremes(seen)
+    best, least = (low, high), torch.full_like(high, torch.inf)
+    for share in SHARES:
+        middle, half = _with_zero(share * low, share * high)
+        scale = (half / LIMIT)[:, None]
+        error = torch.zeros_like(half)
+        for each in seen:
+            rounded = ((each.values - middle[:, None]) / scale).round().clamp(-LIMIT, LIMIT) * scale + middle[:, None]
+            error += (after(rounded) - after(each.values)).square().mean(1)
+        better = error < least
+        best, least = (torch.where(better, middle, best[0]), torch.where(better, half, best[1])), torch.minimum(error, least)
+    return best
+
+
+def _with_zero(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """Middle, a whole number of steps, and half range of what holds a range and zero."""
     low, high = low.clamp_max(0), high.clamp_min(0)
-    middle, half = (low + high) / 2, (high - low) / 2
     # The middle moves by half a step at most, which the range has to grow by.
-    half = _not_too_small(half) * (LIMIT / (LIMIT - 0.5))
-    step = (half / LIMIT).clamp_min(torch.finfo(torch.float32).tiny)
-    return (middle / step).round() * step, half
+    half = _not_too_small((high - low) / 2) * (LIMIT / (LIMIT - 0.5))
+    step = half / LIMIT
+    return ((low + high) / 2 / step).round() * step, half
+
+
+def _after(convolution: Node) -> Callable[[Tensor], Tensor]:
+    """The function of single elements that alone reads a convolution's output, or none."""
+    (grid,) = convolution.users
+    reader = next(iter(grid.users))
+    if len(grid.users) != 1 or reader.target not in ELEMENTWISE or any(isinstance(each, Node) for each in reader.args[1:]):
+        return lambda values: values
+    return lambda values: reader.target(values, *reader.args[1:], **reader.kwargs)  # type: ignore[operator]
 
 
 def _normalised(seen: Sequence[_Seen]) -> tuple[Tensor, Tensor]:

@@ -98,3 +98,8 @@ def weight_bytes(prepared: PreparedGraph, in_float: Sequence[Candidate]) -> int:
     halves = frozenset(name for candidate in in_float for name in candidate.weights)
     sizes = {name: 2 if name in halves else 1 for name in prepared.weights}
     return sum(value.numel() * sizes.get(name, 4) for name, value in prepared.module.named_parameters())
+
+
+def graph_is_float(graph: str, prepared: PreparedGraph, in_float: Sequence[Candidate]) -> bool:
+    """Whether nothing of a graph is left in int8."""
+    return set(prepared.weights) <= {weight for candidate in in_float if candidate.graph == graph for weight in candidate.weights}

@@ -13,7 +13,7 @@ from ....recipe.settings import QuantizeSettings
 from ....system.progress import Report
 from .fit import Fitted, Levers, fit, fitted_ranges
 from .judge import Judge, Score
-from .layers import Candidate, candidates, left_in_float, time_share, weight_bytes
+from .layers import Candidate, candidates, graph_is_float, left_in_float, time_share, weight_bytes
 from .observers import CANDIDATES, choose_observers
 from .plan import Decision, Plan, Point
 
@@ -145,7 +145,9 @@ class _Maker:
             trial = [*kept, candidate]
             share, size = self._cost(trial)
             worth = gain.mean >= WORTH * candidate.time_share and share <= ENOUGH
-            if not self.task.wanted.affordable(share, size) or not (worth or not self.task.wanted.reached(self.score)):
+            # A graph with nothing in int8 is no plan of quantisation.
+            emptied = any(graph_is_float(name, fitted.prepared, trial) for name, fitted in self.fitted.items())
+            if emptied or not self.task.wanted.affordable(share, size) or not (worth or not self.task.wanted.reached(self.score)):
                 continue
             score = self._score_without(f"{FLOAT}: {', '.join(each.name for each in trial)}", trial)
             if score.mean > self.score.mean + NOTICEABLE:
