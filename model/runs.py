@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..system.errors import InstantStyleError
 from .graph import Arrays, Graph, Model, Run, Sample
@@ -13,7 +14,7 @@ from .graph import Arrays, Graph, Model, Run, Sample
 
 def runs_from_modules(model: Model) -> dict[str, Run]:
     """Run functions of the model's graphs in eager PyTorch, float32, without gradients. Puts the modules into eval mode."""
-    return {graph.name: _module_run(graph) for graph in model.graphs}
+    return {graph.name: run_of(graph, graph.module.eval()) for graph in model.graphs}
 
 
 def graph_inputs(model: Model, samples: Iterable[Sample]) -> Iterator[dict[str, Arrays]]:
@@ -30,8 +31,8 @@ def graph_inputs(model: Model, samples: Iterable[Sample]) -> Iterator[dict[str, 
         yield fed
 
 
-def _module_run(graph: Graph) -> Run:
-    module = graph.module.eval()
+def run_of(graph: Graph, module: nn.Module) -> Run:
+    """What a module computes in the place of a graph's own, in the mode that it is in: one with fake quantisers has no eval mode."""
 
     def run(inputs: Arrays) -> dict[str, np.ndarray]:
         with torch.inference_mode():

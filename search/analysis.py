@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
@@ -17,8 +16,8 @@ from ..compression.quantization.quantize import PreparedGraph, prepare, set_mode
 from ..compression.quantization.quantizer import module_path
 from ..compression.quantization.ranges import fix_ranges
 from ..model.cached_run import CachedRun
-from ..model.graph import Arrays, Graph, Model, Run, Sample, Size, scenario_output
-from ..model.runs import graph_inputs, runs_from_modules
+from ..model.graph import Graph, Model, Run, Sample, Size, scenario_output
+from ..model.runs import graph_inputs, run_of, runs_from_modules
 from ..recipe.settings import PruneSettings, QuantizeSettings
 from ..system.progress import ReportProgress
 from ..validation.measure.quality import similarity
@@ -88,14 +87,7 @@ class SensitivityAnalysis:
             report(count, len(pending), f"{each.name} {each.change}" + (f" {each.ratio:.0%}" if each.ratio else ""))
 
     def _lost(self, graph: Graph, module: nn.Module) -> float:
-        # A module with fake quantisers cannot be put into eval mode, so that the usual run function cannot take it.
-        def run(inputs: Arrays) -> dict[str, np.ndarray]:
-            with torch.no_grad():
-                result = module(*(torch.from_numpy(inputs[spec.name].copy()) for spec in graph.inputs))
-            results = (result,) if isinstance(result, Tensor) else result
-            return {spec.name: value.numpy() for spec, value in zip(graph.outputs, results, strict=True)}
-
-        runs = {**self.runs, graph.name: CachedRun(run)}
+        runs = {**self.runs, graph.name: CachedRun(run_of(graph, module))}
         scores = [
             similarity(self.output, wanted, self.model.scenario(runs, sample.inputs))
             for sample, wanted in zip(self.samples, self.pictures, strict=True)

@@ -7,8 +7,8 @@ import numpy as np
 from ...model.graph import Arrays
 from ...system.errors import ExecutionError
 from ...system.silence import silence
-from ..base import Artifact, Execution, Runner
-from ..runner_checks import check_int8
+from ..base import Artifact, Runner
+from ..runner_checks import execution_by
 from . import EVALUATOR
 from .census import take_census
 from .features import check_features
@@ -41,16 +41,7 @@ class MilRunner(Runner):
             check_features(read_specification(path), artifact, graph, path)
             package = open_package(path)
             self._evaluator = Evaluator(package)
-        census = take_census(package.specification)
-        check_int8(
-            graph,
-            path,
-            convolutions=census.convolutions,
-            int8_convolutions=census.int8_convolutions,
-            floats=census.floats,
-            how="have int8 weights and inputs",
-        )
-        self.execution = Execution(PROVIDER, census.convolutions, census.int8_convolutions, census.kinds, EVALUATOR)
+        self.execution = execution_by(take_census(package.specification), graph, path, PROVIDER, EVALUATOR)
 
     def _execute(self, inputs: Arrays) -> dict[str, np.ndarray]:
         from ...model.runs import torch_threads

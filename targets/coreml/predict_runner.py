@@ -10,8 +10,8 @@ from PIL import Image
 from ...model.graph import Arrays
 from ...model.pixels import reordered
 from ...system.errors import ArtifactError, ExecutionError
-from ..base import Artifact, Execution, Runner
-from ..runner_checks import check_int8
+from ..base import Artifact, Runner
+from ..runner_checks import execution_by
 from .census import take_census
 from .features import check_features
 from .interface import from_package, is_image, to_package
@@ -58,16 +58,7 @@ class PredictRunner(Runner):
         super().__init__(graph, artifact.size)
         specification = read_specification(path)
         check_features(specification, artifact, graph, path)
-        census = take_census(specification)
-        check_int8(
-            graph,
-            path,
-            convolutions=census.convolutions,
-            int8_convolutions=census.int8_convolutions,
-            floats=census.floats,
-            how="have int8 weights and inputs",
-        )
-        self.execution = Execution(f"Core ML, {unit}", census.convolutions, census.int8_convolutions, census.kinds)
+        self.execution = execution_by(take_census(specification), graph, path, f"Core ML, {unit}")
         try:
             self._model = load_model(path, unit)
         except Exception as error:  # Core ML's errors come as RuntimeError, NSException's text or worse

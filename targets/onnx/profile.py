@@ -2,9 +2,8 @@
 
 import json
 import tempfile
-from collections.abc import Iterable, Mapping
+from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any
 
 from ...model.graph import Arrays
 from ...system.errors import ExecutionError
@@ -13,7 +12,7 @@ from .kernels import CONVOLUTIONS
 from .runner import open_session
 
 WARM_UP, RUNS = 2, 10
-KERNEL = "_kernel_time"
+KERNEL, INPUTS = "_kernel_time", "inputs"
 
 
 def module_times(path: Path, graph: GraphArtifact, inputs: Arrays, threads: int) -> dict[str, float]:
@@ -55,7 +54,7 @@ def _profile(path: Path, graph: GraphArtifact, inputs: Arrays, threads: int, blo
     found: dict[str, float] = {}
     for index, durations in times.items():
         runs = sorted(durations[WARM_UP * len(durations) // (WARM_UP + RUNS) :])
-        place = modules.get(index, "inputs")
+        place = modules.get(index, INPUTS)
         found[place] = found.get(place, 0.0) + runs[len(runs) // 2]
     return found, complete
 
@@ -68,42 +67,13 @@ def _modules(optimized: Path, graph: GraphArtifact) -> tuple[dict[int, str], boo
     stored = model.Graph() if model is not None else None
     if stored is None:
         raise ExecutionError(f"ONNX Runtime saved no graph to {optimized}; what it executes is unknown")
-    nodes = [node for node in (stored.Nodes(place) for place in range(stored.NodesLength())) if node is not None]
-    maker = {node.Outputs(place): node for node in nodes for place in range(node.OutputsLength())}
+    nodes = {node.Index(): node for node in map(stored.Nodes, range(stored.NodesLength())) if node is not None}
+    maker = {node.Outputs(place): index for index, node in nodes.items() for place in range(node.OutputsLength())}
+    before = {
+        index: [maker[name] for name in map(node.Inputs, range(node.InputsLength())) if name in maker] for index, node in nodes.items()
+    }
+    own = {index: graph.module_of((node.Name() or b"").decode()) for index, node in nodes.items()}
     found: dict[int, str] = {}
-
-    def of(node: Any) -> str:
-        index = node.Index()
-        if index not in found:
-            found[index] = graph.module_of((node.Name() or b"").decode()) or _first(
-                of(maker[node.Inputs(place)]) for place in range(node.InputsLength()) if node.Inputs(place) in maker
-            )
-        return found[index]
-
-    for node in _in_order(nodes, maker):
-        of(node)
-    convolutions = [node for node in nodes if node.OpType().decode() in CONVOLUTIONS]
-    return found, all(graph.module_of((node.Name() or b"").decode()) for node in convolutions)
-
-
-def _first(modules: Iterable[str]) -> str:
-    return next((module for module in modules if module != "inputs"), "inputs")
-
-
-def _in_order(nodes: list[Any], maker: Mapping[Any, Any]) -> list[Any]:
-    """Producers before their readers, so that no chain is followed further than one step."""
-    order: list[Any] = []
-    done: set[int] = set()
-    waiting = list(reversed(nodes))
-    while waiting:
-        node = waiting[-1]
-        before = [maker[node.Inputs(place)] for place in range(node.InputsLength()) if node.Inputs(place) in maker]
-        left = [each for each in before if each.Index() not in done]
-        if left and node.Index() not in done:
-            waiting += left
-            continue
-        waiting.pop()
-        if node.Index() not in done:
-            done.add(node.Index())
-            order.append(node)
-    return order
+    for index in TopologicalSorter(before).static_order():
+        found[index] = own[index] or next((found[each] for each in before[index] if found[each] != INPUTS), INPUTS)
+    return found, all(own[index] for index, node in nodes.items() if node.OpType().decode() in CONVOLUTIONS)

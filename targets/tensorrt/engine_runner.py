@@ -10,10 +10,10 @@ import torch
 
 from ...model.graph import Arrays
 from ...system.errors import ExecutionError
-from ..base import Artifact, Execution, Runner
+from ..base import Artifact, Runner
 from ..census import Census
 from ..declared import Declared, Tensor, as_arrays, check_declared
-from ..runner_checks import check_int8
+from ..runner_checks import execution_by
 from .bindings import Gpu, Product
 
 Buffers = dict[str, torch.Tensor]
@@ -38,15 +38,7 @@ class EngineRunner(Runner):
     def __init__(self, path: Path, artifact: Artifact, *, name: str, product: Product, gpu: Gpu, census: Census) -> None:
         graph, size = artifact.graph(name), artifact.size
         super().__init__(graph, size)
-        check_int8(
-            graph,
-            path,
-            convolutions=census.convolutions,
-            int8_convolutions=census.int8_convolutions,
-            floats=census.floats,
-            how="have int8 weights and inputs",
-        )
-        self.execution = Execution(f"{product.title} on {gpu.name}", census.convolutions, census.int8_convolutions, census.kinds)
+        self.execution = execution_by(census, graph, path, f"{product.title} on {gpu.name}")
         trt: Any = importlib.import_module(product.module)
         self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
         engine = self._runtime.deserialize_cuda_engine(path.read_bytes())

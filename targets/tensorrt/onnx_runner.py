@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from ...model.graph import Arrays, Size
-from ..base import Artifact, Execution, GraphArtifact, Runner
+from ..base import Artifact, GraphArtifact, Runner
 from ..census import Census
 from ..declared import as_arrays, check_declared
 from ..half_evaluator import HalfEvaluator
 from ..onnx.declared import of_model
-from ..runner_checks import check_int8
+from ..runner_checks import execution_by
 
 PROVIDER = "CPUExecutionProvider, not optimised"
 
@@ -48,16 +48,7 @@ class OnnxRunner(Runner):
 
         super().__init__(graph, size)
         model = onnx.load(path)
-        found = take_census(path)
-        check_int8(
-            graph,
-            path,
-            convolutions=found.convolutions,
-            int8_convolutions=found.int8_convolutions,
-            floats=found.floats,
-            how="have int8 weights and inputs",
-        )
-        self.execution = Execution(PROVIDER, found.convolutions, found.int8_convolutions, found.kinds, EVALUATOR)
+        self.execution = execution_by(take_census(path), graph, path, PROVIDER, EVALUATOR)
         self._evaluator = HalfEvaluator(model, threads)
 
     def _execute(self, inputs: Arrays) -> dict[str, np.ndarray]:

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.fx import Node
 
 from ...capture.program import module_path, operator_name
 from ...compression.quantization.quantize import PreparedGraph, set_mode
 from ...model.cached_run import CachedRun
-from ...model.graph import Arrays, Graph, Model, Run, Sample, scenario_output
-from ...model.runs import runs_from_modules
+from ...model.graph import Graph, Model, Run, Sample, scenario_output
+from ...model.runs import run_of, runs_from_modules
 from ...system.progress import ReportProgress
 from .quality import similarity
 
@@ -59,7 +58,7 @@ def blame(model: Model, graph: Graph, prepared: PreparedGraph, samples: Sequence
     wanted = [model.scenario(runs, sample.inputs) for sample in samples]
 
     def scores() -> list[float]:
-        now = {**runs, graph.name: lambda inputs: _run(graph, prepared.module, inputs)}
+        now = {**runs, graph.name: run_of(graph, prepared.module)}
         return [similarity(spec, picture, model.scenario(now, sample.inputs)) for picture, sample in zip(wanted, samples, strict=True)]
 
     set_mode(prepared, fake_quantize=True)
@@ -127,10 +126,3 @@ def _place(node: Node) -> str:
 
 def _owner(weight: str) -> str:
     return weight.rpartition(".")[0] or weight
-
-
-def _run(graph: Graph, module: nn.Module, inputs: Arrays) -> dict[str, np.ndarray]:
-    with torch.no_grad():
-        result = module(*(torch.from_numpy(inputs[spec.name]) for spec in graph.inputs))
-    results = (result,) if isinstance(result, Tensor) else result
-    return {spec.name: value.numpy() for spec, value in zip(graph.outputs, results, strict=True)}
