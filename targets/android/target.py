@@ -37,10 +37,11 @@ def android_rewrites() -> tuple["Rewrite", ...]:
     """Those of ONNX Runtime, and what its int8 kernels on a phone want."""
     from ..onnx.rewrites.fold_stride import fold_stride
     from ..onnx.rewrites.integer_pad import integer_pad
+    from ..onnx.rewrites.integer_shuffle import integer_shuffle
     from ..onnx.rewrites.pad_narrow_convolutions import pad_narrow_convolutions
     from ..onnx.rewrites.quantize_bias import quantize_bias
 
-    return *onnx_runtime_rewrites(), integer_pad, fold_stride, quantize_bias, pad_narrow_convolutions
+    return *onnx_runtime_rewrites(), integer_pad, fold_stride, quantize_bias, integer_shuffle, pad_narrow_convolutions
 
 
 class AndroidTarget(Target):

@@ -13,6 +13,7 @@ from instantstyle.targets.onnx.rewrites.apply import apply
 from instantstyle.targets.onnx.rewrites.count import int8_convolutions
 from instantstyle.targets.onnx.rewrites.fold_stride import fold_stride
 from instantstyle.targets.onnx.rewrites.integer_pad import integer_pad
+from instantstyle.targets.onnx.rewrites.integer_shuffle import integer_shuffle
 from instantstyle.targets.onnx.rewrites.pad_narrow_convolutions import fast_channels, pad_narrow_convolutions
 from instantstyle.targets.onnx.rewrites.quantize_bias import quantize_bias
 from instantstyle.targets.onnx.rewrites.refine_non_negative import refine_non_negative
@@ -157,7 +158,9 @@ def test_a_stride_in_channels_computes_the_same(kernel: tuple[int, int], pads: t
         ends.append((outputs - 1) * stride - pads[axis] + kernel[axis] - 1)  # the last pixel that is read
     # Where nothing of the last block is read, the new padding would have to be negative.
     reads_last_blocks = ends[0] >= 12 - stride and ends[1] >= 18 - stride
-    assert [change.detail for change in changes] == ([f"stride {stride} in {3 * stride**2} channels"] if reads_last_blocks else [])
+    assert [change.detail for change in changes] == (
+        [f"stride {stride} in {(4 if stride == 2 else 3) * stride**2} channels"] if reads_last_blocks else []
+    )
     x = {"x": random_image(8, 1, 3, 12, 18)}
     np.testing.assert_allclose(evaluate(folded, x)[0], evaluate(model, x)[0], atol=1e-6)
     assert np.ptp(evaluate(model, x)[0]) > 1
@@ -174,10 +177,43 @@ def test_a_stem_of_seven_is_four_places_and_one_int8_kernel(tmp_path: Path) -> N
         "pads": [2, 2, 1, 1],
         "strides": [1, 1],
     }
-    assert inputs_of(folded, "Conv")[0][0].shape == (16, 12, 4, 4)
+    weight = inputs_of(folded, "Conv")[0][0]
+    assert weight.shape == (16, 16, 4, 4) and not weight[:, 3::4].any()
     assert int8_convolutions(folded).plain == 1
     found = kernels(folded, tmp_path)
-    assert (found["QLinearConv"], found["SpaceToDepth"]) == (1, 1)
+    # One to put channels last, one that moves rows of blocks; what follows the convolution has channels first again.
+    assert (found["QLinearConv"], found["Transpose"], found["DequantizeLinear"]) == (1, 3, 1)
+
+
+@pytest.mark.parametrize("mode", ["CRD", "DCR"])
+@pytest.mark.parametrize(("channels", "size", "padded"), [(3, 2, 4), (3, 4, 3), (1, 3, 4), (16, 2, 16)])
+@pytest.mark.parametrize("bias", ["none", "float", "int32"])
+def test_a_shuffle_of_integers_is_exact(mode: str, channels: int, size: int, padded: int, bias: str, tmp_path: Path) -> None:
+    net = Net(x=[1, 4, 6, 10])
+    outputs = channels * size**2
+    weight = net.weight(RANDOM.integers(-127, 128, (outputs, 4, 3, 3)), np.linspace(1e-4, 3e-3, outputs))
+    conv = net.conv(net.grid("x"), weight, None if bias == "none" else np.linspace(-1, 1, outputs), pads=[1, 1, 1, 1])
+    model = net.model(net.add("Tanh", net.add("DepthToSpace", net.grid(net.add("Relu", conv)), blocksize=size, mode=mode)))
+    if bias == "int32":
+        model, _ = apply(model, [quantize_bias])
+    shuffled, changes = apply(model, [integer_shuffle])
+    assert [change.detail for change in changes] == [f"{channels} channels in blocks of {size}"]
+    assert inputs_of(shuffled, "Conv")[0][0].shape[0] == padded * size**2
+    assert operators(shuffled)["DepthToSpace"] == 0
+    x = {"x": random_image(9, 1, 4, 6, 10)}
+    np.testing.assert_array_equal(evaluate(shuffled, x)[0], evaluate(model, x)[0])
+    fusable, _ = apply(model, [refine_non_negative, uint8_activations, integer_shuffle, pad_narrow_convolutions])
+    assert (kernels(fusable, tmp_path)["QLinearConv"], int8_convolutions(fusable).plain) == (1, 1)
+
+
+@pytest.mark.parametrize("case", ["groups", "output stays float", "two readers", "another before it"])
+def test_shuffles_that_stay(case: str) -> None:
+    net = Net(x=[1, 4, 6, 6])
+    values = RANDOM.integers(-127, 128, (12 if case != "groups" else 4, 1 if case == "groups" else 4, 3, 3))
+    conv = net.conv(net.grid("x"), net.weight(values, np.full(len(values), 2.0**-10)), group=4 if case == "groups" else 1)
+    grid = {"output stays float": conv, "another before it": net.grid(net.add("Sigmoid", conv))}.get(case, net.grid(conv))
+    ends = [net.add("DepthToSpace", grid, blocksize=2)] + ([net.add("Tanh", grid)] if case == "two readers" else [])
+    assert apply(net.model(*ends), [integer_shuffle])[1] == ()
 
 
 @pytest.mark.parametrize("case", ["many channels", "no stride", "uneven strides", "odd side", "groups", "dilated"])

@@ -75,6 +75,8 @@ def replace(graph: ir.Graph, node: ir.Node, by: ir.Node) -> None:
     old, new = node.outputs[0], by.outputs[0]
     old.replace_all_uses_with(new, replace_graph_outputs=True)
     name = old.name
+    for index in range(len(node.inputs)):
+        node.replace_input_with(index, None)  # or what it reads would seem to be read
     graph.remove(node, safe=False)
     new.name = name
 
@@ -96,6 +98,23 @@ def axis_of(node: ir.Node, default: int = 1) -> int:
     """A node's ``axis`` attribute."""
     attribute = node.attributes.get("axis")
     return default if attribute is None else attribute.as_int()
+
+
+def groups(node: ir.Node) -> int:
+    """A convolution's ``group`` attribute."""
+    attribute = node.attributes.get("group")
+    return 1 if attribute is None else attribute.as_int()
+
+
+def quantize_after(node: ir.Node) -> ir.Node | None:
+    """The QuantizeLinear (one scale) that alone reads a node, possibly behind a ReLU."""
+    reader = only_reader(node.outputs[0])
+    if reader is not None and reader.op_type == "Relu":
+        reader = only_reader(reader.outputs[0])
+    if reader is None or reader.op_type != QUANTIZE or reader.outputs[0].is_graph_output():
+        return None
+    scale = constant(reader.inputs[1])
+    return reader if scale is not None and scale.size == 1 else None
 
 
 def quantized_tensors(graph: ir.Graph) -> Iterator[QuantizedTensor]:

@@ -66,3 +66,44 @@ def quantized_weight(node: ir.Node) -> QuantizedWeight | None:
     elif axis_of(dequantize) != 0:
         return None
     return QuantizedWeight(node, values, scales)
+
+
+def take_outputs(graph: ir.Graph, weight: QuantizedWeight, channels: np.ndarray) -> bool:
+    """Gives a layer other output channels: those of the numbers in ``channels``, and new ones of zeros for -1.
+
+    Returns:
+        False, and nothing is changed, if the bias is neither constant nor dequantised integers.
+    """
+    if not _take_bias(graph, weight.node, channels):
+        return False
+    # Of a new channel any scale does; a copy keeps the products of scales in a sane range.
+    QuantizedWeight(weight.node, _taken(weight.values, channels), weight.scales[channels]).store(graph)
+    return True
+
+
+def _take_bias(graph: ir.Graph, node: ir.Node, channels: np.ndarray) -> bool:
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    if bias is None:
+        return True
+    name, floats, dequantize = value_name(bias), constant(bias), bias.producer()
+    if floats is not None:
+        node.replace_input_with(2, initializer(graph, f"{name}.taken", _taken(floats, channels)))
+        return True
+    parts = [constant(value) for value in dequantize.inputs] if dequantize is not None and dequantize.op_type == DEQUANTIZE else []
+    arrays = [part for part in parts if part is not None and part.ndim == 1]
+    if len(arrays) != 3 or len(parts) != 3:
+        return False
+    taken = {"integers": _taken(arrays[0], channels), "scale": arrays[1][channels], "zero_point": _taken(arrays[2], channels)}
+    inputs = [initializer(graph, f"{name}.taken.{key}", array) for key, array in taken.items()]
+    bias_node = ir.node(DEQUANTIZE, inputs, {"axis": 0}, name=f"{name}.taken.dequantize")
+    bias_node.outputs[0].name = f"{name}.taken.dequantized"
+    graph.insert_before(node, bias_node)
+    node.replace_input_with(2, bias_node.outputs[0])
+    return True
+
+
+def _taken(array: np.ndarray, channels: np.ndarray) -> np.ndarray:
+    """Rows by their numbers, zeros for -1."""
+    rows = array[channels]
+    rows[channels < 0] = 0
+    return rows
