@@ -1,9 +1,9 @@
 """Square blocks of pixels to channels and back, on integers, as moves of neighbouring bytes.
 
-ONNX Runtime's SpaceToDepth and DepthToSpace take one number at a time on one thread; what it transposes without splitting a run of bytes
-it copies run by run, and its int8 convolutions have their channels last anyway. Measured on two cores of x86 with AMX: 12 channels of
-256x256 to 3 of 512x512 take 1.8 to 3.0 ms in float and 0.5 so; 3 channels of 512x512 to 12 take 1.1 ms in float and 0.6 so. Runs of 6
-bytes take 1.2 ms where those of 8 take 0.15, so that channels are added to 3.
+ONNX Runtime's SpaceToDepth and DepthToSpace take one number at a time on one thread; what it transposes without splitting a run of
+bytes it copies run by run, and its int8 convolutions have their channels last anyway. Measured on two cores of x86 with AMX: 12
+channels of 256x256 to 3 of 512x512 take 1.8 to 3.0 ms in float and 0.5 so; 3 channels of 512x512 to 12 take 1.1 ms in float and 0.6
+so. Runs of 6 bytes take 1.2 ms where those of 8 take 0.15, so that channels are added to 3.
 """
 
 from collections.abc import Sequence
