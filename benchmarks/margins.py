@@ -20,8 +20,9 @@ from instantstyle.export.source.source import Source, load
 from instantstyle.export.stages.capture import capture
 from instantstyle.export.stages.emit import ArtifactSpec, Emitted, emit
 from instantstyle.export.stages.measure import Bench
+from instantstyle.export.stages.plan import fit
 from instantstyle.export.stages.prune import prune
-from instantstyle.export.stages.quantize import calibrate, tune
+from instantstyle.export.stages.quantize import calibrate
 from instantstyle.model.cached_run import CachedRun
 from instantstyle.recipe.limits import Limits
 from instantstyle.recipe.precision import Precision
@@ -39,7 +40,7 @@ def numbers(path: Path, target: str, side: int | None, seeds: int, samples: int)
         recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"sizes": ((side, side),)})})
     with session(cache_folder(recipe, None)) as pipeline:
         source = prune(pipeline, load(pipeline, recipe))
-        tuned, size = tune(pipeline, source), recipe.model.sizes[0]
+        tuned, size = fit(pipeline, source), recipe.model.sizes[0]
         found: list[Departures] = []
         with Bench(source) as bench:
             for seed in range(seeds):

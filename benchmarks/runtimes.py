@@ -24,8 +24,9 @@ from instantstyle.export.session import cache_folder, session
 from instantstyle.export.source.checked_recipe import load_recipe
 from instantstyle.export.source.source import Source, load
 from instantstyle.export.stages.capture import capture, read_program
+from instantstyle.export.stages.plan import fit
 from instantstyle.export.stages.prune import prune
-from instantstyle.export.stages.quantize import calibrate, tune
+from instantstyle.export.stages.quantize import calibrate
 from instantstyle.metrics.ssim import ssim
 from instantstyle.metrics.statistics import median, ratio_of_medians
 from instantstyle.model.graph import Arrays, Model
@@ -214,7 +215,7 @@ def _run(options: argparse.Namespace) -> None:
     recipe = load_recipe(options.recipe)
     with session(cache_folder(recipe, options.cache)) as pipeline:
         source = prune(pipeline, load(pipeline, recipe))
-        tuned = tune(pipeline, source)
+        tuned = fit(pipeline, source)
         entry = capture(pipeline, source, recipe.model.sizes[0], tuned, calibrate(pipeline, source, tuned))
         program = read_program(entry, source.model)
         rows, absent, machine = measure(source, program, options.pairs, options.threads, options.runs)

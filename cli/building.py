@@ -76,6 +76,20 @@ def prune(
 
 
 @app.command()
+def plan(
+    recipe: RecipeFile,
+    output: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write the recipe with what stays in float into this file, beside RECIPE.")
+    ] = None,
+    cache: CacheFolder = None,
+) -> None:
+    """Show what the plan of quantisation tries, what each thing gains, and what it takes. A run that was killed goes on."""
+    from ..export.planned_recipe import show_plan
+
+    show_plan(recipe, output, cache)
+
+
+@app.command()
 def sensitivity(
     recipe: RecipeFile,
     output: Annotated[Path, typer.Option("--out", "-o", help="The folder for table, picture and JSON.")] = Path("sensitivity"),

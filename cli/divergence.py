@@ -20,8 +20,9 @@ from ..export.source.checked_recipe import load_recipe
 from ..export.source.source import Source, load
 from ..export.stages.capture import capture, read_program
 from ..export.stages.emit import BASELINE_TARGET, ArtifactSpec, Emitted, configured, emit
+from ..export.stages.plan import fit
 from ..export.stages.prune import prune
-from ..export.stages.quantize import calibrate, table_path, tune, tuned_weights
+from ..export.stages.quantize import calibrate, read_plan, table_path, tuned_weights
 from ..model.graph import Arrays, Sample
 from ..model.runs import graph_inputs
 from ..recipe.precision import Precision
@@ -54,7 +55,7 @@ def show_divergence(folder: Path, recipe_path: Path, graph: str | None, cache: P
         if name not in {each.name for each in artifact.graphs}:
             raise ArtifactError(f"{folder} has no graph '{name}'; it has {', '.join(each.name for each in artifact.graphs)}")
         int8 = artifact.precision is Precision.INT8
-        tuned = tune(pipeline, source) if int8 else None
+        tuned = fit(pipeline, source) if int8 else None
         table = calibrate(pipeline, source, tuned) if int8 else None
         images = source.validation
         samples = list(islice(make_samples(source.model, artifact.size, images.sets, images.settings.pairing), SAMPLES))
@@ -91,7 +92,8 @@ def _losses(
 
     graph, settings = source.model.graph(name), source.recipe.quantize
     with pipeline.display.stage("blame", name) as stage:
-        prepared = prepare(graph, artifact.size, settings)
+        plan = read_plan(tuned)
+        prepared = prepare(graph, artifact.size, plan.applied(settings), factors=plan.factors.get(name, {}))
         weights = tuned_weights(tuned)
         if name in weights:
             load_weights(prepared, weights[name])

@@ -11,8 +11,9 @@ from ..system.errors import RecipeError
 from .session import cache_folder, session
 from .source.checked_recipe import load_recipe
 from .source.source import load
+from .stages.plan import fit
 from .stages.prune import prune
-from .stages.quantize import calibrate, table_path, tune
+from .stages.quantize import calibrate, table_path
 from .variants import _with_images
 
 
@@ -29,7 +30,7 @@ def export_calibration(recipe_path: Path, output: Path, cache: Path | None) -> N
     root = cache_folder(recipe, cache)
     with explained_disk_errors(root, output), session(root) as pipeline:
         source = prune(pipeline, load(pipeline, recipe))
-        table = calibrate(pipeline, source, tune(pipeline, source))
+        table = calibrate(pipeline, source, fit(pipeline, source))
         atomic_write(output, table_path(table).read_bytes())
         pipeline.display.notice(f"{output}: written")
 

@@ -33,9 +33,10 @@ from .stages.emit import BASELINE_TARGET, ArtifactSpec, Emitted, NotEmitted, con
 from .stages.golden import golden
 from .stages.losses import losses
 from .stages.measure import Bench, measure_artifact
+from .stages.plan import fit
 from .stages.preflight import preflight
 from .stages.prune import prune
-from .stages.quantize import calibrate, tune
+from .stages.quantize import calibrate, read_plan
 from .stages.replay import replayed
 from .variants import from_checkpoint, select
 
@@ -103,7 +104,7 @@ def build(options: ReleaseOptions, given: "nn.Module | Model | None" = None) -> 
 def _build(pipeline: Pipeline, recipe: Recipe, dist: Path, only: str, given: "nn.Module | Model | None") -> tuple[Bundle, bool]:
     source = _checked_source(pipeline, recipe, given)
     wants_int8 = any(Precision.INT8 in precisions for precisions in recipe.targets.build.values())
-    tuned = tune(pipeline, source) if wants_int8 else None
+    tuned = fit(pipeline, source) if wants_int8 else None
     table = calibrate(pipeline, source, tuned) if wants_int8 else None
     results: list[Result] = []
     pairs: dict[Size, Entry] = {}
@@ -115,7 +116,7 @@ def _build(pipeline: Pipeline, recipe: Recipe, dist: Path, only: str, given: "nn
             pairs[size] = golden(pipeline, source, size)
             lost += [losses(pipeline, source, size, int8_program)] if int8_program else []
             results += [_with_replay(pipeline, source, result, pairs[size]) for result in made]
-    parts = Build(source, results, table, int8_program, only, pairs, lost, styles(pipeline, source))
+    parts = Build(source, results, table, int8_program, only, pairs, lost, styles(pipeline, source), read_plan(tuned))
     bundle = make_bundle(parts, ran=pipeline.done > 0)
     with pipeline.display.stage("bundle", dist.name):
         return publish(parts, bundle, dist)

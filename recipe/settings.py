@@ -185,6 +185,9 @@ class QuantizeSettings(Section):
         observer: how a range is chosen from the values seen.
         percentile: of the values seen, where the observer of that name clips.
         minimum_images: fewer calibration photos than this are refused.
+        plan: ``auto`` finds out on calibration samples what makes the int8 pictures better: a grid for each channel of what norms read,
+            corrected biases, another observer for single tensors, and layers in float where limits of the picture ask for it; ``off`` does
+            as the rest of this section says and nothing else. A calibration table of one's own is such a rest, too.
         keep_float, keep_int8: module paths (globs), or ``<graph>.<module path>``, that leave or enter int8 against the rules. An int8
             artifact stores what is left in float in half precision.
         calibration_table: reuse this table instead of calibrating.
@@ -199,11 +202,17 @@ class QuantizeSettings(Section):
     observer: Literal["min_max", "moving_average", "percentile", "entropy", "mse"] = "percentile"
     percentile: Annotated[float, Field(gt=50, le=100)] = 99.99
     minimum_images: Annotated[int, Field(ge=1)] = 8
+    plan: Literal["auto", "off"] = "auto"
     keep_float: tuple[str, ...] = ()
     keep_int8: tuple[str, ...] = ()
     calibration_table: RecipePath | None = None
     fallback: Literal["none", "float"] = "none"
     seed: int = 0
+
+    @property
+    def planned(self) -> bool:
+        """Whether there is a plan to make."""
+        return self.plan == "auto" and self.method != "off" and self.calibration_table is None
 
 
 class TargetSettings(Section):

@@ -69,16 +69,18 @@ def non_negative(
     effect: Callable[[Node], Effect],
     inputs: Callable[[Node], Sequence[Value]],
     outputs: Callable[[Node], Sequence[Value]],
+    known: Iterable[Value] = (),
 ) -> set[Value]:
-    """Values that can have no negative element, whatever the inputs of the graph.
+    """Values that can have no negative element, whatever the other inputs of the graph.
 
     Args:
         nodes: in the order of execution.
         effect: what a node does.
         inputs: those of its inputs that the effect speaks of.
         outputs: its results.
+        known: inputs of the graph that cannot.
     """
-    found: set[Value] = set()
+    found = set(known)
     for node in nodes:
         does = effect(node)
         if does is Effect.NEVER_NEGATIVE or (does is not Effect.UNKNOWN and inputs(node) and found.issuperset(inputs(node))):

@@ -12,6 +12,7 @@ from ...capture.trace import capture_float
 from ...model.graph import Arrays, Graph, Model, Sample, Size
 from ...model.runs import graph_inputs
 from ...recipe.recipe import QuantizeSettings
+from .plan.plan import NO_PLAN, Plan
 
 if TYPE_CHECKING:
     from .quantize import PreparedGraph
@@ -25,12 +26,14 @@ def capture(
     tuned: Mapping[str, Mapping[str, Tensor]],
     settings: QuantizeSettings,
     samples: Iterable[Sample] = (),
+    plan: Plan = NO_PLAN,
 ) -> Program:
     """Captures all graphs at one size.
 
     Args:
         table: ranges of the activations; None for a program without int8.
-        tuned: weights by graph and parameter name as ``qat.tune`` returned them; empty for post-training quantisation.
+        tuned: weights by graph and parameter name as ``qat.tune`` or a plan returned them; empty for the model's own.
+        plan: that table and weights belong to.
         samples: to check each program on, at that size; seeded random numbers if there are none.
 
     Raises:
@@ -44,7 +47,11 @@ def capture(
     from .quantize import load_weights, prepare
     from .ranges import set_activation_ranges
 
-    prepared = {graph.name: prepare(graph, size, settings, samples=probes[graph.name]) for graph in model.graphs}
+    settings = plan.applied(settings)
+    prepared = {
+        graph.name: prepare(graph, size, settings, samples=probes[graph.name], factors=plan.factors.get(graph.name, {}))
+        for graph in model.graphs
+    }
     check_fits(table, [(name, tensor) for name, graph in prepared.items() for tensor in graph.activations])
     for name, weights in tuned.items():
         load_weights(prepared[name], weights)

@@ -45,7 +45,7 @@ def tune(
             continue
         own = [inputs[graph.name] for inputs in fed]
         rehearse(prepare(graph, size, settings, samples=own[:1]), graph, size, own[:1], settings)
-        prepared = prepare(graph, size, settings, settings.batch, own[: settings.batch])
+        prepared = prepare(graph, size, settings, batch=settings.batch, samples=own[: settings.batch])
         tuner = _Tuner(reference.graph(graph.name), graph, prepared, own, settings)
         tuner.restore(state.get(graph.name))
         while tuner.step < settings.steps:

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
+from types import MappingProxyType
 from typing import cast
 
 import torch
@@ -20,6 +21,7 @@ from ...model.graph import Arrays, Graph, Size
 from ...recipe.recipe import QuantizeSettings
 from ...system.errors import CaptureError
 from ...system.silence import silence
+from .channel_scales import scale_channels
 from .quantizer import IslandQuantizer, float_islands
 
 
@@ -47,11 +49,20 @@ class PreparedGraph:
         return tuple(itertools.chain.from_iterable(self.weights.values()))
 
 
-def prepare(graph: Graph, size: Size, settings: QuantizeSettings, batch: int = 1, samples: Sequence[Arrays] = ()) -> PreparedGraph:
+def prepare(
+    graph: Graph,
+    size: Size,
+    settings: QuantizeSettings,
+    *,
+    batch: int = 1,
+    samples: Sequence[Arrays] = (),
+    factors: Mapping[str, Tensor] = MappingProxyType({}),
+) -> PreparedGraph:
     """Captures a graph at one size and inserts fake quantisers by the rules of ``IslandQuantizer``.
 
     Args:
         samples: inputs of the graph, batch 1, to check it on; seeded random numbers if there are none.
+        factors: of output channels, as ``scale_channels`` takes them.
 
     Returns:
         Checked: with fake quantisation off, as it comes, it computes what the module does.
@@ -64,6 +75,7 @@ def prepare(graph: Graph, size: Size, settings: QuantizeSettings, batch: int = 1
     traced = copy.deepcopy(trace(graph, size, batch))
     inputs = probe_inputs(graph, size, samples, batch)
     check_same(graph, traced.captured, traced.normalized, inputs, "its normal form")
+    scale_channels(traced.normalized, factors)
     keep_float, keep_int8 = (_within(graph.name, patterns) for patterns in (settings.keep_float, settings.keep_int8))
     with silence():
         from torchao.quantization.pt2e import FakeQuantize

@@ -78,11 +78,17 @@ def _matches(path: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern}.*") for pattern in patterns)
 
 
+def _kept(node: Node, patterns: Iterable[str]) -> bool:
+    """Whether a pattern has the node's module, or its module and operator: ``decoder.up`` or ``decoder.up:add``."""
+    path = module_path(node)
+    return _matches(path, patterns) or _matches(f"{path}:{operator_name(node)}", patterns)
+
+
 class IslandQuantizer(Quantizer):
     """Annotates by the rules above.
 
     Args:
-        keep_float: globs of module paths that stay in float whatever the rules say.
+        keep_float: globs of module paths, or ``<module path>:<operator>``, that stay in float whatever the rules say.
         keep_int8: globs of module paths whose linears are quantised in and out although the rules would not.
     """
 
@@ -111,7 +117,7 @@ class IslandQuantizer(Quantizer):
         layers: set[Node] = set()
         joins: set[Node] = set()
         for node in model.graph.nodes:
-            if node.op != "call_function" or _matches(module_path(node), self.keep_float):
+            if node.op != "call_function" or _kept(node, self.keep_float):
                 continue
             if node.target in CONVOLUTIONS or node.target in LINEARS:
                 weight = node.args[1]

@@ -5,6 +5,7 @@ import copy
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from ...model.runs import graph_inputs
 from ...recipe.recipe import QuantizeSettings
 from ...system.errors import CalibrationError
 from ...system.progress import ReportProgress
+from .plan.plan import NO_PLAN, Plan
 from .quantize import PreparedGraph, convert, load_weights, prepare, refresh_weight_ranges, set_mode, take_scale
 from .quantizer import LIMIT
 
@@ -40,18 +42,24 @@ def observe(
     total: int,
     settings: QuantizeSettings,
     report: ReportProgress,
+    chosen: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> tuple[TensorRange, ...]:
     """Ranges of every quantised activation over the samples, in float arithmetic, through the scenario.
+
+    Args:
+        chosen: observers by graph and tensor where they are not the recipe's.
 
     Raises:
         CalibrationError: NaN or infinity in an activation; names graph and tensor.
     """
     observers: dict[tuple[str, str], Observer] = {}
+    kinds: dict[tuple[str, str], str] = {}
     with contextlib.ExitStack() as hooks:
         for graph_name, graph in prepared.items():
             set_mode(graph, fake_quantize=False)
             for name, fake in graph.activations.items():
-                observers[graph_name, name] = make_observer(settings.observer, settings.percentile)
+                kinds[graph_name, name] = chosen.get(graph_name, {}).get(name, settings.observer)
+                observers[graph_name, name] = make_observer(kinds[graph_name, name], settings.percentile)
                 hook = fake.register_forward_pre_hook(_feed(observers[graph_name, name], graph_name, name))
                 hooks.callback(hook.remove)
         # Without fake quantisation a prepared graph is the float graph, so that the scenario itself runs through them.
@@ -62,7 +70,7 @@ def observe(
     ranges: list[TensorRange] = []
     for (graph_name, name), observer in observers.items():
         with _naming(graph_name, name):
-            ranges.append(TensorRange.of(graph_name, name, observer.range(), settings.observer))
+            ranges.append(TensorRange.of(graph_name, name, observer.range(), kinds[graph_name, name]))
     return tuple(ranges)
 
 
@@ -92,12 +100,23 @@ def _naming(graph: str, tensor: str) -> Iterator[None]:
 
 def fix_ranges(prepared: PreparedGraph, graph: Graph, inputs: Sequence[Arrays], settings: QuantizeSettings) -> None:
     """Ranges of activations and weights of one graph from its own inputs."""
+    set_activation_ranges(prepared, {entry.tensor: entry for entry in ranges_alone(prepared, graph, inputs, settings)})
+    refresh_weight_ranges(prepared)
+
+
+def ranges_alone(
+    prepared: PreparedGraph,
+    graph: Graph,
+    inputs: Sequence[Arrays],
+    settings: QuantizeSettings,
+    chosen: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[TensorRange, ...]:
+    """Ranges of one graph's activations from its own inputs; ``chosen``: observers by tensor. Fake quantisation is off afterwards."""
     name, output = graph.name, graph.outputs[0].name
     alone = Model(name, (graph,), lambda runs, sample: runs[name](sample)[output], (), name)
     samples = [Sample(str(index), dict(arrays)) for index, arrays in enumerate(inputs)]
-    ranges = observe(alone, {name: prepared}, samples=samples, total=len(samples), settings=settings, report=lambda *_: None)
-    set_activation_ranges(prepared, {entry.tensor: entry for entry in ranges})
-    refresh_weight_ranges(prepared)
+    report, observers = (lambda *_: None), {name: chosen}
+    return observe(alone, {name: prepared}, samples=samples, total=len(samples), settings=settings, report=report, chosen=observers)
 
 
 def calibrate(
@@ -110,23 +129,30 @@ def calibrate(
     settings: QuantizeSettings,
     image_set_sha256: str,
     report: ReportProgress,
+    plan: Plan = NO_PLAN,
 ) -> CalibrationTable:
     """Calibration table of a model at one size.
 
     Args:
-        tuned: weights by graph and parameter name as ``qat.tune`` returned them; empty for post-training quantisation.
+        tuned: weights by graph and parameter name as ``qat.tune`` or a plan returned them; empty for the model's own.
         total: number of samples, for progress.
+        plan: that the weights belong to.
     """
+    settings = plan.applied(settings)
     remaining = iter(samples)
     first = list(itertools.islice(remaining, 1))
     (fed,) = graph_inputs(model, first)
-    prepared = {graph.name: prepare(graph, size, settings, samples=[fed[graph.name]]) for graph in model.graphs}
+    prepared = {
+        graph.name: prepare(graph, size, settings, samples=[fed[graph.name]], factors=plan.factors.get(graph.name, {}))
+        for graph in model.graphs
+    }
     for graph in model.graphs:
         rehearse(prepared[graph.name], graph, size, [fed[graph.name]], settings)
     samples = itertools.chain(first, remaining)
     for name, weights in tuned.items():
         load_weights(prepared[name], weights)
-    entries = observe(model, prepared, samples=samples, total=total, settings=settings, report=report)
+    observed = observe(model, prepared, samples=samples, total=total, settings=settings, report=report, chosen=plan.observers)
+    entries = [plan.fixed(entry) for entry in observed]
     return CalibrationTable.of(model.name, size, settings.observer, image_set_sha256, entries)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
+from ...compression.quantization.plan.plan import NO_PLAN, Plan
 from ...model.graph import Size
 from ...recipe.limits import Limits
 from ...recipe.precision import Precision
@@ -27,7 +28,7 @@ from ...validation.results.bundle_file import read_bundle
 from ...validation.results.codec import encode
 from ...validation.results.measurements import Measurements, Status
 from ...validation.results.module_losses import FILE as LOSSES
-from ...validation.results.provenance import Island, ModelSource, PrunedGroup, RecipeSource, libraries
+from ...validation.results.provenance import Island, ModelSource, PrunedGroup, RecipeSource, libraries, planned
 from ..app.files import app_files
 from ..cache.store import Entry
 from ..documents.card import FILE as CARD
@@ -69,6 +70,7 @@ class Build:
     golden: Mapping[Size, Entry] = field(default_factory=dict)
     losses: Sequence[Entry] = ()
     styles: Entry | None = None
+    plan: Plan = NO_PLAN
 
 
 def make_bundle(build: Build, ran: bool) -> Bundle:
@@ -79,6 +81,7 @@ def make_bundle(build: Build, ran: bool) -> Bundle:
     artifacts = tuple(entry_of(recipe, result) for result in build.results)
     falls_back = recipe.quantize.fallback == "float"
     fastest = [name for name, target in configured_targets(recipe).items() if target.ships_fastest]
+    decisions, points = planned(build.plan)
     bundle = Bundle(
         format=FORMAT,
         created=creation_time(),
@@ -101,6 +104,8 @@ def make_bundle(build: Build, ran: bool) -> Bundle:
         different_samples=build.source.different_samples,
         minimum_samples=recipe.images.validation.minimum,
         built_only=build.only,
+        plan=decisions,
+        plan_points=points,
     )
     return replace(bundle, irreproducible=irreproducible(bundle, configured_targets(recipe)))
 

@@ -47,6 +47,7 @@ STAGES: Mapping[str, Stage] = {
     "prune": Stage(("export.stages.prune", "compression.pruning.whole", "compression.pruning.checkpoint")),
     "recover": Stage(("export.stages.prune", "compression.distillation.recover", "compression.pruning.checkpoint")),
     "qat": Stage(("export.stages.quantize", "compression.quantization.qat")),
+    "plan": Stage(("export.stages.plan", "compression.quantization.plan.make")),
     "calibrate": Stage(("export.stages.quantize", "compression.quantization.quantize")),
     "capture": Stage(("export.stages.capture", "compression.quantization.capture")),
     "headroom": Stage(("export.stages.headroom", "validation.measure.magnitudes"), MEASURING),

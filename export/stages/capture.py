@@ -13,7 +13,7 @@ from ...system.progress import ReportProgress
 from ..cache.pipeline import Pipeline
 from ..cache.store import Entry, Workspace
 from ..source.source import Source
-from .quantize import quantization_key, table_path, tuned_weights
+from .quantize import quantization_key, read_plan, table_path, tuned_weights
 
 ISLANDS = "islands.json"
 CHECKED = 1  # calibration samples that a captured program is compared with its model on
@@ -30,7 +30,15 @@ def capture(pipeline: Pipeline, source: Source, size: Size, tuned: Entry | None,
         ranges = CalibrationTable.load(table_path(table)) if table else None
         images = source.calibration
         samples = islice(make_samples(source.model, size, images.sets, images.settings.pairing), CHECKED)
-        program = trace(source.model, size, table=ranges, tuned=tuned_weights(tuned), settings=source.recipe.quantize, samples=samples)
+        program = trace(
+            source.model,
+            size,
+            table=ranges,
+            tuned=tuned_weights(tuned),
+            settings=source.recipe.quantize,
+            samples=samples,
+            plan=read_plan(tuned),
+        )
         save_program(program, workspace.output)
         islands = [{"graph": graph.name, **asdict(island)} for graph in program.graphs for island in graph.float_islands]
         atomic_write(workspace.output / ISLANDS, json.dumps(islands, indent=1))

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ...calibration.samples import count_samples, make_samples
 from ...calibration.table import CalibrationTable
+from ...compression.quantization.plan.plan import Plan
 from ...model.checkpoint import read_tensors
 from ...system.disk import atomic_write
 from ...system.hashing import file_sha256
@@ -39,7 +40,7 @@ def tune(pipeline: Pipeline, source: Source) -> Entry | None:
 
 
 def calibrate(pipeline: Pipeline, source: Source, tuned: Entry | None) -> Entry:
-    """The calibration table, measured or taken from the recipe's file."""
+    """The calibration table, measured or taken from the recipe's file. ``tuned``: weights, perhaps with a plan."""
     settings = source.recipe.quantize
     table = settings.calibration_table
 
@@ -53,9 +54,18 @@ def calibrate(pipeline: Pipeline, source: Source, tuned: Entry | None) -> Entry:
         samples = make_samples(model, size, images.sets, images.settings.pairing)
         total = count_samples(model, images.sets, images.settings.pairing)
         hashes = "+".join(images_set.sha256 for images_set in images.sets)
-        measure(
-            model, samples, total=total, size=size, tuned=tuned_weights(tuned), settings=settings, image_set_sha256=hashes, report=report
-        ).save(workspace.output / TABLE)
+        measured = measure(
+            model,
+            samples,
+            total=total,
+            size=size,
+            tuned=tuned_weights(tuned),
+            settings=settings,
+            image_set_sha256=hashes,
+            report=report,
+            plan=read_plan(tuned),
+        )
+        measured.save(workspace.output / TABLE)
 
     inputs = {"model": source.fingerprint, "tuned": tuned.digest if tuned else None, **quantization_key(source)}
     return pipeline.run("calibrate", "", inputs, make)
@@ -73,6 +83,11 @@ def tuned_weights(tuned: Entry | None) -> dict[str, dict[str, Tensor]]:
         graph, _, name = key.partition(".")
         weights.setdefault(graph, {})[name] = value
     return weights
+
+
+def read_plan(tuned: Entry | None) -> Plan:
+    """The plan beside tuned weights; an empty one if there is none."""
+    return Plan.load(tuned.folder if tuned else None)
 
 
 def quantization_key(source: Source) -> dict[str, object]:

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...capture.program import Program
+from ...capture.program import GraphProgram, Program
 from ...model.graph import Arrays
 from ...recipe.precision import Precision
 from ..artifact import describe_files, graph_path
@@ -33,15 +33,17 @@ if TYPE_CHECKING:
 USABILITY_FILE = "mobile-usability.txt"
 
 
-def android_rewrites() -> tuple["Rewrite", ...]:
+def android_rewrites(graph: GraphProgram | None = None) -> tuple["Rewrite", ...]:
     """Those of ONNX Runtime, and what its int8 kernels on a phone want."""
+    from ..onnx.rewrites.fold_channel_scales import fold_channel_scales
     from ..onnx.rewrites.fold_stride import fold_stride
     from ..onnx.rewrites.integer_pad import integer_pad
     from ..onnx.rewrites.integer_shuffle import integer_shuffle
     from ..onnx.rewrites.pad_narrow_convolutions import pad_narrow_convolutions
     from ..onnx.rewrites.quantize_bias import quantize_bias
 
-    return *onnx_runtime_rewrites(), integer_pad, fold_stride, quantize_bias, integer_shuffle, pad_narrow_convolutions
+    own = (integer_pad, fold_stride, quantize_bias, integer_shuffle, pad_narrow_convolutions, fold_channel_scales)
+    return *onnx_runtime_rewrites(graph), *own
 
 
 class AndroidTarget(Target):
@@ -62,7 +64,7 @@ class AndroidTarget(Target):
         graphs, notes = [], ()
         with tempfile.TemporaryDirectory(prefix="instantstyle-") as scratch:
             for graph in program.graphs:
-                model, asked, graph_notes = build(program, graph, precision, android_rewrites(), float_rewrites=(plain_prelu,))
+                model, asked, graph_notes = build(program, graph, precision, android_rewrites(graph), float_rewrites=(plain_prelu,))
                 save(model, Path(scratch) / f"{graph.name}.onnx")
                 graphs.append(described(graph, f"{graph.name}.ort", precision, asked))
                 notes += graph_notes

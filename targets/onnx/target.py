@@ -34,27 +34,37 @@ def availability(emit: Sequence[str], run: Sequence[str]) -> Availability:
     return Availability(can_emit, can_run, f"not installed: {', '.join(missing)}", install_command(missing))
 
 
-def portable_rewrites() -> tuple["Rewrite", ...]:
+def portable_rewrites(graph: GraphProgram | None = None) -> tuple["Rewrite", ...]:
     """Rewrites of the numbers' grids alone, which leave the shape of the network as it is.
 
     Activations are uint8 beside int8 weights: ONNX Runtime on x86 runs a third of the convolutions of the signed, symmetric form as
     int8 kernels and is slower with it than in float; in this form it runs all of them.
+
+    Args:
+        graph: whose inputs may be known not to be negative.
     """
     from .rewrites.fold_repeated_quantization import fold_repeated_quantization
     from .rewrites.keep_cubic_layout import keep_cubic_layout
-    from .rewrites.refine_non_negative import refine_non_negative
+    from .rewrites.refine_non_negative import refine_non_negative_of
     from .rewrites.uint8_activations import uint8_activations
 
-    return fold_repeated_quantization, refine_non_negative, uint8_activations, keep_cubic_layout
+    refine = refine_non_negative_of(non_negative_inputs(graph) if graph else ())
+    return fold_repeated_quantization, refine, uint8_activations, keep_cubic_layout
 
 
-def onnx_runtime_rewrites() -> tuple["Rewrite", ...]:
+def non_negative_inputs(graph: GraphProgram) -> tuple[str, ...]:
+    """Names of the images whose values are never negative."""
+    images = (spec for spec in graph.inputs if spec.kind is TensorKind.IMAGE)
+    return tuple(spec.name for spec in images if spec.minimum >= 0 and all(mean <= spec.minimum for mean in spec.mean))
+
+
+def onnx_runtime_rewrites(graph: GraphProgram | None = None) -> tuple["Rewrite", ...]:
     """The portable ones between what ONNX Runtime has fast kernels for: no PRelu, gates and means on integers."""
     from .rewrites.integer_gate import integer_gate
     from .rewrites.integer_mean import integer_mean
     from .rewrites.plain_prelu import plain_prelu
 
-    return plain_prelu, *portable_rewrites(), integer_gate, integer_mean
+    return plain_prelu, *portable_rewrites(graph), integer_gate, integer_mean
 
 
 def build(
@@ -152,11 +162,12 @@ class OnnxTarget(Target):
     def emit(self, program: Program, precision: Precision, folder: Path) -> Artifact:
         require(self.name, (*PACKAGES, RUNTIME))
         graphs, notes = [], ()
+        from .rewrites.fold_channel_scales import fold_channel_scales
         from .rewrites.plain_prelu import plain_prelu
         from .rewrites.store_half import store_half
 
         for graph in program.graphs:
-            rewrites = (*onnx_runtime_rewrites(), store_half)
+            rewrites = (*onnx_runtime_rewrites(graph), fold_channel_scales, store_half)
             model, asked, graph_notes = build(program, graph, precision, rewrites, float_rewrites=(plain_prelu,))
             save(model, folder / f"{graph.name}.onnx")
             graphs.append(described(graph, f"{graph.name}.onnx", precision, asked))

@@ -38,7 +38,7 @@ def convert(program: Program, graph: GraphProgram, precision: Precision, folder:
     from ..onnx.rewrites.store_half import store_half
 
     source = Precision.INT8 if precision is Precision.INT8 else Precision.FLOAT32
-    onnx_model, _, notes = build(program, graph, source, (*portable_rewrites(), store_half))
+    onnx_model, _, notes = build(program, graph, source, (*portable_rewrites(graph), store_half))
     try:
         with silence():
             model = read(onnx_model)

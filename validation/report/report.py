@@ -22,6 +22,7 @@ from .fallback import fallback_lines
 from .half_range import COLUMNS
 from .half_range import rows as half_rows
 from .junit import junit_xml
+from .plan import plan_tables
 from .rows import artifact_row, graph_rows, number, psnr_text, unit_rows
 
 SUMMARY, JUNIT = "summary.md", "junit.xml"
@@ -80,6 +81,7 @@ def markdown(bundle: Bundle) -> str:
         (row.name, row.kind, f"{row.asked:.0%}", f"{row.reached:.0%}", f"{row.kept} of {row.width}", row.obstacle) for row in bundle.pruning
     )
     parts += _section("Pruned", markdown_table(PRUNED_COLUMNS, pruned))
+    parts += _section("Quantisation plan", plan_tables(bundle.plan, bundle.plan_points))
     notes = [f"{artifact.name}: {note}" for artifact in bundle.artifacts for note in artifact.notes]
     parts += _section("Notes", _list(notes))
     parts += _section("Machine", _list(_machine(bundle)))

@@ -15,7 +15,7 @@ from .codec import STRICT
 from .evidence import SampleSet, Sha256
 from .measurements import Measurements, Status
 from .numbers import Count
-from .provenance import Island, Library, ModelSource, PrunedGroup, RecipeSource
+from .provenance import Island, Library, ModelSource, PlanDecision, PlanPoint, PrunedGroup, RecipeSource
 from .timing import Machine
 
 FILE_NAME, RECIPE, TABLE = "bundle.json", "recipe.toml", "calibration.json"
@@ -165,6 +165,8 @@ class Bundle:
         different_samples: those of them that differ in what they show.
         minimum_samples: how many of these the recipe asks for.
         files: every file of the bundle but this one, with paths relative to it.
+        plan: what the plan of quantisation tried.
+        plan_points: plans that were compared.
         digests: of every part of this file but this one.
         built_only: the target that was built alone; empty for all of the recipe.
         judged_only: the target that was judged alone; empty for all that were built.
@@ -196,6 +198,8 @@ class Bundle:
     judged_only: str = ""
     executed_only: bool = False
     irreproducible: tuple[Irreproducible, ...] = ()
+    plan: tuple[PlanDecision, ...] = ()
+    plan_points: tuple[PlanPoint, ...] = ()
     files: tuple[ArtifactFile, ...] = ()
     digests: tuple[PartDigest, ...] = ()
 

@@ -13,31 +13,35 @@ Where one of them can be negative (a ReLU's output beside others in a Concat), t
 point -128 alone: the same levels, only that what calibration did not see is cut off at 255 s, and the ReLU can be folded all the same.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
 
 from ...non_negative import OF_ONNX, Effect, non_negative, together
-from .contract import FLOAT_BIASES, INT8_ACTIVATIONS, READ_DEQUANTIZED, Change, Condition, rewrite
+from .contract import FLOAT_BIASES, INT8_ACTIVATIONS, READ_DEQUANTIZED, Change, Condition, Rewrite
 from .graph import DEQUANTIZE, QUANTIZE, QuantizedTensor, constant, quantized_tensors, value_name
 
 EVERY_INPUT = frozenset({"Concat", "Add", "Mul"})
 
 
-def _left(graph: ir.Graph) -> Iterator[str]:
-    positive = _non_negative(graph)
-    return (value_name(each.value) for each in quantized_tensors(graph) if _symmetric_int8(each) and each.quantize.inputs[0] in positive)
+def refine_non_negative_of(inputs: Collection[str]) -> Rewrite:
+    """The rewrite for a model whose inputs of these names cannot be negative."""
+
+    def left(graph: ir.Graph) -> Iterator[str]:
+        positive, tensors = _non_negative(graph, inputs), filter(_symmetric_int8, quantized_tensors(graph))
+        return (value_name(each.value) for each in tensors if each.quantize.inputs[0] in positive)
+
+    refined = Condition("activations that cannot be negative use all levels", left)
+    before = (INT8_ACTIVATIONS, READ_DEQUANTIZED, FLOAT_BIASES)
+    return Rewrite("refine_non_negative", partial(_refine, inputs=inputs), requires=before, ensures=(refined,))
 
 
-REFINED = Condition("activations that cannot be negative use all levels", _left)
-
-
-@rewrite(requires=(INT8_ACTIVATIONS, READ_DEQUANTIZED, FLOAT_BIASES), ensures=(REFINED,))
-def refine_non_negative(model: ir.Model) -> tuple[Change, ...]:
+def _refine(model: ir.Model, inputs: Collection[str]) -> tuple[Change, ...]:
     """int8 with zero point 0 and scale s gets -128 and s / 2 (or s, see above) wherever the tensor cannot be negative."""
     tensors = {tensor.quantize: tensor for tensor in quantized_tensors(model.graph) if _symmetric_int8(tensor)}
-    positive = _non_negative(model.graph)
+    positive = _non_negative(model.graph, inputs)
     unsigned = [node for node in tensors if node.inputs[0] in positive]
     refinable = together(unsigned, tuple(_same_scale_links(model.graph, tensors)))
     changes = []
@@ -46,6 +50,9 @@ def refine_non_negative(model: ir.Model) -> tuple[Change, ...]:
         tensor.set_grid(model.graph, np.float32(tensor.scale / steps), np.int8(-128))
         changes.append(Change("refine_non_negative", value_name(tensor.value), f"zero point -128, scale {tensor.scale:.6g} / {steps}"))
     return tuple(changes)
+
+
+refine_non_negative = refine_non_negative_of(())
 
 
 def _symmetric_int8(tensor: QuantizedTensor) -> bool:
@@ -67,8 +74,9 @@ def _data_inputs(node: ir.Node) -> tuple[ir.Value | None, ...]:
     return tuple(node.inputs) if node.op_type in EVERY_INPUT else tuple(node.inputs[:1])
 
 
-def _non_negative(graph: ir.Graph) -> set[ir.Value | None]:
-    return non_negative(graph, _effect, _data_inputs, lambda node: node.outputs)
+def _non_negative(graph: ir.Graph, inputs: Collection[str]) -> set[ir.Value | None]:
+    known = [value for value in graph.inputs if value.name in inputs]
+    return non_negative(graph, _effect, _data_inputs, lambda node: node.outputs, known)
 
 
 def _same_scale_links(graph: ir.Graph, tensors: dict[ir.Node, QuantizedTensor]) -> Iterator[tuple[ir.Node, ir.Node]]:

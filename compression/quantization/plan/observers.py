@@ -1,0 +1,86 @@
+"""Which observer chooses the range of which tensor: the one whose range moves the graph's outputs least."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ....calibration.tensor_range import TensorRange
+from ..quantize import PreparedGraph, set_mode
+from ..quantizer import LIMIT
+
+CANDIDATES = ("percentile", "mse", "entropy", "min_max")
+# Tensors that cost less than this share of the whole error are left as they are.
+MATTERS = 0.01
+# What a range has to save of the whole error, and how far from the present one it has to be.
+SAVES, DIFFERS = 0.01, 0.03
+
+
+@torch.no_grad()
+def choose_observers(
+    prepared: PreparedGraph,
+    ranges: Mapping[str, TensorRange],
+    others: Sequence[Mapping[str, TensorRange]],
+    inputs: Sequence[tuple[Tensor, ...]],
+) -> dict[str, str]:
+    """Tries other ranges for each tensor that matters, in the order of execution, with all else quantised as it is by then.
+
+    Args:
+        ranges: that the graph has, by tensor.
+        others: as other observers choose them.
+        inputs: that the outputs are compared on.
+
+    Returns:
+        observers by tensor, where they are not those of ``ranges``. The graph is as it was, and fake quantisation is on.
+    """
+    set_mode(prepared, fake_quantize=False)
+    wanted = [_outputs(prepared.module, each) for each in inputs]
+    set_mode(prepared, fake_quantize=True)
+
+    def error() -> float:
+        return sum(_distance(_outputs(prepared.module, each), exact) for each, exact in zip(inputs, wanted, strict=True))
+
+    whole = error()
+    chosen: dict[str, str] = {}
+    for name, fake in prepared.activations.items():
+        fake.fake_quant_enabled.fill_(0)  # type: ignore[operator]
+        without = error()
+        fake.fake_quant_enabled.fill_(1)  # type: ignore[operator]
+        if whole - without < MATTERS * whole:
+            continue
+        present = ranges[name].scale
+        best = present
+        for candidate in (each[name] for each in others):
+            if abs(candidate.scale / present - 1) < DIFFERS:
+                continue
+            _set_scale(fake, ranges[name], candidate.scale)
+            found = error()
+            if found < (1 - SAVES) * whole:
+                whole, best, chosen[name] = found, candidate.scale, candidate.observer
+        _set_scale(fake, ranges[name], best)
+    for name, fake in prepared.activations.items():
+        _set_scale(fake, ranges[name], ranges[name].scale)
+    return chosen
+
+
+def as_runtimes_do(prepared: PreparedGraph, ranges: Mapping[str, TensorRange]) -> None:
+    """Gives tensors that are never negative all 256 levels, as most targets do, with the ranges that were set."""
+    for name, fake in prepared.activations.items():
+        if ranges[name].minimum == 0:
+            observer = fake.activation_post_process
+            observer.quant_min, observer.quant_max = 0, 2 * LIMIT + 1  # type: ignore[union-attr]
+            _set_scale(fake, ranges[name], ranges[name].scale)
+
+
+def _set_scale(fake: nn.Module, entry: TensorRange, scale: float) -> None:
+    fake.scale.fill_(scale / 2 if entry.minimum == 0 else scale)  # type: ignore[operator,union-attr]
+
+
+def _outputs(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+    result = module(*inputs)
+    return [result] if isinstance(result, Tensor) else list(result)
+
+
+def _distance(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
+    """Summed squared error of each output as a share of its variance."""
+    return sum(float((mine - exact).square().mean() / exact.var().clamp_min(1e-12)) for mine, exact in zip(found, wanted, strict=True))
