@@ -82,6 +82,7 @@ def test_sensitivity_is_what_the_layer_alone_costs(tmp_path: Path) -> None:
     assert again == rows[-2:]
 
 
+@pytest.mark.slow
 def test_search_writes_a_recipe_that_releases(tmp_path: Path) -> None:
     write_recipe(tmp_path, "unet.py:make", "ptq", (("[limits]", "# What it must reach.\n[limits]"),))
     whole = call(tmp_path, "search", "--max-bytes", "10000000", "--min-ssim", "0.5", "--trials", "1", "--recover-steps", "2")

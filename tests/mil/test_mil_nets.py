@@ -341,7 +341,8 @@ CONFIGS = {
     "small": NetworkConfig(8, (8, 8, 12, 16), HeadCounts((2, 2), (2,), (1,)), 4, 8, (4, 8), DecoderWidths(16, 12, 8)),
 }
 Packages = Callable[[str, Precision], Package]
-each_net = pytest.mark.parametrize("name", NETS)
+# The largest of them and of the reference networks take a minute together.
+each_net = pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "restore")) for name in NETS])
 
 
 def settled(module: nn.Module, seed: int) -> nn.Module:
@@ -553,8 +554,9 @@ def test_attention_of_ios18_is_the_network(tmp_path: Path) -> None:
     assert snr_db(evaluate(package, Arithmetic.PROGRAM), run_pytorch(module_of("restore"))) > NETS["restore"].float16_db
 
 
-@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-def test_reference_network(config: NetworkConfig, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [pytest.param(size, marks=[pytest.mark.slow] * (size == "small")) for size in CONFIGS])
+def test_reference_network(size: str, tmp_path: Path) -> None:
+    config = CONFIGS[size]
     network = settled(InstantStyle(config), seed=2)
     CoreMLTarget().emit(capture(to_model(network), SIZE, table=None, tuned={}, settings=QuantizeSettings()), Precision.FLOAT16, tmp_path)  # pyright: ignore[reportArgumentType]
     photo, style = photo_levels(), photo_levels((STYLE_SIZE, STYLE_SIZE))

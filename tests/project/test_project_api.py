@@ -16,6 +16,8 @@ from instantstyle.system.errors import ImageError, RecipeError
 from instantstyle.validation.results.bundle import RECIPE
 
 SIDE = 48
+# Speed is not what this is about, and these machines are busy.
+BUSY = {"threads": 1, "warmup": 0, "runs": 5, "processes": 0, "patience_s": 0}
 
 
 class Warm(nn.Module):
@@ -52,7 +54,6 @@ def net() -> Warm:
 
 @pytest.fixture(scope="module")
 def bundle(folder: Path, net: Warm) -> instantstyle.Bundle:
-    # Speed is not what this is about, and these machines are busy.
     return instantstyle.export(
         net,
         images=folder / "photos",
@@ -60,7 +61,7 @@ def bundle(folder: Path, net: Warm) -> instantstyle.Bundle:
         required=["onnx-float32"],
         limits={"min_ssim_mean": 0.98},
         size=SIDE,
-        latency={"threads": 1, "warmup": 0, "runs": 5, "processes": 0, "patience_s": 0},
+        latency=BUSY,
         name="warm",
         out=folder / "dist",
         cache=folder / "cache",
@@ -155,7 +156,14 @@ def test_another_forward_of_an_equal_looking_class_is_another_model(folder: Path
             return self.filter(image) * 0.5
 
     changed = instantstyle.export(
-        Warm(), images=folder / "photos", targets=["onnx-float32"], size=SIDE, name="warm", out=folder / "other", cache=folder / "cache"
+        Warm(),
+        images=folder / "photos",
+        targets=["onnx-float32"],
+        size=SIDE,
+        name="warm",
+        out=folder / "other",
+        cache=folder / "cache",
+        latency=BUSY,
     )
     photo = np.full((SIDE, SIDE, 3), 200, np.uint8)
     with instantstyle.load(changed, "onnx") as half, instantstyle.load(bundle, "onnx-float32") as whole:

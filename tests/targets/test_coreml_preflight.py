@@ -101,6 +101,7 @@ class Resized(nn.Module):
         return torch.tanh(self.last(sum((resize(y) for resize in RESIZED.values()), torch.zeros(()))))
 
 
+@pytest.mark.slow
 def test_resizing_that_core_ml_has_not_is_written_out(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = Resized().eval()
@@ -163,6 +164,7 @@ def test_padding_of_three_dimensions() -> None:
     assert finding.place == "model.block.1" and "two dimensions" in finding.problem and finding.remedy == "pad with zeros"
 
 
+@pytest.mark.slow
 def test_system_too_old_for_int8(program: Program) -> None:
     target = CoreMLTarget().configured({"minimum_deployment_target": "iOS16"})
     (finding,) = target.preflight(program, ALL)
@@ -195,6 +197,7 @@ def test_divergence_says_where_a_package_leaves_the_program(program: Program, tm
     assert first_bad.module_path == "bottleneck"
 
 
+@pytest.mark.slow
 def test_divergence_of_int8_names_the_unit_of_a_sum(program: Program, tmp_path: Path) -> None:
     artifact = CoreMLTarget().emit(program, Precision.INT8, tmp_path)
     rows = CoreMLTarget().divergence(artifact, tmp_path, program, "stylizer", graph_inputs()["stylizer"])
@@ -219,6 +222,7 @@ def test_operators_that_are_registered_with_their_overload() -> None:
     assert CoreMLTarget().preflight(program_of(batch_statistics), ALL) == ()
 
 
+@pytest.mark.slow
 def test_preflight_tries_the_systems_that_emit_tries(tmp_path: Path) -> None:
     """Pixel unshuffle has a form from iOS16 on: a package for iOS15 is impossible, one for iOS16 is not."""
     program = program_of(nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, 12, 3, 1, 1), nn.PixelShuffle(2)))

@@ -99,6 +99,7 @@ def test_package_holds_what_an_app_needs_and_nothing_else(program: Program, tmp_
     assert {file.path for file in artifact.files if file.path.endswith(".swift")} == {"Small.swift"}
 
 
+@pytest.mark.slow
 def test_equal_constants_are_kept_once(program: Program, tmp_path: Path) -> None:
     CoreMLTarget().emit(program, Precision.INT8, tmp_path)
     main = spec_of(tmp_path / "stylizer.mlpackage").mlProgram.functions["main"]
@@ -107,6 +108,7 @@ def test_equal_constants_are_kept_once(program: Program, tmp_path: Path) -> None
     assert len({each.hexdigest() for each in contents}) == len(constants) > 50
 
 
+@pytest.mark.slow
 def test_numbers_of_casts_do_not_reach_the_package(program: Program, tmp_path: Path) -> None:
     """The converter counts on from one conversion of a process to the next."""
     CoreMLTarget().emit(program, Precision.FLOAT16, tmp_path)
@@ -147,6 +149,7 @@ def run_pytorch_module(photo: np.ndarray, inputs: dict[str, np.ndarray]) -> np.n
         )
 
 
+@pytest.mark.slow
 def test_a_size_at_which_the_package_is_not_pytorch_is_refused(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Evaluator.run
 

@@ -308,6 +308,7 @@ def test_bindings_that_crash_cost_a_sentence(tmp_path: Path, monkeypatch: pytest
     assert not available.can_emit and not available.can_run and message in available.reason
 
 
+@pytest.mark.slow
 def test_the_bindings_are_never_imported_here() -> None:
     """In a fresh process, which builds an artifact."""
     program = (

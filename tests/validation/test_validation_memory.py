@@ -20,6 +20,7 @@ def request(behaviour: str, graph: str) -> Request:
     return Request(fakes.FakeTarget(behaviour), fakes.artifact(), Path(), {graph: inputs[graph]}, 1)
 
 
+@pytest.mark.slow
 def test_peak_is_what_the_artifact_takes_and_not_what_this_process_has() -> None:
     """The runner takes 100 MiB for a moment; this process holds 300 MiB, and Python, NumPy and PyTorch are the baseline."""
     ballast = np.ones(300 * MIB, np.uint8)

@@ -24,7 +24,7 @@ from instantstyle.validation.measure.reference import Reference
 from instantstyle.validation.results.measurements import Measurements
 
 MEMORY_BYTES = 54_321
-SETTINGS = LatencySettings(threads=3, warmup=1, runs=30)
+SETTINGS = LatencySettings(threads=3, warmup=1, runs=30, patience_s=0)
 
 
 @pytest.fixture(autouse=True)
@@ -233,10 +233,10 @@ def test_an_evaluator_of_a_target_that_runs_here_has_no_latency_and_no_memory() 
     assert (measured.evaluator, measured.latency, measured.peak_memory_bytes) == ("a stand-in", (), 0)
 
 
-def test_an_artifact_with_other_graphs_is_refused() -> None:
+def test_an_artifact_with_other_graphs_is_refused(tmp_path: Path) -> None:
     model, sample = fakes.model(), fakes.samples(1)
     artifact = replace(fakes.artifact(), graphs=fakes.artifact().graphs[1:])
-    built = Built(artifact, Path(), fakes.FakeTarget())
+    built = Built(artifact, tmp_path, fakes.FakeTarget())
     refused = pytest.raises(ExecutionError, match="fake-int8-32x48 has the graphs painter; the model has encoder, painter")
     with Reference(model, fakes.SIZE) as reference, refused:
         measure(
