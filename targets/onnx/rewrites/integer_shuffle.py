@@ -44,7 +44,7 @@ def _move(graph: ir.Graph, node: ir.Node) -> Change | None:
     space = to_space(graph, shuffle, integers, size=size, name=name)
     added = ir.node(DEQUANTIZE, [space, *dequantize.inputs[1:]], name=f"{name}.dequantize")
     graph.insert_before(shuffle, added)
-    added.outputs[0].type = shuffle.outputs[0].type
+    added.outputs[0].type, added.outputs[0].shape = shuffle.outputs[0].type, shuffle.outputs[0].shape
     replace(graph, shuffle, added)
     if padded != channels:
         slice_after(graph, space, channels)
