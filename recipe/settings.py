@@ -185,9 +185,7 @@ class QuantizeSettings(Section):
         observer: how a range is chosen from the values seen.
         percentile: of the values seen, where the observer of that name clips.
         minimum_images: fewer calibration photos than this are refused.
-        plan: ``auto`` finds out on calibration samples what makes the int8 pictures better: a grid for each channel of what norms read,
-            corrected biases, another observer for single tensors, and layers in float where limits of the picture ask for it; ``off`` does
-            as the rest of this section says and nothing else. A calibration table of one's own is such a rest, too.
+        plan: ``auto`` finds out on calibration samples what makes the int8 pictures better, see docs/quantization.md.
         keep_float, keep_int8: module paths (globs), or ``<graph>.<module path>``, that leave or enter int8 against the rules. An int8
             artifact stores what is left in float in half precision.
         calibration_table: reuse this table instead of calibrating.
@@ -211,7 +209,7 @@ class QuantizeSettings(Section):
 
     @property
     def planned(self) -> bool:
-        """Whether there is a plan to make."""
+        """Whether there is a plan to make: ranges of a table of one's own would not fit it."""
         return self.plan == "auto" and self.method != "off" and self.calibration_table is None
 
 

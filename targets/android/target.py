@@ -35,6 +35,7 @@ USABILITY_FILE = "mobile-usability.txt"
 
 def android_rewrites(graph: GraphProgram | None = None) -> tuple["Rewrite", ...]:
     """Those of ONNX Runtime, and what its int8 kernels on a phone want."""
+    from ..onnx.rewrites.center_norms import center_norms
     from ..onnx.rewrites.fold_channel_scales import fold_channel_scales
     from ..onnx.rewrites.fold_stride import fold_stride
     from ..onnx.rewrites.integer_pad import integer_pad
@@ -42,7 +43,7 @@ def android_rewrites(graph: GraphProgram | None = None) -> tuple["Rewrite", ...]
     from ..onnx.rewrites.pad_narrow_convolutions import pad_narrow_convolutions
     from ..onnx.rewrites.quantize_bias import quantize_bias
 
-    own = (integer_pad, fold_stride, quantize_bias, integer_shuffle, pad_narrow_convolutions, fold_channel_scales)
+    own = (integer_pad, fold_stride, quantize_bias, integer_shuffle, pad_narrow_convolutions, fold_channel_scales, center_norms)
     return *onnx_runtime_rewrites(graph), *own
 
 

@@ -162,12 +162,13 @@ class OnnxTarget(Target):
     def emit(self, program: Program, precision: Precision, folder: Path) -> Artifact:
         require(self.name, (*PACKAGES, RUNTIME))
         graphs, notes = [], ()
+        from .rewrites.center_norms import center_norms
         from .rewrites.fold_channel_scales import fold_channel_scales
         from .rewrites.plain_prelu import plain_prelu
         from .rewrites.store_half import store_half
 
         for graph in program.graphs:
-            rewrites = (*onnx_runtime_rewrites(graph), fold_channel_scales, store_half)
+            rewrites = (*onnx_runtime_rewrites(graph), fold_channel_scales, center_norms, store_half)
             model, asked, graph_notes = build(program, graph, precision, rewrites, float_rewrites=(plain_prelu,))
             save(model, folder / f"{graph.name}.onnx")
             graphs.append(described(graph, f"{graph.name}.onnx", precision, asked))

@@ -129,7 +129,7 @@ FILES: dict[str, tuple[Change, str]] = {
     "a looser recipe": (text("recipe.toml", "min_ssim_mean = 0.99", "min_ssim_mean = 0.49"), "recipe.toml was altered"),
     "no bundle.json": (lambda dist: (dist / "bundle.json").unlink(), "bundle.json: cannot be read"),
     "half of bundle.json": (data("bundle.json", lambda old: old[: len(old) // 2]), "bundle.json: not valid JSON"),
-    "an old bundle.json": (unsealed(lambda bundle: bundle.update(format=1)), "bundle.json: format 1; this version reads format 3"),
+    "an old bundle.json": (unsealed(lambda bundle: bundle.update(format=1)), "bundle.json: format 1; this version reads format 4"),
 }
 
 LISTS: dict[str, tuple[Change, str]] = {
@@ -176,7 +176,7 @@ LISTS: dict[str, tuple[Change, str]] = {
 
 TYPES: dict[str, tuple[Change, str]] = {
     "a key twice": (
-        text("bundle.json", '"format": 3,', '"format": 3, "format": 3,'),
+        text("bundle.json", '"format": 4,', '"format": 4, "format": 4,'),
         "bundle.json: the key 'format' is there twice",
     ),
     "a status twice": (text("bundle.json", '"status": ', '"status": "passed", "status": '), "the key 'status' is there twice"),

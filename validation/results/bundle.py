@@ -21,7 +21,7 @@ from .timing import Machine
 FILE_NAME, RECIPE, TABLE = "bundle.json", "recipe.toml", "calibration.json"
 # Covers every file of a bundle, this one too, so it can be listed nowhere.
 SIGNATURE = "signature.json"
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True)
