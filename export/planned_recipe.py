@@ -13,7 +13,7 @@ from ..validation.results.provenance import planned
 from .session import cache_folder, session
 from .source.checked_recipe import load_recipe
 from .source.source import load
-from .stages.plan import fit
+from .stages.plan import fit, wants_plan
 from .stages.prune import prune
 from .stages.quantize import read_plan
 
@@ -25,7 +25,7 @@ def show_plan(recipe_path: Path, output: Path | None, cache: Path | None) -> Non
         InstantStyleError: wrong input, or a recipe without a plan.
     """
     recipe = load_recipe(recipe_path)
-    if not recipe.quantize.planned:
+    if not wants_plan(recipe.quantize):
         raise RecipeError(
             f'{recipe.path}: there is nothing to plan; it takes quantize.plan = "auto", int8, and no calibration table of its own'
         )

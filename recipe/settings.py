@@ -207,11 +207,6 @@ class QuantizeSettings(Section):
     fallback: Literal["none", "float"] = "none"
     seed: int = 0
 
-    @property
-    def planned(self) -> bool:
-        """Whether there is a plan to make: ranges of a table of one's own would not fit it."""
-        return self.plan == "auto" and self.method != "off" and self.calibration_table is None
-
 
 class TargetSettings(Section):
     """What to build, and whose failure fails the build.

@@ -10,7 +10,7 @@ from ...calibration.samples import make_samples
 from ...model.graph import Sample, Size
 from ...recipe.limits import Limits
 from ...recipe.precision import Precision
-from ...recipe.recipe import Recipe
+from ...recipe.recipe import QuantizeSettings, Recipe
 from ...system.disk import atomic_write
 from ...system.progress import ReportProgress
 from ..cache.pipeline import Pipeline
@@ -34,7 +34,7 @@ def fit(pipeline: Pipeline, source: Source) -> Entry | None:
 def plan(pipeline: Pipeline, source: Source, tuned: Entry | None) -> Entry | None:
     """The plan with its weights; ``tuned`` itself if the recipe wants none."""
     recipe = source.recipe
-    if not recipe.quantize.planned:
+    if not wants_plan(recipe.quantize):
         pipeline.pass_over("plan", "", "off")
         return tuned
     limits = [limits.model_dump(mode="json", include=set(_WANTED)) for limits in _limits(recipe)]
@@ -71,6 +71,11 @@ def plan(pipeline: Pipeline, source: Source, tuned: Entry | None) -> Entry | Non
         **quantization_key(source),
     }
     return pipeline.run("plan", "", inputs, make)
+
+
+def wants_plan(settings: QuantizeSettings) -> bool:
+    """Whether there is a plan to make: the ranges of a table of one's own would not fit it."""
+    return settings.plan == "auto" and settings.method != "off" and settings.calibration_table is None
 
 
 _WANTED = ("min_ssim_mean", "min_ssim_worst", "min_over_ort_float", "max_bytes")

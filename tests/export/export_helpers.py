@@ -31,6 +31,7 @@ batch = 2
 crop = 64
 learning_rate = 1e-4
 observer = "min_max"
+plan = "off"
 minimum_images = 4
 
 [targets]

@@ -27,6 +27,7 @@ validation = {{ photos = "validation/photos", styles = "validation/styles" }}
 [quantize]
 method = "ptq"
 observer = "min_max"
+plan = "off"
 minimum_images = 4
 
 [targets]
