@@ -82,7 +82,7 @@ def test_a_users_net_becomes_an_android_model(tmp_path: Path, net: str) -> None:
     write_recipe(tmp_path, f"{net}.py:make")
     code, events = release(tmp_path)
     check_android_model(tmp_path, net)
-    assert set(outcomes(events)) == EARLY | LATE | GOLDEN | {"load tiny", "prune", "qat", "bundle dist"}
+    assert set(outcomes(events)) == EARLY | LATE | GOLDEN | {"load tiny", "prune", "qat", "plan", "bundle dist"}
     assert events[-1] == {**events[-1], "event": "build_end", "exit_code": code}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "calibration", "dist", "recipe.toml", "validation"]
 
