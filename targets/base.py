@@ -202,6 +202,10 @@ class Runner(ABC):
             self._closed = True
             self._free()
 
+    def memory_elsewhere(self) -> int:
+        """The highest resident memory in bytes, so far, of another process that runs it, less that before it opened anything; 0 without."""
+        return 0
+
     @abstractmethod
     def _execute(self, inputs: Arrays) -> dict[str, np.ndarray]:
         """What ``run`` gives, from inputs that were checked."""

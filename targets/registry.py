@@ -19,11 +19,12 @@ from .openvino.target import OpenVINOTarget
 from .pt2.target import PT2Target
 from .tensorrt.target import TensorRTRTXTarget, TensorRTTarget
 from .torchscript.target import TorchScriptTarget
+from .web.target import WebTarget
 
 GROUP = "instantstyle.targets"
 BUILT_IN: tuple[type[Target], ...] = (
     *(AndroidTarget, CoreMLTarget, LiteRTTarget, OnnxTarget, OpenVINOTarget),
-    *(PT2Target, TensorRTTarget, TensorRTRTXTarget, TorchScriptTarget),
+    *(PT2Target, TensorRTTarget, TensorRTRTXTarget, TorchScriptTarget, WebTarget),
 )
 
 

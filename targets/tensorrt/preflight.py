@@ -9,10 +9,10 @@ from ...recipe.precision import Precision
 from ...system.errors import CaptureError
 from ..base import Finding
 from ..onnx.exporter import to_onnx
+from ..onnx.half import too_large
 from ..onnx.target import save
 from .bindings import Product, probe
 from .builder import describe, refused_nodes
-from .flavour import too_large
 from .options import TensorRTOptions
 
 

@@ -12,6 +12,7 @@ from ..artifact import describe_files, graph_path
 from ..base import Artifact, ArtifactFile, Availability, Finding, Runner, Target
 from ..convolutions import described
 from ..onnx.exporter import PACKAGES as ONNX_PACKAGES
+from ..onnx.half import FLOAT32_OPERATORS
 from ..onnx.target import RUNTIME, save
 from ..packages import install_command, missing_packages, require
 from .bindings import TENSORRT, TENSORRT_RTX, Probe, Product, probe
@@ -19,6 +20,7 @@ from .options import TensorRTOptions
 
 NO_CUDA = "this PyTorch has no CUDA"
 ONNX_FILE = "graph.onnx"
+EVALUATOR = "same graph in ONNX Runtime; engine built, not executed: no NVIDIA GPU"
 
 
 class TensorRTTarget(Target):
@@ -32,8 +34,7 @@ class TensorRTTarget(Target):
     description = "TensorRT engines (int8, float16), built and executed on a machine with an NVIDIA GPU"
     precisions = (Precision.INT8, Precision.FLOAT16)
     product: Product = TENSORRT
-    # As the rewrite half_precision leaves them.
-    float32_operators = frozenset("mean sum pow square sqrt rsqrt div reciprocal exp log var std var_mean linalg_vector_norm".split())
+    float32_operators = FLOAT32_OPERATORS
 
     def __init__(self, options: TensorRTOptions | None = None) -> None:
         self.options = options or TensorRTOptions()
@@ -62,8 +63,6 @@ class TensorRTTarget(Target):
             reason = f"{self.product.title} builds engines on the NVIDIA GPU that they are for, and there is none here"
             return Availability(can_emit=False, can_run=False, reason=reason, remedy=f"target {TENSORRT_RTX.target} builds without one")
         if found.gpu is None:
-            from .onnx_runner import EVALUATOR
-
             return Availability(can_emit=True, can_run=False, reason="no NVIDIA GPU or no driver", evaluator=EVALUATOR)
         return self._with_gpu(found)
 
@@ -144,14 +143,14 @@ class TensorRTTarget(Target):
     def open(self, artifact: Artifact, folder: Path, graph: str, threads: int) -> Runner:
         require(self.name, (*ONNX_PACKAGES, RUNTIME))
         home = graph_path(artifact, folder, graph)
+        from ..onnx.half_runner import HalfRunner, check_onnx, take_census
         from .engines import check_engines, choose, read_list
-        from .onnx_runner import OnnxRunner, check_onnx, take_census
 
         found, engines = probe(self.product), read_list(home)
         check_onnx(home / ONNX_FILE, artifact, graph)
         check_engines(engines, artifact, home / ONNX_FILE)
         if found.gpu is None:
-            return OnnxRunner(home / ONNX_FILE, artifact.graph(graph), artifact.size, threads)
+            return HalfRunner(home / ONNX_FILE, artifact.graph(graph), artifact.size, threads, EVALUATOR)
         from .engine_runner import EngineRunner
 
         engine = choose(engines, self.product, found.version, found.gpu)

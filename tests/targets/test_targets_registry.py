@@ -20,6 +20,7 @@ from instantstyle.targets.pt2.target import PT2Target
 from instantstyle.targets.registry import get_target, targets
 from instantstyle.targets.tensorrt.target import TensorRTRTXTarget, TensorRTTarget
 from instantstyle.targets.torchscript.target import TorchScriptTarget
+from instantstyle.targets.web.target import WebTarget
 
 BROKEN_KINDS = """
 class Odd:
@@ -53,6 +54,7 @@ BUILT_IN = {
     "tensorrt": TensorRTTarget,
     "tensorrt_rtx": TensorRTRTXTarget,
     "torchscript": TorchScriptTarget,
+    "web": WebTarget,
 }
 
 

@@ -1,4 +1,4 @@
-"""Runs the ONNX file that engines were built from, where there is no GPU: node by node in ONNX Runtime, float16 rounded by us."""
+"""Runs an ONNX file in the place of a runtime with float16 kernels: node by node in ONNX Runtime, float16 rounded by us."""
 
 from collections import Counter
 from pathlib import Path
@@ -10,19 +10,17 @@ from ..base import Artifact, GraphArtifact, Runner
 from ..census import Census
 from ..declared import as_arrays, check_declared
 from ..half_evaluator import HalfEvaluator
-from ..onnx.declared import of_model
 from ..runner_checks import execution_by
+from .declared import of_model
 
 PROVIDER = "CPUExecutionProvider, not optimised"
-
-EVALUATOR = "same graph in ONNX Runtime; engine built, not executed: no NVIDIA GPU"
 
 
 def take_census(path: Path) -> Census:
     """Of a graph."""
     import onnx
 
-    from ..onnx.rewrites.count import int8_convolutions
+    from .rewrites.count import int8_convolutions
 
     model = onnx.load(path)
     kinds = Counter(node.op_type for node in model.graph.node)
@@ -30,25 +28,26 @@ def take_census(path: Path) -> Census:
     return Census(kinds["Conv"] + kinds["ConvTranspose"], found.plain + found.transposed, tuple(kinds.most_common()), found.floats)
 
 
-class OnnxRunner(Runner):
-    """The graph as the engine's builder got it: nothing is fused, and every float16 result is rounded to float16.
+class HalfRunner(Runner):
+    """The graph as it stands: nothing is fused, and every float16 result is rounded to float16.
 
     Args:
         path: the ONNX file.
         graph: names and specs of its inputs and outputs, and how many int8 convolutions it must have.
         size: the artifact's size, H and W in pixels.
         threads: within an operator.
+        evaluator: as of ``Execution``: what this stands in for, and why.
 
     Raises:
         ExecutionError: it has fewer int8 convolutions than asked for.
     """
 
-    def __init__(self, path: Path, graph: GraphArtifact, size: Size, threads: int) -> None:
+    def __init__(self, path: Path, graph: GraphArtifact, size: Size, threads: int, evaluator: str) -> None:
         import onnx
 
         super().__init__(graph, size)
         model = onnx.load(path)
-        self.execution = execution_by(take_census(path), graph, path, PROVIDER, EVALUATOR)
+        self.execution = execution_by(take_census(path), graph, path, PROVIDER, evaluator)
         self._evaluator = HalfEvaluator(model, threads)
 
     def _execute(self, inputs: Arrays) -> dict[str, np.ndarray]:
@@ -61,7 +60,7 @@ class OnnxRunner(Runner):
 
 
 def check_onnx(path: Path, artifact: Artifact, graph: str) -> None:
-    """Raises ExecutionError unless the ONNX file that a graph's engines were built from declares what the manifest says."""
+    """Raises ExecutionError unless a graph's ONNX file declares what the manifest says."""
     import onnx
 
     check_declared(of_model(onnx.load(path)), as_arrays(artifact, artifact.graph(graph)), path)
