@@ -118,8 +118,8 @@ class TestWeb(TargetSuite):
     def test_memory_of_the_other_process_counts(self, emitted: Emitted, target: Target) -> None:
         with target.open(*emitted(Precision.INT8), "stylizer", threads=1) as runner:
             runner.run(graph_inputs()["stylizer"])
-            # The wasm of 14 MB and its compiled code.
-            assert 14e6 < runner.memory_elsewhere() < 1e9
+            # The wasm of 14 MB and its compiled code, or more: other tests use the same process, and this is the peak of its life.
+            assert 14e6 < runner.memory_elsewhere() < 8e9
 
 
 @needs_runtime
