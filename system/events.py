@@ -13,13 +13,18 @@ class StageStart:
 
 @dataclass(frozen=True)
 class Step:
-    """A stage got from ``done - 1`` to ``done`` of ``total``."""
+    """A stage got from ``done - 1`` to ``done`` of ``total``, which is 0 where the end is not known."""
 
     stage: str
     subject: str
     done: int
     total: int
     note: str
+
+    @property
+    def count(self) -> str:
+        """``3/8``, or ``3``."""
+        return f"{self.done}/{self.total}" if self.total else str(self.done)
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,8 @@ def sentence(event: Event) -> str:
     """An event as one line of text; empty for the start of a stage, whose end says it all."""
     text = ""
     match event:
-        case Step(stage, subject, done, total, note):
-            text = f"  {title(stage, subject)} {done}/{total} {note}".rstrip()
+        case Step(stage, subject, note=note):
+            text = f"  {title(stage, subject)} {event.count} {note}".rstrip()
         case StageEnd(stage, subject, outcome, seconds, note):
             took = f"{seconds:.1f} s" if outcome == "done" else outcome
             text = f"{title(stage, subject):<40} {took}" + (f"  {note}" if note else "")

@@ -104,7 +104,7 @@ class TerminalDisplay(Display):
             self._task = self.bars.add_task(title(event.stage, event.subject), total=None, note="")
         elif isinstance(event, Step):
             if self._task is not None:
-                self.bars.update(self._task, completed=event.done, total=event.total, note=event.note)
+                self.bars.update(self._task, completed=event.done, total=event.total or None, note=event.note)
         else:
             if isinstance(event, StageEnd | BuildEnd):
                 self._drop_bar()
@@ -139,7 +139,7 @@ class NotebookDisplay(Display):
             self._draw(_bar(self._running, None))
         elif isinstance(event, Step):
             if time.monotonic() - self._drawn >= NOTEBOOK_INTERVAL_SECONDS:
-                note = f"{event.done}/{event.total} {event.note}".rstrip()
+                note = f"{event.count} {event.note}".rstrip()
                 self._draw(_bar(f"{title(event.stage, event.subject)} {note}", event.done / max(event.total, 1)))
         elif line := sentence(event):
             self._lines.append(line)

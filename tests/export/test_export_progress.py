@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from instantstyle.system import progress
-from instantstyle.system.events import ArtifactReady, BuildEnd, StageEnd, VerdictReady
+from instantstyle.system.events import ArtifactReady, BuildEnd, StageEnd, Step, VerdictReady, sentence
 from instantstyle.system.progress import JsonDisplay, PlainDisplay, TerminalDisplay, make_display
 from instantstyle.system.silence import quiet_libraries
 
@@ -53,6 +53,10 @@ def test_json_lines() -> None:
         "reasons": ["min_ssim_mean: 0.97 instead of 0.98"],
     }
     assert rows[9]["exit_code"] == 1
+
+
+def test_a_stage_whose_end_is_not_known_counts_without_it() -> None:
+    assert [sentence(Step("plan", "", 27, total, "float")) for total in (0, 90)] == ["  plan 27 float", "  plan 27/90 float"]
 
 
 def test_plain_lines_one_a_stage_and_one_each_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +114,7 @@ def test_libraries_print_into_the_log_only(tmp_path: Path) -> None:
     script = f"""
 import os, sys, warnings
 from pathlib import Path
-from instantstyle.system.events import ArtifactReady, BuildEnd, StageEnd, VerdictReady
+from instantstyle.system.events import ArtifactReady, BuildEnd, StageEnd, Step, VerdictReady, sentence
 from instantstyle.system.silence import quiet_libraries
 with quiet_libraries(Path({str(tmp_path / "build.log")!r})) as screen:
     print("python print")
