@@ -1,15 +1,18 @@
 """An artifact on disk: the manifest ``artifact.json`` beside its files, and the hashes that prove them."""
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from ..capture.program import Program
+from ..recipe.precision import Precision
 from ..system.errors import ArtifactError
 from ..system.hashing import file_sha256
 from ..system.strict_json import parse
-from .base import Artifact, ArtifactFile
+from .base import Artifact, ArtifactFile, GraphArtifact
 
 MANIFEST = "artifact.json"
 _ADAPTER = TypeAdapter(Artifact)
@@ -24,6 +27,27 @@ def describe_all(folder: Path) -> tuple[ArtifactFile, ...]:
     """The same with the manifest."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return tuple(ArtifactFile(path.relative_to(folder).as_posix(), path.stat().st_size, file_sha256(path)) for path in files)
+
+
+def describe(
+    target: str,
+    program: Program,
+    precision: Precision,
+    folder: Path,
+    *,
+    graphs: Sequence[GraphArtifact],
+    notes: tuple[str, ...],
+    shipped: Callable[[str], bool] = lambda path: True,
+) -> Artifact:
+    """The artifact that a target has written into ``folder``.
+
+    Args:
+        shipped: whether an app carries the file of that path, relative to the folder.
+    """
+    files = describe_files(folder)
+    shipped_bytes = sum(file.size_bytes for file in files if shipped(file.path))
+    source = (program.model, program.provenance)
+    return Artifact(target, precision, program.size, tuple(graphs), files, shipped_bytes, notes, *source)
 
 
 def write_manifest(artifact: Artifact, folder: Path) -> None:

@@ -69,6 +69,11 @@ def activation_inputs(node: Node) -> list[Node]:
     return [part for part in node.args[: 2 if node.target in ADDITIONS | PRODUCTS else 1] if isinstance(part, Node)]
 
 
+def reads_integers(layer: Node) -> bool:
+    """Whether the input and the weight of a layer of a prepared graph are quantised."""
+    return all(isinstance(part, Node) and part.op == "call_module" for part in layer.args[:2])
+
+
 def carries(node: Node) -> bool:
     """Whether integers may go in and come out, if they are of use to what follows."""
     return node.target in PASS_THROUGH | RELUS | POINTWISE

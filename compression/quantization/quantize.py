@@ -22,6 +22,7 @@ from ...recipe.recipe import QuantizeSettings
 from ...system.errors import CaptureError
 from ...system.silence import silence
 from .channel_scales import scale_channels
+from .operators import reads_integers
 from .quantizer import IslandQuantizer, float_islands
 
 
@@ -99,7 +100,7 @@ def prepare(
     if not weights:
         raise CaptureError(f"graph '{graph.name}' has no convolution or linear layer that can be quantised; set quantize.method = \"off\"")
     convolutions = [node for node in module.graph.nodes if is_convolution(node)]
-    in_int8 = sum(all(isinstance(part, Node) and part.op == "call_module" for part in node.args[:2]) for node in convolutions)
+    in_int8 = sum(map(reads_integers, convolutions))
     prepared = PreparedGraph(module, activations, weights, len(convolutions), in_int8, float_islands(module, keep_float))
     set_mode(prepared, fake_quantize=False)
     check_same(graph, traced.captured, module, inputs, "the graph prepared for int8")

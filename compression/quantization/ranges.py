@@ -4,10 +4,8 @@ import contextlib
 import copy
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from types import MappingProxyType
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +14,7 @@ from ...calibration.observers import make_observer
 from ...calibration.table import CalibrationTable, TensorRange
 from ...capture.equality import probe_inputs
 from ...model.graph import Arrays, Graph, Model, Sample, Size
-from ...model.runs import graph_inputs
+from ...model.runs import graph_inputs, run_of
 from ...recipe.recipe import QuantizeSettings
 from ...system.errors import CalibrationError
 from ...system.progress import ReportProgress
@@ -63,7 +61,7 @@ def observe(
                 hook = fake.register_forward_pre_hook(_feed(observers[graph_name, name], graph_name, name))
                 hooks.callback(hook.remove)
         # Without fake quantisation a prepared graph is the float graph, so that the scenario itself runs through them.
-        runs = {graph.name: partial(_run_prepared, graph, prepared[graph.name]) for graph in model.graphs}
+        runs = {graph.name: run_of(graph, prepared[graph.name].module) for graph in model.graphs}
         for done, sample in enumerate(samples, 1):
             model.scenario(runs, sample.inputs)
             report(done, total, "")
@@ -72,13 +70,6 @@ def observe(
         with _naming(graph_name, name):
             ranges.append(TensorRange.of(graph_name, name, observer.range(), kinds[graph_name, name]))
     return tuple(ranges)
-
-
-def _run_prepared(graph: Graph, prepared: PreparedGraph, inputs: Arrays) -> dict[str, np.ndarray]:
-    with torch.no_grad():
-        result = prepared.module(*(torch.from_numpy(inputs[spec.name]) for spec in graph.inputs))
-    results = (result,) if isinstance(result, Tensor) else result
-    return {spec.name: value.numpy() for spec, value in zip(graph.outputs, results, strict=True)}
 
 
 def _feed(observer: Observer, graph: str, tensor: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:

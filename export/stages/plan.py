@@ -4,9 +4,8 @@ import json
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from safetensors.torch import save
-
 from ...calibration.samples import make_samples
+from ...compression.quantization.graph_tensors import write_graph_tensors
 from ...model.graph import Sample, Size
 from ...recipe.limits import Limits
 from ...recipe.precision import Precision
@@ -53,15 +52,14 @@ def plan(pipeline: Pipeline, source: Source, tuned: Entry | None) -> Entry | Non
             fitted=fitted,
             judged=judged,
             full_size=full,
-            full=_samples(source, full)[0],
+            full=fitted if full == size else _samples(source, full)[0],
             tuned=tuned_weights(tuned),
             settings=recipe.quantize,
             wanted=_wanted(recipe),
         )
         made, weights = make_plan(task, known, lambda: atomic_write(state, json.dumps(known)), report)
         made.save(workspace.output)
-        tensors = {f"{graph}.{name}": value.contiguous() for graph, each in weights.items() for name, value in each.items()}
-        atomic_write(workspace.output / WEIGHTS, save(tensors))
+        write_graph_tensors(weights, workspace.output / WEIGHTS)
 
     inputs = {
         "model": source.fingerprint,

@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-from safetensors.torch import save
 from torch import Tensor
 
 from ...calibration.samples import count_samples, make_samples
 from ...calibration.table import CalibrationTable
+from ...compression.quantization.graph_tensors import read_graph_tensors, write_graph_tensors
 from ...compression.quantization.plan.plan import Plan
-from ...model.checkpoint import read_tensors
-from ...system.disk import atomic_write
 from ...system.hashing import file_sha256
 from ...system.progress import ReportProgress
 from ..cache.pipeline import Pipeline
@@ -32,8 +30,7 @@ def tune(pipeline: Pipeline, source: Source) -> Entry | None:
         model, images, side = source.model, source.calibration, settings.crop
         samples = list(make_samples(model, (side, side), images.sets, images.settings.pairing))
         tuned = train(model, source.reference, samples=samples, settings=settings, state_file=workspace.state / "qat.pt", report=report)
-        tensors = {f"{graph}.{name}": value.detach().clone() for graph, weights in tuned.items() for name, value in weights.items()}
-        atomic_write(workspace.output / WEIGHTS, save(tensors))
+        write_graph_tensors(tuned, workspace.output / WEIGHTS)
 
     inputs = {"model": source.fingerprint, "reference": source.reference_fingerprint, **quantization_key(source)}
     return pipeline.run("qat", "", inputs, make)
@@ -78,11 +75,7 @@ def table_path(entry: Entry) -> Path:
 
 def tuned_weights(tuned: Entry | None) -> dict[str, dict[str, Tensor]]:
     """Tuned weights by graph and name; empty without tuning."""
-    weights: dict[str, dict[str, Tensor]] = {}
-    for key, value in (read_tensors(tuned.folder / WEIGHTS) if tuned else {}).items():
-        graph, _, name = key.partition(".")
-        weights.setdefault(graph, {})[name] = value
-    return weights
+    return read_graph_tensors(tuned.folder / WEIGHTS) if tuned else {}
 
 
 def read_plan(tuned: Entry | None) -> Plan:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from ...capture.program import GraphProgram, Program
 from ...model.graph import Arrays
 from ...recipe.precision import Precision
-from ..artifact import describe_files, graph_path
+from ..artifact import describe, graph_path
 from ..base import Artifact, ArtifactFile, Availability, Runner, Target
 from ..convolutions import described
 from ..onnx.exporter import PACKAGES
@@ -72,11 +72,8 @@ class AndroidTarget(Target):
             to_ort_format(Path(scratch), folder, halve=precision is Precision.INT8)
             report = mobile_usability([Path(scratch) / f"{graph.name}.onnx" for graph in program.graphs])
         (folder / USABILITY_FILE).write_text(report, encoding="utf-8")
-        files = describe_files(folder)
-        shipped = {graph.file for graph in graphs}
-        shipped_bytes = sum(file.size_bytes for file in files if file.path in shipped)
-        source = (program.model, program.provenance)
-        return Artifact(self.name, precision, program.size, tuple(graphs), files, shipped_bytes, notes, *source)
+        models = {graph.file for graph in graphs}
+        return describe(self.name, program, precision, folder, graphs=graphs, notes=notes, shipped=lambda path: path in models)
 
     def irreproducible(self, files: Sequence[ArtifactFile]) -> Mapping[str, str]:
         why = "ONNX Runtime writes tensors in the order of a hash table that every process seeds anew"

@@ -11,7 +11,7 @@ from ...capture.program import Program
 from ...model.graph import Arrays, TensorSpec
 from ...recipe.precision import Precision
 from ...system.errors import ExecutionError
-from ..artifact import describe_files, graph_path
+from ..artifact import describe, graph_path
 from ..base import Artifact, Availability, Divergence, Finding, Runner, Target
 from ..convolutions import convolutions, described, repeated_note
 from ..packages import install_command, missing_packages, require
@@ -96,11 +96,8 @@ class CoreMLTarget(Target):
             notes += repeated_note(graph, wanted)
             notes += (f"{graph.name}: minimum deployment target {converted.deployment_target}",)
         write_swift(program.model, graphs, folder)
-        files = describe_files(folder)
         packages = tuple(f"{graph.file}/" for graph in graphs)
-        shipped = sum(file.size_bytes for file in files if file.path.startswith(packages))
-        source = (program.model, program.provenance)
-        return Artifact(self.name, precision, program.size, tuple(graphs), files, shipped, notes, *source)
+        return describe(self.name, program, precision, folder, graphs=graphs, notes=notes, shipped=lambda path: path.startswith(packages))
 
     def divergence(self, artifact: Artifact, folder: Path, program: Program, graph: str, inputs: Arrays) -> tuple[Divergence, ...]:
         require(self.name, PACKAGES)

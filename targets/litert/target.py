@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ...capture.program import Program
 from ...recipe.precision import Precision
-from ..artifact import describe_files, graph_path
+from ..artifact import describe, graph_path
 from ..base import Artifact, Availability, Finding, Runner, Target
 from ..convolutions import convolutions, described, repeated_note
 from ..declared import facts
@@ -57,10 +57,7 @@ class LiteRTTarget(Target):
             left = sorted(lowered.graph.file.kinds - GPU_OPERATORS)
             if left:
                 notes += (f"{graph.name}: by its documentation, the GPU delegate leaves {', '.join(left)} to the CPU",)
-        files = describe_files(folder)
-        shipped_bytes = sum(file.size_bytes for file in files)
-        source = (program.model, program.provenance)
-        return Artifact(self.name, precision, program.size, tuple(graphs), files, shipped_bytes, notes, *source)
+        return describe(self.name, program, precision, folder, graphs=graphs, notes=notes)
 
     def open(self, artifact: Artifact, folder: Path, graph: str, threads: int) -> Runner:
         require(self.name, PACKAGES)

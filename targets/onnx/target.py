@@ -10,7 +10,7 @@ from ...capture.program import GraphProgram, Program
 from ...model.graph import Arrays, TensorKind
 from ...recipe.precision import Precision
 from ...system.errors import CaptureError
-from ..artifact import describe_files, graph_path
+from ..artifact import describe, graph_path
 from ..base import Artifact, Availability, Runner, Target
 from ..convolutions import Convolution, advice, convolutions, described, missing, repeated_note
 from ..packages import install_command, missing_packages, require
@@ -65,6 +65,15 @@ def onnx_runtime_rewrites(graph: GraphProgram | None = None) -> tuple["Rewrite",
     from .rewrites.plain_prelu import plain_prelu
 
     return plain_prelu, *portable_rewrites(graph), integer_gate, integer_mean
+
+
+def file_rewrites(graph: GraphProgram | None = None) -> tuple["Rewrite", ...]:
+    """Those of an int8 ``.onnx`` file that ONNX Runtime opens, in whatever build of it."""
+    from .rewrites.center_norms import center_norms
+    from .rewrites.fold_channel_scales import fold_channel_scales
+    from .rewrites.store_half import store_half
+
+    return *onnx_runtime_rewrites(graph), fold_channel_scales, center_norms, store_half
 
 
 def build(
@@ -162,21 +171,14 @@ class OnnxTarget(Target):
     def emit(self, program: Program, precision: Precision, folder: Path) -> Artifact:
         require(self.name, (*PACKAGES, RUNTIME))
         graphs, notes = [], ()
-        from .rewrites.center_norms import center_norms
-        from .rewrites.fold_channel_scales import fold_channel_scales
         from .rewrites.plain_prelu import plain_prelu
-        from .rewrites.store_half import store_half
 
         for graph in program.graphs:
-            rewrites = (*onnx_runtime_rewrites(graph), fold_channel_scales, center_norms, store_half)
-            model, asked, graph_notes = build(program, graph, precision, rewrites, float_rewrites=(plain_prelu,))
+            model, asked, graph_notes = build(program, graph, precision, file_rewrites(graph), float_rewrites=(plain_prelu,))
             save(model, folder / f"{graph.name}.onnx")
             graphs.append(described(graph, f"{graph.name}.onnx", precision, asked))
             notes += graph_notes
-        files = describe_files(folder)
-        shipped_bytes = sum(file.size_bytes for file in files)
-        source = (program.model, program.provenance)
-        return Artifact(self.name, precision, program.size, tuple(graphs), files, shipped_bytes, notes, *source)
+        return describe(self.name, program, precision, folder, graphs=graphs, notes=notes)
 
     def module_times(self, artifact: Artifact, folder: Path, graph: str, *, inputs: Arrays, threads: int) -> Mapping[str, float]:
         require(self.name, (RUNTIME,))

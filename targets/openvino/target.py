@@ -7,7 +7,7 @@ from typing import Any
 from ...capture.program import Program
 from ...recipe.precision import Precision
 from ...system.host import int8_saturates
-from ..artifact import describe_files, graph_path
+from ..artifact import describe, graph_path
 from ..base import Artifact, Availability, Finding, Runner, Target
 from ..convolutions import described
 from ..onnx.exporter import PACKAGES as ONNX_PACKAGES
@@ -56,10 +56,7 @@ class OpenVINOTarget(Target):
             asked, graph_notes = convert(program, graph, precision, home)
             graphs.append(described(graph, graph.name, precision, asked))
             notes += graph_notes
-        files = describe_files(folder)
-        shipped_bytes = sum(file.size_bytes for file in files)
-        source = (program.model, program.provenance)
-        return Artifact(self.name, precision, program.size, tuple(graphs), files, shipped_bytes, notes, *source)
+        return describe(self.name, program, precision, folder, graphs=graphs, notes=notes)
 
     def open(self, artifact: Artifact, folder: Path, graph: str, threads: int) -> Runner:
         require(self.name, (RUNTIME,))

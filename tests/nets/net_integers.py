@@ -12,9 +12,8 @@ from torch import Tensor
 from instantstyle.targets.android.ort_format import to_ort_format
 from instantstyle.targets.android.target import android_rewrites
 from instantstyle.targets.onnx.rewrites.apply import apply
-from instantstyle.targets.onnx.rewrites.store_half import store_half
 from instantstyle.targets.onnx.runner import open_session
-from instantstyle.targets.onnx.target import onnx_runtime_rewrites, save
+from instantstyle.targets.onnx.target import file_rewrites, save
 
 
 def as_written(model: onnx.ModelProto, folder: Path, images: Sequence[Tensor]) -> list[Tensor]:
@@ -25,7 +24,7 @@ def as_written(model: onnx.ModelProto, folder: Path, images: Sequence[Tensor]) -
 
 def rewritten(model: onnx.ModelProto, target: str) -> onnx.ModelProto:
     """With the rewrites of a target."""
-    return apply(model, android_rewrites() if target == "android" else (*onnx_runtime_rewrites(), store_half))[0]
+    return apply(model, android_rewrites() if target == "android" else file_rewrites())[0]
 
 
 def as_executed(model: onnx.ModelProto, target: str, folder: Path, images: Sequence[Tensor]) -> list[Tensor]:

@@ -12,6 +12,7 @@ from torch.fx import GraphModule, Node
 
 from ....capture.normalization.nodes import LINEAR, shape_of
 from ....capture.program import CONVOLUTIONS
+from ..operators import reads_integers
 
 FLOAT_MAC_NS, INT8_MAC_NS = 0.018, 0.0049
 ELEMENT_NS, NORM_NS = 0.11, 0.34
@@ -24,11 +25,6 @@ FEWEST_CHANNELS = 16
 def is_layer(node: Node) -> bool:
     """Whether a node has a weight that can be int8."""
     return node.op == "call_function" and (node.target in CONVOLUTIONS or node.target is LINEAR)
-
-
-def is_int8(layer: Node) -> bool:
-    """Whether a layer's input and weight are quantised."""
-    return all(isinstance(part, Node) and part.op == "call_module" for part in layer.args[:2])
 
 
 def layer_ns(layer: Node, int8: bool) -> float:
@@ -45,7 +41,7 @@ def graph_ns(module: GraphModule, int8: bool = False) -> float:
     total = 0.0
     for node in module.graph.nodes:
         if is_layer(node):
-            total += layer_ns(node, int8 and is_int8(node))
+            total += layer_ns(node, int8 and reads_integers(node))
         elif node.op == "call_function" and "norm" in str(node.target):
             total += prod(shape_of(node)) * NORM_NS
         elif node.op == "call_function" and "val" in node.meta and hasattr(node.meta["val"], "shape"):

@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ....metrics.ssim import ssim
 from ....model.cached_run import CachedRun
-from ....model.graph import Arrays, Graph, Model, Run, Sample, scenario_output
+from ....model.graph import Model, Run, Sample, scenario_output
 from ....model.pixels import LEVELS, visible
-from ....model.runs import runs_from_modules
+from ....model.runs import run_of, runs_from_modules
 
 
 @dataclass(frozen=True)
@@ -41,20 +40,9 @@ class Judge:
 
     def score(self, modules: Mapping[str, nn.Module]) -> Score:
         """With these in the place of the graphs' modules, by graph, in the mode that they are in."""
-        runs: dict[str, Run] = {graph.name: CachedRun(_run(graph, modules[graph.name])) for graph in self.model.graphs}
+        runs: dict[str, Run] = {graph.name: CachedRun(run_of(graph, modules[graph.name])) for graph in self.model.graphs}
         found = []
         for sample, wanted in zip(self.samples, self.wanted, strict=True):
             picture = visible(self.output, self.model.scenario(runs, sample.inputs))[0]
             found.append(ssim(wanted, picture, 0, LEVELS))
         return Score(float(np.mean(found)), min(found))
-
-
-def _run(graph: Graph, module: nn.Module) -> Run:
-    # A module with fake quantisers cannot be put into eval mode, so that the usual run function cannot take it.
-    def run(inputs: Arrays) -> dict[str, np.ndarray]:
-        with torch.no_grad():
-            result = module(*(torch.from_numpy(inputs[spec.name]) for spec in graph.inputs))
-        results = (result,) if isinstance(result, Tensor) else result
-        return {spec.name: value.numpy() for spec, value in zip(graph.outputs, results, strict=True)}
-
-    return run

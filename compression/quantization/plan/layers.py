@@ -10,10 +10,10 @@ from torch.fx import Node
 
 from ....capture.normalization.nodes import shape_of
 from ....capture.program import module_path, operator_name
-from ..operators import ADDITIONS, CONCATENATIONS, PRODUCTS
+from ..operators import ADDITIONS, CONCATENATIONS, PRODUCTS, reads_integers
 from ..quantize import PreparedGraph
 from ..quantizer import ANNOTATION
-from .cost import JOIN_NS, graph_ns, is_int8, is_layer, layer_ns
+from .cost import JOIN_NS, graph_ns, is_layer, layer_ns
 
 JOINS = ADDITIONS | CONCATENATIONS | PRODUCTS
 
@@ -48,7 +48,7 @@ def candidates(graph: str, prepared: PreparedGraph, hot: bool) -> list[Candidate
     """All that is int8 and could be float, in the order of execution."""
     found: dict[str, list[Node]] = {}
     for node in prepared.module.graph.nodes:
-        if is_layer(node) and is_int8(node) and module_path(node):
+        if is_layer(node) and reads_integers(node) and module_path(node):
             found.setdefault(module_path(node), []).append(node)
         elif node.target in JOINS and ANNOTATION in node.meta:
             found.setdefault(f"{module_path(node)}:{operator_name(node)}", []).append(node)

@@ -167,10 +167,15 @@ class _Maker:
         return replace(self.levers[name], keep_float=tuple(each.pattern for each in left if each.graph == name))
 
     def finished(self) -> tuple[Plan, dict[str, dict[str, Tensor]]]:
-        """Fitted anew at the full size."""
-        inputs = _by_graph(self.task.model, self.task.full)
-        graphs = {graph.name: graph for graph in self.task.model.graphs}
-        fitted = {name: self._fit(graph, self.levers[name], inputs[name], self.task.full_size) for name, graph in graphs.items()}
+        """Fitted at the full size."""
+        same = self.task.full is self.task.fitted
+        inputs = self.inputs if same else _by_graph(self.task.model, self.task.full)
+        fitted: dict[str, Fitted] = {}
+        for graph in self.task.model.graphs:
+            name, levers = graph.name, self.levers[graph.name]
+            # What no layer was taken out of has been fitted already.
+            known = same and not levers.keep_float
+            fitted[name] = self.fitted[name] if known else self._fit(graph, levers, inputs[name], self.task.full_size)
         plan = Plan(
             keep_float=tuple(f"{name}.{path}" for name, levers in self.levers.items() for path in levers.keep_float),
             factors={name: each.factors for name, each in fitted.items()},

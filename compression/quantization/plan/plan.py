@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import TypeAdapter
-from safetensors.torch import save
 from torch import Tensor
 
 from ....calibration.tensor_range import TensorRange
-from ....model.checkpoint import read_tensors
 from ....recipe.settings import QuantizeSettings
 from ....system.disk import atomic_write
+from ..graph_tensors import read_graph_tensors, write_graph_tensors
 
 PLAN, FACTORS = "plan.json", "factors.safetensors"
 OF_CHANNELS = "channels"  # stands in the place of an observer's name
@@ -88,8 +87,7 @@ class Plan:
 
     def save(self, folder: Path) -> None:
         """Writes the plan into a folder."""
-        tensors = {f"{graph}.{name}": value.contiguous() for graph, factors in self.factors.items() for name, value in factors.items()}
-        atomic_write(folder / FACTORS, save(tensors))
+        write_graph_tensors(self.factors, folder / FACTORS)
         content = _Written(self.keep_float, self.limits, self.observers, self.decisions, self.points)
         atomic_write(folder / PLAN, _WRITTEN.dump_json(content, indent=1))
 
@@ -99,10 +97,7 @@ class Plan:
         if folder is None or not (folder / PLAN).exists():
             return cls()
         written = _WRITTEN.validate_json((folder / PLAN).read_bytes())
-        factors: dict[str, dict[str, Tensor]] = {}
-        for key, value in read_tensors(folder / FACTORS).items():
-            graph, _, name = key.partition(".")
-            factors.setdefault(graph, {})[name] = value
+        factors = read_graph_tensors(folder / FACTORS)
         return cls(written.keep_float, factors, written.limits, written.observers, written.decisions, written.points)
 
 

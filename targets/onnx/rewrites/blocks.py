@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from .graph import initializer
+from .graph import initializer, shape_of
 
 RUNS = (1, 2, 4, 8)
 TO_LAST, TO_FIRST, SWAP = (0, 2, 3, 1), (0, 3, 1, 2), (0, 1, 3, 2, 4)
@@ -56,11 +56,6 @@ def to_space(graph: ir.Graph, before: ir.Node, value: ir.Value, *, size: int, na
         [TO_LAST, (batch, height, width, size, size * channels), SWAP, (batch, height * size, width * size, channels), TO_FIRST],
         name,
     )
-
-
-def shape_of(value: ir.Value) -> tuple[int, ...]:
-    """The sides of a value; 0 for one that is not known."""
-    return tuple(side if isinstance(side, int) else 0 for side in value.shape or ())
 
 
 def _moved(graph: ir.Graph, before: ir.Node, value: ir.Value, steps: Sequence[tuple[int, ...]], name: str) -> ir.Value:

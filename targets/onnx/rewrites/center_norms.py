@@ -13,9 +13,8 @@ Exact: but for the rounding that it is there for.
 import numpy as np
 import onnx_ir as ir
 
-from .blocks import shape_of
 from .contract import Change, rewrite
-from .graph import DEQUANTIZE, axis_of, constant, initializer, value_name
+from .graph import DEQUANTIZE, axis_of, constant, initializer, shape_of, value_name
 
 
 @rewrite()

@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from .blocks import even, to_depth
 from .contract import Change, rewrite
-from .graph import DEQUANTIZE, value_name
+from .graph import DEQUANTIZE, shape_of, value_name
 from .weights import QuantizedWeight, quantized_weight
 
 MOST_CHANNELS = 4
@@ -59,7 +59,7 @@ def _fold(graph: ir.Graph, node: ir.Node) -> Change | None:
     if weight is None or weight.values.ndim != 4 or value is None or value.shape is None or dequantize is None:
         return None
     strides = _numbers(node, "strides", (1, 1))
-    shape = tuple(side if isinstance(side, int) else 0 for side in value.shape)
+    shape = shape_of(value)
     fits = (
         dequantize.op_type == DEQUANTIZE
         and dequantize.inputs[1] is not None

@@ -40,6 +40,11 @@ def value_name(value: ir.Value) -> str:
     return value.name or ""
 
 
+def shape_of(value: ir.Value) -> tuple[int, ...]:
+    """The sides of a value; 0 for one that is not known."""
+    return tuple(side if isinstance(side, int) else 0 for side in value.shape or ())
+
+
 def constant(value: ir.Value | None) -> np.ndarray | None:
     """The array of an initializer, None if the value is computed or absent."""
     if value is None or value.const_value is None:

@@ -12,9 +12,9 @@ Exact: integers are moved.
 import numpy as np
 import onnx_ir as ir
 
-from .blocks import shape_of, to_space
+from .blocks import to_space
 from .contract import Change, rewrite
-from .graph import DEQUANTIZE, groups, only_reader, quantize_after, replace, value_name
+from .graph import DEQUANTIZE, groups, only_reader, quantize_after, replace, shape_of, value_name
 from .pad_narrow_convolutions import fast_channels, slice_after, widen_shapes
 from .weights import quantized_weight, take_outputs
 

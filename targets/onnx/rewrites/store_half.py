@@ -6,6 +6,8 @@ float16 stay, and so do small ones, whose Cast would cost more than it saves. On
 loading; in an ``.ort`` file it runs, once an inference.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import onnx_ir as ir
 
@@ -21,18 +23,32 @@ LARGEST = float(np.finfo(np.float16).max)
 def store_half(model: ir.Model) -> tuple[Change, ...]:
     """float32 weight -> Cast(float16 weight)."""
     changes: list[Change] = []
-    for node in tuple(model.graph):
-        weight = node.inputs[1] if node.op_type in READERS and len(node.inputs) > 1 else None
-        values = constant(weight)
-        if weight is None or values is None or values.dtype != np.float32 or values.size < SMALLEST or np.abs(values).max() > LARGEST:
+    for node, weight, values in float_weights(model.graph):
+        if np.abs(values).max() > LARGEST:
             continue
         name = value_name(weight)
         half = initializer(model.graph, f"{name}.half", values.astype(np.float16))
         cast = ir.node("Cast", [half], {"to": ir.DataType.FLOAT}, name=f"{name}.cast")
         cast.outputs[0].name = f"{name}.float"
-        model.graph.insert_before(node, cast)
-        node.replace_input_with(1, cast.outputs[0])
-        if not weight.uses():
-            model.graph.initializers.pop(name)
+        store_behind(model.graph, node, cast)
         changes.append(Change("store_half", value_name(node.outputs[0]), f"{values.size} weights"))
     return tuple(changes)
+
+
+def float_weights(graph: ir.Graph) -> Iterator[tuple[ir.Node, ir.Value, np.ndarray]]:
+    """The layers whose weight is a float32 initializer that is worth storing as something smaller, with that and its numbers."""
+    for node in tuple(graph):
+        weight = node.inputs[1] if node.op_type in READERS and len(node.inputs) > 1 else None
+        values = constant(weight)
+        if weight is not None and values is not None and values.dtype == np.float32 and values.size >= SMALLEST:
+            yield node, weight, values
+
+
+def store_behind(graph: ir.Graph, node: ir.Node, reader: ir.Node) -> None:
+    """Lets a layer take its weight from ``reader``, which gives it from smaller numbers; the old one goes unless another layer reads it."""
+    weight = node.inputs[1]
+    assert weight is not None
+    graph.insert_before(node, reader)
+    node.replace_input_with(1, reader.outputs[0])
+    if not weight.uses():
+        graph.initializers.pop(value_name(weight))

@@ -10,8 +10,8 @@ import numpy as np
 import onnx_ir as ir
 
 from .contract import FLOAT32_CONSTANTS, Change, rewrite
-from .graph import DEQUANTIZE, constant, groups, initializer, value_name
-from .store_half import READERS, SMALLEST
+from .graph import DEQUANTIZE, groups, initializer, value_name
+from .store_half import float_weights, store_behind
 
 LEVELS = 127
 
@@ -20,10 +20,8 @@ LEVELS = 127
 def store_int8(model: ir.Model) -> tuple[Change, ...]:
     """float32 weight -> DequantizeLinear(int8 weight, scales)."""
     changes: list[Change] = []
-    for node in tuple(model.graph):
-        weight = node.inputs[1] if node.op_type in READERS and len(node.inputs) > 1 else None
-        values = constant(weight)
-        if weight is None or values is None or values.dtype != np.float32 or values.ndim < 2 or values.size < SMALLEST:
+    for node, weight, values in float_weights(model.graph):
+        if values.ndim < 2:
             continue
         name, axis = value_name(weight), _output_axis(node, values.ndim)
         others = tuple(each for each in range(values.ndim) if each != axis)
@@ -35,10 +33,7 @@ def store_int8(model: ir.Model) -> tuple[Change, ...]:
         dequantize = ir.node(DEQUANTIZE, inputs, {"axis": axis}, name=f"{name}.dequantize")
         dequantize.outputs[0].name = f"{name}.dequantized"
         dequantize.outputs[0].type, dequantize.outputs[0].shape = weight.type, weight.shape
-        model.graph.insert_before(node, dequantize)
-        node.replace_input_with(1, dequantize.outputs[0])
-        if not weight.uses():
-            model.graph.initializers.pop(name)
+        store_behind(model.graph, node, dequantize)
         changes.append(Change("store_int8", value_name(node.outputs[0]), f"{values.size} weights"))
     return tuple(changes)
 
