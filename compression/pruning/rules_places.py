@@ -10,14 +10,27 @@ from .books import Axes, ChannelTrace
 from .rules import Call, note, rule, unknown
 from .units import Ids
 
+# Operations that work on height and width alone, with the number of the axes that they change.
 SPATIAL = {
     f"{name}{rank}d": rank
     for rank in (1, 2, 3)
     for name in (
-        *("reflection_pad", "replication_pad", "avg_pool", "_adaptive_avg_pool", "adaptive_avg_pool", "adaptive_max_pool"),
+        *("reflection_pad", "replication_pad", "avg_pool", "_adaptive_avg_pool", "adaptive_avg_pool", "adaptive_max_pool", "max_pool"),
         *("upsample_nearest", "_upsample_nearest_exact"),
     )
-} | {f"max_pool{rank}d_with_indices": rank for rank in (2, 3)}
+} | {
+    "max_pool2d_with_indices": 2,
+    "max_pool3d_with_indices": 3,
+    "mkldnn_max_pool2d": 2,
+    "upsample_linear1d": 1,
+    "upsample_bilinear2d": 2,
+    "_upsample_bilinear2d_aa": 2,
+    "upsample_bicubic2d": 2,
+    "_upsample_bicubic2d_aa": 2,
+    "upsample_trilinear3d": 3,
+    "grid_sampler_2d": 2,
+    "grid_sampler_3d": 3,
+}
 
 
 @rule("cat", "concat", "concatenate")

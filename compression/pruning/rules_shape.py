@@ -8,7 +8,7 @@ import numpy as np
 
 from .books import ChannelTrace
 from .rules import Call, note, rule
-from .rules_places import SPATIAL, _gone
+from .rules_places import _gone
 from .units import Ids
 
 
@@ -153,13 +153,3 @@ def channel_shuffle(trace: ChannelTrace, call: Call) -> Any:
         trace.tie(ids, groups)
         ids = ids.reshape(groups, -1).T.reshape(-1)
     return note(trace, call, call.run(), (axes[0], ids, *axes[2:]))
-
-
-SPATIAL |= {
-    "upsample_linear1d": 1,
-    "upsample_bilinear2d": 2,
-    "_upsample_bilinear2d_aa": 2,
-    "upsample_bicubic2d": 2,
-    "_upsample_bicubic2d_aa": 2,
-}
-SPATIAL |= {"upsample_trilinear3d": 3, "max_pool1d": 1, "max_pool2d": 2, "mkldnn_max_pool2d": 2, "grid_sampler_2d": 2, "grid_sampler_3d": 3}

@@ -310,6 +310,17 @@ def attention_by_hand() -> nn.Module:
     return net(Apply(forward, **{name: nn.Linear(WIDTH, WIDTH) for name in ("q", "k", "v", "out")}))
 
 
+def resampled(mode: str, antialias: bool = False) -> Callable[[], nn.Module]:
+    """Half the size and back by ``functional.interpolate``, beside a branch at full size."""
+
+    def forward(self: Any, x: Tensor) -> Tensor:
+        aligned = None if mode.startswith("nearest") else False
+        small = self.small(functional.max_pool2d(x, 2))
+        return functional.interpolate(small, x.shape[2:], mode=mode, align_corners=aligned, antialias=antialias) + self.whole(x)
+
+    return lambda: net(Apply(forward, small=conv(WIDTH, WIDTH), whole=conv(WIDTH, WIDTH)))
+
+
 PRUNED = {
     made.__name__: made
     for made in (
@@ -317,6 +328,12 @@ PRUNED = {
         *(skip_over_concatenation, written_in_place, used_twice, own_kernel, modulated, bottleneck_groups, positions, hourglass),
         *(deconvolutions, multipliers, channel_shuffle, einsum_mixing, fourier, attention_by_hand),
     )
+} | {
+    "bilinear": resampled("bilinear"),
+    "bilinear_antialias": resampled("bilinear", antialias=True),
+    "bicubic": resampled("bicubic"),
+    "nearest": resampled("nearest"),
+    "nearest_exact": resampled("nearest-exact"),
 }
 
 
