@@ -36,16 +36,22 @@ def run_of(graph: Graph, module: nn.Module) -> Run:
 
     def run(inputs: Arrays) -> dict[str, np.ndarray]:
         with torch.inference_mode():
-            result = module(*(_tensor(inputs[spec.name]) for spec in graph.inputs))
+            device = device_of(module)
+            result = module(*(_tensor(inputs[spec.name]).to(device) for spec in graph.inputs))
         tensors = result if isinstance(result, tuple) else (result,)
         if len(tensors) != len(graph.outputs):
             raise InstantStyleError(
                 f"graph '{graph.name}' returns {len(tensors)} outputs, the model declares {len(graph.outputs)}: "
                 f"{', '.join(spec.name for spec in graph.outputs)}"
             )
-        return {spec.name: tensor.numpy() for spec, tensor in zip(graph.outputs, tensors, strict=True)}
+        return {spec.name: tensor.cpu().numpy() for spec, tensor in zip(graph.outputs, tensors, strict=True)}
 
     return run
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module's weights are; the CPU for one that has none."""
+    return next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:

@@ -14,12 +14,14 @@ from ..recipe.complaints import suggestion
 from ..system.disk import check_output
 from ..system.errors import RecipeError
 from ..system.progress import Display, make_display
+from .batches import Batches
 from .images import split_data
 from .journal import Journal, picture_grid
-from .pairs import build_pairs
+from .pairs import PairCache, Say, build_pairs
 from .recipe import TrainingRecipe, load_training_recipe
 from .state import STATE
-from .trainer import Trainer
+from .teacher import models_folder
+from .trainer import Trainer, device_of
 
 LINE_EVERY = 20
 
@@ -121,16 +123,10 @@ def _run(recipe: TrainingRecipe, display: Display) -> InstantStyle:
         _tell(display, what, images)
     folder = recipe.run.folder
     with display.stage("pairs") as report:
-        cache = build_pairs(
-            photos.training,
-            artworks.training,
-            folder / "pairs",
-            recipe.data,
-            lambda what, done, total: report(done, total, what),
-        )
+        pairs = _pairs(recipe, photos.training, artworks.training, lambda what, done, total: report(done, total, what))
     network = _network(recipe)
     with display.stage("statistics") as report:
-        trainer = Trainer(recipe, cache, network, lambda what, done, total: report(done, total, what))
+        trainer = Trainer(recipe, pairs, network, lambda what, done, total: report(done, total, what))
     if trainer.done_steps:
         display.notice(f"goes on at step {trainer.done_steps} of {trainer.total_steps}")
     journal = Journal(folder, trainer.done_steps, LINE_EVERY)
@@ -152,6 +148,15 @@ def _run(recipe: TrainingRecipe, display: Display) -> InstantStyle:
     if trainer.guard.skipped:
         display.notice(f"{trainer.guard.skipped} of {trainer.total_steps} steps were skipped: their loss or gradient was NaN or infinite")
     return trainer.averaged()
+
+
+def _pairs(recipe: TrainingRecipe, photos: list[Path], artworks: list[Path], say: Say) -> PairCache | Batches:
+    if not recipe.data.online:
+        return build_pairs(photos, artworks, recipe.run.folder / "pairs", recipe.data, say)
+    from .online import OnlineBatches
+    from .torch_teacher import TorchTeacher
+
+    return OnlineBatches(photos, artworks, recipe, TorchTeacher(models_folder()).to(device_of(recipe)))
 
 
 def _tell(display: Display, what: str, images: Split) -> None:

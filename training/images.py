@@ -32,8 +32,12 @@ def split_data(data: DataSettings, base: Path) -> tuple[Split, Split]:
 
 
 def load_square(path: Path, size: int, generator: np.random.Generator | None = None, smallest: float = 0.7) -> np.ndarray:
+    """A square crop of an image file, see ``square``."""
+    return square(load_image(path), size, generator, smallest)
+
+
+def square(picture: Image.Image, size: int, generator: np.random.Generator | None = None, smallest: float = 0.7) -> np.ndarray:
     """A square crop of an image as (size, size, 3) uint8: the centre, or a random one of at least ``smallest`` of the short side."""
-    picture = load_image(path)
     short = min(picture.size)
     side, left_share, top_share = short, 0.5, 0.5
     if generator is not None:

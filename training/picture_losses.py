@@ -8,30 +8,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..metrics.perceptual import PerceptualNetwork
+from .batches import Batch
 from .critic import Critic
 from .losses import relative_distance, relative_distances, rise
 from .recipe import TrainingStage
 from .rows import Rows
-from .style_statistics import style_statistics
+from .style_statistics import statistics_of_artworks, style_statistics
 from .texture import gram_distance, octave_distance
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One step's data.
-
-    Attributes:
-        photo, target: (N, 3, crop, crop) in [-1, 1]; empty where the stage draws nothing.
-        alpha: (N, A) in [0, 1]: every photo is painted at A alphas.
-        styles: (N / photos_per_style,) rows of the cache's styles.
-        flip: whether photos and style images are mirrored.
-    """
-
-    photo: Tensor
-    target: Tensor
-    alpha: Tensor
-    styles: np.ndarray
-    flip: bool
 
 
 @dataclass(frozen=True)
@@ -95,10 +78,10 @@ class PictureLosses:
             if weights.gram:
                 losses["gram"] = gram_distance(painted_features, wanted_features)
         if weights.style or weights.rise:
-            assert self.statistics is not None
             statistics = style_statistics(features)
-            rows = np.repeat(batch.styles, stage.photos_per_style * repeat)[:looked_at]
-            wanted_statistics = torch.from_numpy(np.stack([self.statistics[row] for row in rows])).to(output.device)
+            pictures_per_style = stage.photos_per_style * repeat
+            asked = self._statistics(perceptual, batch, -(-looked_at // pictures_per_style)).to(output.device)
+            wanted_statistics = asked.repeat_interleave(pictures_per_style, dim=0)[:looked_at]
             of_style = list(wanted_statistics.split([layer.shape[1] for layer in statistics], dim=1))
             full = (batch.alpha.reshape(-1)[:looked_at] == 1).nonzero()[:, 0]
             if weights.style and len(full):
@@ -106,3 +89,10 @@ class PictureLosses:
             if weights.rise:
                 losses["rise"] = rise(relative_distances(statistics, of_style).view(-1, repeat))
         return losses
+
+    def _statistics(self, perceptual: PerceptualNetwork, batch: Batch, count: int) -> Tensor:
+        """Of the batch's first artworks, (count, STATISTICS)."""
+        if batch.style_images is not None:
+            return statistics_of_artworks(perceptual, batch.style_images[:count])
+        assert self.statistics is not None
+        return torch.from_numpy(np.stack([self.statistics[row] for row in batch.styles[:count]]))

@@ -30,6 +30,8 @@ class DataSettings(Section):
         skies: contents besides the photos' crops: smooth gradients over the lower part of a photo, which no compression has touched.
         lazy: the teacher paints a pair when it is first drawn rather than all of them before the first step.
         margin: pixels at the border of the teacher's pictures that are not learnt from: there it sees beyond the photo.
+        online: the teacher paints new pairs for every step, from any crop in any palette, and keeps none. It runs where the network is
+            trained: for a GPU. Of the settings above only ``margin`` counts then.
     """
 
     photos: Patterns
@@ -43,6 +45,7 @@ class DataSettings(Section):
     skies: Annotated[int, Field(ge=0)] = 0
     lazy: bool = False
     margin: Annotated[int, Field(ge=0, le=CONTENT_SIZE // 4)] = 0
+    online: bool = False
 
 
 class LossWeights(Section):
@@ -73,7 +76,8 @@ class TrainingStage(Section):
     """A stretch of training with settings of its own; it starts from the moving average of the stage before.
 
     Attributes:
-        epochs, steps: how long; one of the two. An epoch is every pair once.
+        epochs, steps, minutes: how long; one of the three. An epoch is every pair once; minutes are for a GPU that is there for so long,
+            and what comes of them depends on its speed.
         batch: photos a step.
         photos_per_style: how many of them share a style; the style encoder runs once for each style.
         crop: side of the square that is cut out of photo and target, in pixels.
@@ -95,6 +99,7 @@ class TrainingStage(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._ -]+$")]
     epochs: Positive | None = None
     steps: Annotated[int, Field(ge=1)] | None = None
+    minutes: Positive | None = None
     batch: Annotated[int, Field(ge=1)] = 6
     photos_per_style: Annotated[int, Field(ge=1)] = 1
     crop: Annotated[int, Field(ge=64, le=CONTENT_SIZE, multiple_of=SIZE_MULTIPLE)] = 256
@@ -114,8 +119,8 @@ class TrainingStage(Section):
 
     @model_validator(mode="after")
     def _length(self) -> Self:
-        if (self.epochs is None) == (self.steps is None):
-            raise ValueError("a stage needs either epochs or steps")
+        if [self.epochs, self.steps, self.minutes].count(None) != 2:
+            raise ValueError("a stage needs one of epochs, steps and minutes")
         if self.batch % self.photos_per_style:
             raise ValueError(f"batch {self.batch} is no multiple of photos_per_style {self.photos_per_style}")
         if self.losses.consistency and (self.photos_per_style % 2 or self.sweep):
@@ -156,6 +161,7 @@ class RunSettings(Section):
         precision: ``bfloat16`` computes under autocast, weights stay float32; ``auto`` does so where the device is fast at it.
         device: ``auto`` takes a GPU if there is one.
         threads: of the CPU; 0 for all.
+        workers: processes that prepare pictures where ``data.online``; 0 for none but the trainer's own.
     """
 
     folder: RecipePath
@@ -165,6 +171,7 @@ class RunSettings(Section):
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0)] = 0
     seed: int = 0
 
 
@@ -187,6 +194,15 @@ class TrainingRecipe(Section):
     data: DataSettings
     run: RunSettings
     stages: Annotated[tuple[TrainingStage, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _online(self) -> Self:
+        for stage in self.stages if self.data.online else ():
+            if stage.epochs:
+                raise ValueError(f"stage '{stage.name}': pairs that are painted as they are drawn have no epoch; give steps or minutes")
+            if not stage.draws or stage.losses.code or stage.codes == "target":
+                raise ValueError(f"stage '{stage.name}': target codes are those of a cache of pairs; they need data.online = false")
+        return self
 
     @model_validator(mode="after")
     def _crops(self) -> Self:

@@ -13,7 +13,7 @@ from ..system.errors import RecipeError
 from .recipe import TrainingRecipe
 
 STATE = "state.pt"
-LENGTH = ("epochs", "steps", "warmup")
+LENGTH = ("epochs", "steps", "minutes", "warmup")
 
 
 def save_state(folder: Path, recipe: TrainingRecipe, state: dict[str, Any]) -> None:

@@ -2,8 +2,19 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+from ..metrics.perceptual import PerceptualNetwork
+from .sizes import CONTENT_SIZE
 
 STATISTICS = 2 * (64 + 128 + 256 + 512)
+
+
+@torch.no_grad()
+def statistics_of_artworks(perceptual: PerceptualNetwork, images: Tensor) -> Tensor:
+    """Of style images (N, 3, H, W) in [-1, 1], at the photos' size, since a texture's statistics depend on it: (N, STATISTICS)."""
+    images = functional.interpolate(images, (CONTENT_SIZE, CONTENT_SIZE), mode="bilinear", antialias=True)
+    return torch.cat(style_statistics(perceptual(images)), dim=1)
 
 
 def style_statistics(features: list[Tensor]) -> list[Tensor]:

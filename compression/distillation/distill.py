@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from ...model.finite import FiniteSteps, require_finite
 from ...model.graph import Arrays, Graph, Model, Sample, TensorKind, TensorSpec
+from ...model.runs import device_of
 from ...system.disk import atomic_write
 
 SAVE_EVERY = 20
@@ -44,7 +45,7 @@ class Distiller:
 
     def __init__(self, teacher: Graph, student: nn.Module, inputs: Sequence[Arrays], settings: DistillSettings, steps: int) -> None:
         self.teacher, self.student, self.inputs, self.settings, self.steps = teacher, student, inputs, settings, steps
-        self.step = 0
+        self.step, self.device = 0, device_of(student)
         self.parameters = list(student.parameters())
         self.optimizer = torch.optim.Adam(self.parameters, lr=settings.learning_rate)
         self.guard = FiniteSteps(f"graph '{teacher.name}'", f"lower {self.rate_key} (now {settings.learning_rate:g})")
@@ -77,7 +78,7 @@ class Distiller:
             TrainingError: too many were, in a row.
         """
         batch = self.batch_arrays(self.step)
-        inputs = [torch.from_numpy(batch[spec.name]) for spec in self.teacher.inputs]
+        inputs = [torch.from_numpy(batch[spec.name]).to(self.device) for spec in self.teacher.inputs]
         with self.arithmetic():
             with torch.no_grad():
                 wanted = self.teach(batch, [value.clone() for value in inputs])  # it may change them in place
@@ -97,7 +98,7 @@ class Distiller:
 
     def state(self) -> dict:
         """What ``restore`` needs, and the weights. TrainingError if one is NaN or infinite."""
-        weights = {name: parameter.detach().clone() for name, parameter in self.student.named_parameters()}
+        weights = {name: parameter.detach().to("cpu", copy=True) for name, parameter in self.student.named_parameters()}
         require_finite(weights, f"{self.guard.what}, step {self.step}", self.guard.remedy)
         return {"step": self.step, "weights": weights, "optimizer": self.optimizer.state_dict()}
 
@@ -115,7 +116,7 @@ class Distiller:
 
 def read_state(path: Path) -> dict[str, dict]:
     """What ``save_state`` wrote, or nothing."""
-    return torch.load(path, weights_only=True) if path.exists() else {}
+    return torch.load(path, weights_only=True, map_location="cpu") if path.exists() else {}
 
 
 def save_state(state: Mapping[str, object], path: Path) -> None:

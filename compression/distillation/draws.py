@@ -40,15 +40,16 @@ class SampleDraws:
 
     def draw(self, *index: int) -> Sample:
         """The sample of that index, whatever was drawn before. ImageError for a picture that cannot be read."""
-        random = np.random.default_rng((self.seed, *index))
-        inputs = {}
-        for spec in self.model.sample_inputs:
-            if spec.name in self._sets:
-                inputs[spec.name] = self._image(spec, random)
-            else:
-                value = spec.maximum if random.random() < 0.5 else random.uniform(spec.minimum, spec.maximum)
-                inputs[spec.name] = np.full(spec.shape(self.size), value, np.float32)
-        return Sample("-".join(map(str, index)), inputs)
+        return Sample("-".join(map(str, index)), {spec.name: self.draw_input(spec.name, *index) for spec in self.model.sample_inputs})
+
+    def draw_input(self, name: str, *index: int) -> np.ndarray:
+        """One input of the sample of that index."""
+        position, spec = next((at, spec) for at, spec in enumerate(self.model.sample_inputs) if spec.name == name)
+        random = np.random.default_rng((self.seed, *index, position))
+        if name in self._sets:
+            return self._image(spec, random)
+        value = spec.maximum if random.random() < 0.5 else random.uniform(spec.minimum, spec.maximum)
+        return np.full(spec.shape(self.size), value, np.float32)
 
     def _image(self, spec: TensorSpec, random: np.random.Generator) -> np.ndarray:
         images, size = self._sets[spec.name], spec.shape(self.size)[2:]

@@ -1,5 +1,6 @@
 """After pruning: each graph learns again to give what its whole self gives, on random crops of whatever pictures there are."""
 
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -23,6 +24,8 @@ from .draws import SampleDraws
 
 # Steps at the end in float32, where bfloat16 was faster before: its rounding would hide the last of the differences.
 EXACT_SHARE = 0.2
+# Samples that other graphs are run for. Of a style pack of 72 pictures in 24 variants that is every second code.
+POOL = 768
 
 
 def recover(
@@ -40,6 +43,10 @@ def recover(
         Parameters by graph and name.
     """
     torch.manual_seed(settings.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    for each in (model, reference):
+        for graph in each.graphs:
+            graph.module.to(device)
     runs: dict[str, Run] = {name: CachedRun(run) for name, run in runs_from_modules(reference).items()}
     state = read_state(state_file)
     changed = [graph for graph in model.graphs if graph.module is not reference.graph(graph.name).module and settings.steps_of(graph.name)]
@@ -57,25 +64,36 @@ def recover(
                 save_state(state, state_file)
         student.helper.shutdown()
         done += student.steps
+    for each in (model, reference):
+        for graph in each.graphs:
+            graph.module.to("cpu")
     return {graph.name: state[graph.name]["weights"] for graph in changed}
 
 
 class _Student(Distiller):
-    """A pruned graph that learns from its whole self."""
+    """A pruned graph that learns from its whole self.
+
+    What the scenario passes on to the graph as it is (a photo, alpha) is drawn for every step. What other graphs make (the code of a style)
+    comes from a pool that they are run for once.
+    """
 
     rate_key = "prune.recover.learning_rate"
 
     def __init__(self, reference: Model, graph: Graph, draws: SampleDraws, runs: Mapping[str, Run], settings: RecoverSettings) -> None:
         super().__init__(reference.graph(graph.name), graph.module.eval(), (), settings, settings.steps_of(graph.name))
         self.reference, self.draws, self.runs, self.structure = reference, draws, runs, settings.structure
-        self.helper = ThreadPoolExecutor(1)
+        on_cpu = self.device.type == "cpu"
+        # On the CPU cutting pictures keeps one core busy for a quarter of a step, which the next step's may do beside this one.
+        self.threads = 1 if on_cpu else os.cpu_count() or 1
+        self.helper = ThreadPoolExecutor(self.threads)
         self.ahead: dict[int, Future[dict[str, np.ndarray]]] = {}
         # Inputs of a fixed size repeat, and so does what the teacher makes of them.
-        self.repeats = all(spec.fixed_size for spec in graph.inputs)
-        self.bfloat16 = working_dtype(torch.device("cpu")) is torch.bfloat16
+        self.repeats = on_cpu and all(spec.fixed_size for spec in graph.inputs)
+        self.bfloat16 = working_dtype(self.device) is torch.bfloat16
+        self.made = self._made_by_others()
 
     def arithmetic(self) -> AbstractContextManager[object]:
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16 and self.step < (1 - EXACT_SHARE) * self.steps)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16 and self.step < (1 - EXACT_SHARE) * self.steps)
 
     def teach(self, batch: Arrays, inputs: Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
         if not self.repeats:
@@ -88,13 +106,34 @@ class _Student(Distiller):
 
     def batch_arrays(self, step: int) -> dict[str, np.ndarray]:
         ready = self.ahead.pop(step, None)
-        # Cutting pictures keeps one core busy for a quarter of a step, which the next step's may do beside this one.
-        self.ahead = {step + 1: self.helper.submit(self._batch, step + 1)}
+        wanted = range(step + 1, min(step + 1 + self.threads, self.steps))
+        self.ahead = {each: self.ahead.get(each) or self.helper.submit(self._batch, each) for each in wanted}
         return ready.result() if ready else self._batch(step)
 
     def _batch(self, step: int) -> dict[str, np.ndarray]:
-        fed = [self._inputs(self.draws.draw(step, position)) for position in range(self.settings.batch)]
-        return {spec.name: np.concatenate([inputs[spec.name] for inputs in fed]) for spec in self.teacher.inputs}
+        positions = range(self.settings.batch)
+        chosen = np.random.default_rng((self.settings.seed, step)).integers(POOL, size=len(positions))
+        return {
+            spec.name: np.concatenate(
+                [self.made[spec.name][chosen[at]] for at in positions]
+                if spec.name in self.made
+                else [self.draws.draw_input(spec.name, step, at) for at in positions]
+            )
+            for spec in self.teacher.inputs
+        }
+
+    def _made_by_others(self) -> dict[str, list[np.ndarray]]:
+        """Inputs of the graph that are not the sample's own, of ``POOL`` samples; empty where all are."""
+        made: dict[str, list[np.ndarray]] = {}
+        for index in range(POOL):
+            sample = self.draws.draw(self.steps, index)  # no step's
+            fed = self._inputs(sample)
+            others = [name for name, array in fed.items() if not np.array_equal(array, sample.inputs.get(name, ()))]
+            if not others:
+                break
+            for name in others:
+                made.setdefault(name, []).append(fed[name])
+        return made
 
     def _inputs(self, sample: Sample) -> Arrays:
         """What the scenario feeds to the graph; nothing behind it is computed."""
@@ -113,7 +152,7 @@ class _Student(Distiller):
         distance = functional.l1_loss(got, wanted)
         if spec.kind is not TensorKind.IMAGE or not self.structure:
             return distance
-        scale, offset = (torch.from_numpy(numbers).float() for numbers in affine(spec))
+        scale, offset = (torch.from_numpy(numbers).float().to(self.device) for numbers in affine(spec))
         shown = got * scale + offset, wanted * scale + offset
         return distance + self.structure * (1 - structural_similarity(*shown, spec.minimum, spec.maximum))
 

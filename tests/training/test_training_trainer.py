@@ -101,7 +101,7 @@ def test_killed_run_with_a_critic_ends_with_the_same_weights(recipe: TrainingRec
 def test_statistics_of_artworks_are_made_at_first_use(recipe: TrainingRecipe, cache: PairCache, tmp_path: Path) -> None:
     stage = recipe.stages[0].model_copy(update={"losses": LossWeights(l1=1.0, style=2.0), "batch": 1, "partial_alpha": 0.0})
     trainer = trainer_in(tmp_path / "run", recipe.model_copy(update={"stages": (stage,)}), cache)
-    batch = trainer._batch()
+    batch = trainer.batch()
     losses = trainer._losses(batch)
     assert trainer.statistics is not None and trainer.statistics.made.nonzero()[0].tolist() == batch.styles.tolist()
     vgg = PerceptualNetwork()
@@ -121,7 +121,7 @@ def test_twins_are_a_photo_and_its_damaged_copy(recipe: TrainingRecipe, cache: P
     trainer.network.stylizer.decoder = Copies()  # type: ignore[assignment]
     for step in range(4):
         trainer.step = step
-        batch = trainer._batch()
+        batch = trainer.batch()
         assert torch.equal(batch.target[::2], batch.target[1::2]) and torch.equal(batch.alpha[::2], batch.alpha[1::2])
         apart = (batch.photo[::2] - batch.photo[1::2]).abs()
         assert (apart.flatten(1).mean(1) > 0).all() and apart.mean() < 0.2
@@ -133,7 +133,7 @@ def test_losses_and_first_step_are_those_of_plain_pytorch(recipe: TrainingRecipe
     """The first step again, by hand: L1 in [0, 1], Adam, linear warm-up."""
     stage = recipe.stages[1].model_copy(update={"partial_alpha": 0.0, "clip": 0.0, "warmup": 0.5, "steps": 10})
     trainer = trainer_in(tmp_path / "run", recipe.model_copy(update={"stages": (stage,)}), cache)
-    batch = trainer._batch()
+    batch = trainer.batch()
     network = copy.deepcopy(trainer.network).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=stage.learning_rate * 0.2, betas=(0.9, 0.99))
     code = network.style_encoder(torch.cat([cache.style_images(np.array([s])).flip(3 if batch.flip else 0) for s in batch.styles]))
@@ -153,7 +153,7 @@ def test_batch_is_photo_and_teacher_at_the_same_place(recipe: TrainingRecipe, ca
     alphas: set[float] = set()
     for step in range(12):
         trainer.step = step
-        batch = trainer._batch()
+        batch = trainer.batch()
         tints = torch.from_numpy(cache.vectors[np.repeat(batch.styles, 2), :3])[:, :, None, None] * 2 - 1
         painted = batch.photo * 0.5 + 0.5 * tints  # what the fake teacher does, in [-1, 1]
         assert (batch.target - painted).abs().max() < 0.03
@@ -184,7 +184,7 @@ def test_alpha_0_should_give_the_photo_and_alpha_1_the_target(
     stage = recipe.stages[1].model_copy(update={"partial_alpha": 1.0, "sweep": sweep})
     trainer = trainer_in(tmp_path / "run", recipe.model_copy(update={"stages": (stage,)}), cache)
     trainer.network.stylizer.decoder = decoder = Black()  # type: ignore[assignment]
-    batch = trainer._batch()
+    batch = trainer.batch()
     loss = trainer._losses(batch)["l1"].item()
     photo, target = (images.double().numpy() / 2 + 0.5 for images in (batch.photo, batch.target))
     if sweep:
@@ -266,7 +266,7 @@ def test_margin_and_damage(recipe: TrainingRecipe, cache: PairCache, tmp_path: P
     for step in range(8):
         for trainer in trainers:
             trainer.step = step
-        hurt, clean = (trainer._batch() for trainer in trainers)
+        hurt, clean = (trainer.batch() for trainer in trainers)
         assert torch.equal(hurt.target, clean.target) and hurt.target.amin() > -1
         damaged += int((hurt.photo != clean.photo).flatten(1).any(1).sum())
     assert 8 <= damaged <= 24
