@@ -20,7 +20,6 @@ from .journal import Journal, picture_grid
 from .pairs import PairCache, Say, build_pairs
 from .recipe import TrainingRecipe, load_training_recipe
 from .state import STATE
-from .teacher import models_folder
 from .trainer import Trainer, device_of
 
 LINE_EVERY = 20
@@ -153,7 +152,8 @@ def _run(recipe: TrainingRecipe, display: Display) -> InstantStyle:
 def _pairs(recipe: TrainingRecipe, photos: list[Path], artworks: list[Path], say: Say) -> PairCache | Batches:
     if not recipe.data.online:
         return build_pairs(photos, artworks, recipe.run.folder / "pairs", recipe.data, say)
-    from .online import OnlineBatches
+    from .online import OnlineBatches  # with the training extra
+    from .teacher import models_folder
     from .torch_teacher import TorchTeacher
 
     return OnlineBatches(photos, artworks, recipe, TorchTeacher(models_folder()).to(device_of(recipe)))

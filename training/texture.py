@@ -10,6 +10,8 @@ from torch.nn import functional
 
 OCTAVES = 6
 WINDOW = 8
+# What the ratio of a whole picture's energies weighs beside that of its windows.
+WHOLE = 1.0
 # Least deviation that counts, in [0, 1]: half a level of 255.
 FLOOR = 0.002
 
@@ -66,5 +68,5 @@ def octave_distance(images: Tensor, targets: Tensor) -> Tensor:
         energy, asked = (functional.avg_pool2d(each.square(), window) + FLOOR**2 for each in (band, wanted))
         local = (energy.sqrt() - asked.sqrt()).square().mean(dim=(2, 3)) / asked.mean(dim=(2, 3))
         whole = torch.log(energy.mean(dim=(2, 3)) / asked.mean(dim=(2, 3))).square()
-        total = total + (local + 0.1 * whole).mean()
+        total = total + (local + WHOLE * whole).mean()
     return total / len(pairs)

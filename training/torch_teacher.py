@@ -24,7 +24,7 @@ class TorchTeacher(nn.Module):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self._predict, self._transform = (_OnnxNetwork(folder / f"arbitrary_{name}.onnx") for name in ("predict", "transform"))
+        self._predict, self._transform = (OnnxNetwork(folder / f"arbitrary_{name}.onnx") for name in ("predict", "transform"))
 
     @torch.no_grad()
     def style_vectors(self, styles: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ class TorchTeacher(nn.Module):
         return self._transform(photos.permute(0, 2, 3, 1), vectors[:, None, None]).permute(0, 3, 1, 2)
 
 
-class _OnnxNetwork(nn.Module):
+class OnnxNetwork(nn.Module):
     """An ONNX file of the operators in ``OPERATORS``, for any batch; integers are held as the float numbers that they stand for."""
 
     def __init__(self, path: Path) -> None:

@@ -124,16 +124,13 @@ class _Student(Distiller):
 
     def _made_by_others(self) -> dict[str, list[np.ndarray]]:
         """Inputs of the graph that are not the sample's own, of ``POOL`` samples; empty where all are."""
-        made: dict[str, list[np.ndarray]] = {}
-        for index in range(POOL):
-            sample = self.draws.draw(self.steps, index)  # no step's
-            fed = self._inputs(sample)
-            others = [name for name, array in fed.items() if not np.array_equal(array, sample.inputs.get(name, ()))]
-            if not others:
-                break
-            for name in others:
-                made.setdefault(name, []).append(fed[name])
-        return made
+        first = self.draws.draw(self.steps, 0)  # no step's
+        own = {name for name, array in self._inputs(first).items() if np.array_equal(array, first.inputs.get(name, ()))}
+        names = [spec.name for spec in self.teacher.inputs if spec.name not in own]
+        if not names:
+            return {}
+        fed = list(self.helper.map(lambda index: self._inputs(self.draws.draw(self.steps, index)), range(POOL)))
+        return {name: [each[name] for each in fed] for name in names}
 
     def _inputs(self, sample: Sample) -> Arrays:
         """What the scenario feeds to the graph; nothing behind it is computed."""
