@@ -14,6 +14,7 @@ import pytest
 import torch
 from browser import CHROMIUM, WHY_NOT, Browser
 from PIL import Image
+from torch import nn
 
 import instantstyle
 from instantstyle.calibration.images import to_array
@@ -138,6 +139,34 @@ def test_the_policy_lets_the_page_ask_nobody_else(dist: Path) -> None:
         assert browser.errors and all("Content Security Policy" in error for error in browser.errors), browser.errors
         browser.errors.clear()
         elsewhere.shutdown()
+
+
+def test_a_network_of_one_image_in_its_own_range_order_and_size(tmp_path: Path) -> None:
+    """Levels, mean, std and the order of channels on the way in and out, twice the size, and no style to choose."""
+    torch.manual_seed(3)
+    layers = nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 12, 3, padding=1), nn.PixelShuffle(2), nn.Sigmoid()
+    for seed in range(16):
+        made(100 + seed, 32, 32).save(tmp_path / f"{seed}.png")
+    encoding = {"range": [0, 255], "mean": [104, 117, 123], "std": [60, 55, 50], "order": "BGR"}
+    bundle = instantstyle.export(
+        nn.Sequential(*layers),
+        images=str(tmp_path / "*.png"),
+        targets=["web-int8-weights"],
+        input=encoding,
+        output={"range": [0, 1], "order": "BGR"},
+        quantize="off",
+        latency={"threads": 1, "warmup": 1, "runs": 5, "processes": 0, "patience_s": 0},
+        size=32,
+        out=tmp_path / "dist",
+        cache=tmp_path / "cache",
+    )
+    with page(tmp_path / "dist", "web") as browser, instantstyle.load(bundle, "web", threads=1) as paint:
+        assert browser.evaluate("document.getElementById('style').hidden && !document.querySelector('#scalars input')")
+        expected = np.asarray(paint(made(5, 30, 17)), np.int16)
+        found = painted(browser, made(5, 30, 17), "")
+        assert found.shape == expected.shape == (34, 60, 3)
+        assert np.abs(found - expected).max() <= 1
+        assert expected.std() > 10
 
 
 @pytest.fixture(scope="module")
