@@ -21,7 +21,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := system model recipe metrics capture calibration targets compression training validation stylize export search distribution cli
 
-.PHONY: help setup release android coreml validate test test-slow lint format typecheck bench bench-runtimes gpu-check arm64-parity pictures artworks docs notebook clean
+.PHONY: help setup release android coreml validate demo test test-slow lint format typecheck bench bench-runtimes gpu-check arm64-parity pictures artworks docs notebook clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -57,6 +57,9 @@ coreml: $(STAMP) ## the same for the Core ML target alone
 
 validate: $(STAMP) ## judge OUT again without running a model, under LIMITS if given
 	$(BIN)/instantstyle validate $(OUT) $(if $(LIMITS),--limits $(LIMITS))
+
+demo: $(STAMP) ## a page on this machine that paints with OUT's web artifact in the browser
+	$(BIN)/instantstyle demo $(OUT)
 
 test: $(STAMP) ## run the tests (TESTS=tests/model for a part)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TESTS) -q -n $(JOBS)

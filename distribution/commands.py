@@ -1,4 +1,4 @@
-"""The commands of releases: keys, signatures, the registry, and what is new. Heavy packages are imported inside of them."""
+"""The commands of releases: keys, signatures, the registry, what is new, the demo. Heavy packages are imported inside of them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ PublicKey = Annotated[Path, typer.Option("--key", help="The public key of whoeve
 
 def add_commands(app: typer.Typer) -> None:
     """Adds them to the command line."""
-    for command in (keygen, sign, verify, publish, promote, yank, pull, diff, parity):
+    for command in (keygen, sign, verify, publish, promote, yank, pull, diff, parity, demo):
         app.command()(command)
 
 
@@ -155,3 +155,19 @@ def parity(
     from .comparison.parity_report import parity as run
 
     raise typer.Exit(run(ParityOptions(baseline, candidate, key, name, markdown, junit)))
+
+
+def demo(
+    dist: Annotated[Path, typer.Argument(help="A folder that release made, with an artifact of the target web.", metavar="BUNDLE")] = Path(
+        "dist"
+    ),
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Of this machine; 0 takes any that is free.")] = 8642,
+    artifact: Annotated[
+        str | None, typer.Option("--artifact", metavar="NAME", help="The beginning of its name, e.g. web-int8-512. Default: an int8 one.")
+    ] = None,
+    style: Annotated[list[Path] | None, typer.Option("--style", metavar="ART", help="An artwork to offer; may be repeated.")] = None,
+) -> None:
+    """Serve a page, for this machine alone, that paints with a bundle's web artifact in the browser. Ctrl-C ends it, with exit code 0."""
+    from .demo.command import demo as run
+
+    run(dist, port, artifact, tuple(style or ()))

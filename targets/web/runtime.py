@@ -38,7 +38,7 @@ def library() -> Path | None:
 
 def node() -> str | None:
     """The Node to run: that of the Python package, whose version is known with the environment's, otherwise the system's."""
-    return _tool("node")
+    return _in_package("bin/node") or shutil.which("node")
 
 
 def missing() -> tuple[str, ...]:
@@ -58,24 +58,32 @@ def install() -> None:
     Raises:
         SystemExit: there is no npm, or it failed.
     """
-    npm = _tool("npm")
-    if npm is None:
+    npm = _npm()
+    if not npm:
         sys.exit('there is no npm here; pip install "instantstyle[web]" brings one')
     folder().mkdir(parents=True, exist_ok=True)
     options = ("--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder()))
-    beside = f"{Path(npm).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    done = subprocess.run([npm, "install", *options, f"{PACKAGE}@{VERSION}"], check=False, env={**os.environ, "PATH": beside})
+    beside = f"{Path(npm[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    done = subprocess.run([*npm, "install", *options, f"{PACKAGE}@{VERSION}"], check=False, env={**os.environ, "PATH": beside})
     if done.returncode or library() is None:
         sys.exit(f"npm could not install {PACKAGE} {VERSION} into {folder()}; see above")
 
 
-def _tool(name: str) -> str | None:
+def _npm() -> tuple[str, ...]:
+    """The command; empty if there is none. In the Python package npm is no program of its own: a wheel keeps no links, and the copy of
+    the link in its ``bin`` does not find what it loads."""
+    script = _in_package("lib/node_modules/npm/bin/npm-cli.js")
+    if script is not None and (found := node()) is not None:
+        return found, script
+    program = shutil.which("npm")
+    return (program,) if program is not None else ()
+
+
+def _in_package(path: str) -> str | None:
+    """A file of the Python package that brings Node."""
     spec = importlib.util.find_spec(NODE_PACKAGE)
-    for home in spec.submodule_search_locations or () if spec is not None else ():
-        path = Path(home) / "bin" / name
-        if path.is_file():
-            return str(path)
-    return shutil.which(name)
+    homes = spec.submodule_search_locations or () if spec is not None else ()
+    return next((str(Path(home) / path) for home in homes if (Path(home) / path).is_file()), None)
 
 
 if __name__ == "__main__":

@@ -82,12 +82,13 @@ def test_a_changed_requirement_installs_again(tree: Path, changed: str) -> None:
     assert "pip install" in make(tree, "-n", "test").stdout
 
 
-def test_release_and_validate_take_recipe_folder_and_limits(tree: Path) -> None:
+def test_release_validate_and_demo_take_recipe_folder_and_limits(tree: Path) -> None:
     set_up(tree)
     release = make(tree, "-n", "android", "RECIPE=mine.toml", "OUT=out").stdout
     assert release.split() == [".venv/bin/instantstyle", "release", "mine.toml", "--out", "out", "--only", "android"]
     assert make(tree, "-n", "validate").stdout.split() == [".venv/bin/instantstyle", "validate", "dist"]
     assert make(tree, "-n", "validate", "LIMITS=x.toml").stdout.split()[-2:] == ["--limits", "x.toml"]
+    assert make(tree, "-n", "demo", "OUT=out").stdout.split() == [".venv/bin/instantstyle", "demo", "out"]
 
 
 def test_bench_times_a_release_only_if_asked(tree: Path) -> None:

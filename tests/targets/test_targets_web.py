@@ -1,7 +1,9 @@
 """Target ``web``."""
 
 import os
+import re
 import signal
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +122,12 @@ class TestWeb(TargetSuite):
             runner.run(graph_inputs()["stylizer"])
             # The wasm of 14 MB and its compiled code, or more: other tests use the same process, and this is the peak of its life.
             assert 14e6 < runner.memory_elsewhere() < 8e9
+
+
+@pytest.mark.skipif(not runtime._npm(), reason="there is no npm here")
+def test_npm_runs() -> None:
+    done = subprocess.run([*runtime._npm(), "--version"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and re.fullmatch(r"\d+\.\d+\.\d+", done.stdout.strip()), done.stderr
 
 
 @needs_runtime
