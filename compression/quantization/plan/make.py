@@ -173,8 +173,7 @@ class _Maker:
         fitted: dict[str, Fitted] = {}
         for graph in self.task.model.graphs:
             name, levers = graph.name, self.levers[graph.name]
-            # What no layer was taken out of has been fitted already.
-            known = same and not levers.keep_float
+            known = same and not levers.keep_float  # what no layer was taken out of has been fitted already
             fitted[name] = self.fitted[name] if known else self._fit(graph, levers, inputs[name], self.task.full_size)
         plan = Plan(
             keep_float=tuple(f"{name}.{path}" for name, levers in self.levers.items() for path in levers.keep_float),
