@@ -57,6 +57,13 @@ class TestWeb(TargetSuite):
                 (native,) = runner.run(inputs).values()
             assert np.abs(found - native).max() < 2e-5
 
+    def test_int8_file_is_the_onnx_targets(self, emitted: Emitted, program: Program, tmp_path: Path) -> None:
+        """Folded scales, centred norms and weights in half precision included: Node's wasm is ONNX Runtime, too."""
+        OnnxTarget().emit(program, Precision.INT8, tmp_path)
+        for graph in emitted(Precision.INT8)[0].graphs:
+            web, own = (onnx.load(folder / graph.file).graph for folder in (emitted(Precision.INT8)[1], tmp_path))
+            assert [(node.op_type, tuple(node.output)) for node in web.node] == [(node.op_type, tuple(node.output)) for node in own.node]
+
     def test_float16_is_never_said_to_be_executed(self, emitted: Emitted, target: Target) -> None:
         with target.open(*emitted(Precision.FLOAT16), "stylizer", threads=1) as runner:
             assert runner.execution.evaluator == ROUNDED
