@@ -127,7 +127,8 @@ def _run(recipe: TrainingRecipe, display: Display) -> InstantStyle:
     with display.stage("statistics") as report:
         trainer = Trainer(recipe, pairs, network, lambda what, done, total: report(done, total, what))
     if trainer.done_steps:
-        display.notice(f"goes on at step {trainer.done_steps} of {trainer.total_steps}")
+        total = f" of {trainer.total_steps}" if trainer.total_steps else ""
+        display.notice(f"goes on at step {trainer.done_steps}{total}")
     journal = Journal(folder, trainer.done_steps, LINE_EVERY)
     with display.stage("train") as report:
 
@@ -145,7 +146,7 @@ def _run(recipe: TrainingRecipe, display: Display) -> InstantStyle:
         trainer.run(after_step, after_save)
     journal.close()
     if trainer.guard.skipped:
-        display.notice(f"{trainer.guard.skipped} of {trainer.total_steps} steps were skipped: their loss or gradient was NaN or infinite")
+        display.notice(f"{trainer.guard.skipped} of {trainer.done_steps} steps were skipped: their loss or gradient was NaN or infinite")
     return trainer.averaged()
 
 

@@ -55,14 +55,22 @@ class OnnxNetwork(nn.Module):
             step, read = OPERATORS[node.op_type](node, arrays)
             self.steps.append((step, read, node.output[0]))
             constants |= {name: arrays[name] for name in read if name in arrays}
+        # Pictures at full size are many: each goes after its last reader.
+        self.last_reads: list[set[str]] = []
+        later = {self.output, *constants}
+        for _, read, _ in reversed(self.steps):
+            self.last_reads.insert(0, set(read) - later)
+            later |= set(read)
         self.constants = tuple(constants)
         for index, array in enumerate(constants.values()):
             self.register_buffer(f"constant{index}", torch.from_numpy(np.array(array)))
 
     def forward(self, *inputs: Tensor) -> Tensor:
         values = dict(zip(self.constants, self.buffers(), strict=True)) | dict(zip(self.inputs, inputs, strict=True))
-        for step, read, made in self.steps:
+        for (step, read, made), last_read in zip(self.steps, self.last_reads, strict=True):
             values[made] = step(*(values[name] for name in read))
+            for name in last_read:
+                del values[name]
         return values[self.output]
 
 
@@ -107,7 +115,7 @@ def _conv(node: NodeProto, _: Arrays) -> Built:
 def _pad(node: NodeProto, arrays: Arrays) -> Built:
     pads, mode = arrays[node.input[1]].reshape(2, -1), _attributes(node)["mode"].decode()
     by_axis = [(int(low), int(high)) for low, high in pads.T]
-    last = len(by_axis) - 1 == 3 and by_axis[3] == (0, 0)  # channels are last
+    last = by_axis[1] != (0, 0)  # channels are, since they are never padded
 
     def run(x: Tensor) -> Tensor:
         (top, bottom), (left, right) = by_axis[1:3] if last else by_axis[2:4]

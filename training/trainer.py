@@ -4,6 +4,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -235,7 +236,8 @@ class Trainer:
 
     def batch(self) -> Batch:
         """That of the step at hand."""
-        return self.batches.batch(self.stage, self.stage_index, self.step)
+        batch = self.batches.batch(self.stage, self.stage_index, self.step)
+        return replace(batch, photo=batch.photo.contiguous(memory_format=self.layout)) if self.stage.draws else batch
 
     def _encode(self, batch: Batch) -> Tensor:
         fixed = None if self.stage.losses.code else self._fixed_codes(batch.styles)

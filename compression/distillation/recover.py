@@ -104,7 +104,13 @@ class _Student(Distiller):
         # Inputs of a fixed size repeat, and so does what the teacher makes of them.
         self.repeats = on_cpu and all(spec.fixed_size for spec in graph.inputs)
         self.bfloat16 = working_dtype(self.device) is torch.bfloat16
-        self.made = self._made_by_others()
+        self.made: dict[str, list[np.ndarray]] = {}
+
+    def restore(self, state: dict | None) -> None:
+        super().restore(state)
+        # A graph that was finished before a kill needs none.
+        if self.step < self.steps:
+            self.made = self._made_by_others()
 
     def arithmetic(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16 and self.step < (1 - EXACT_SHARE) * self.steps)
@@ -143,8 +149,12 @@ class _Student(Distiller):
         names = [spec.name for spec in self.teacher.inputs if spec.name not in own]
         if not names:
             return {}
-        fed = list(self.helper.map(lambda index: self._inputs(self.draws.draw(self.steps, index)), range(POOL)))
-        return {name: [each[name] for each in fed] for name in names}
+
+        def row(index: int) -> list[np.ndarray]:
+            fed = self._inputs(self.draws.draw(self.steps, index))
+            return [fed[name] for name in names]  # a pool of photos would take a gigabyte
+
+        return {name: list(column) for name, column in zip(names, zip(*self.helper.map(row, range(POOL)), strict=True), strict=True)}
 
     def _inputs(self, sample: Sample) -> Arrays:
         """What the scenario feeds to the graph; nothing behind it is computed."""

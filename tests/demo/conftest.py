@@ -1,12 +1,11 @@
 """A small bundle with web artifacts, made once."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gate_helpers import PAINTER, release, write_recipe
+from gate_helpers import PAINTER, quick_memory, release, write_recipe
 
-from instantstyle.validation.measure import parity
+__all__ = ["quick_memory"]  # for the tests of this folder
 
 # The painter with styles that show: its own move a picture by a level of 255.
 BOLD = f"""
@@ -21,14 +20,6 @@ def make():
         model.graph("encoder").module.second.weight.mul_(40)
     return model
 """
-
-
-@pytest.fixture(scope="session", autouse=True)
-def quick_memory() -> Iterator[None]:
-    """Memory has tests of its own; here it costs no process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parity, "peak_over_baseline", lambda request: 5_000_000)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,22 +1,13 @@
 """A small real release, made and signed once."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from distribution_helpers import Signed
-from gate_helpers import release, run, write_recipe
+from gate_helpers import quick_memory, release, run, write_recipe
 
-from instantstyle.validation.measure import parity
-
-
-@pytest.fixture(scope="session", autouse=True)
-def quick_memory() -> Iterator[None]:
-    """Memory has tests of its own; here it costs no process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parity, "peak_over_baseline", lambda request: 5_000_000)
-        yield
+__all__ = ["quick_memory"]  # for the tests of this folder
 
 
 @pytest.fixture(scope="session")

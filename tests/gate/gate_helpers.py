@@ -2,15 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
 from instantstyle.cli.main import app
+from instantstyle.validation.measure import parity
 
 PAINTER = Path(__file__).parent.parent / "models" / "painter.py"
 RECIPE = f"""\
@@ -182,3 +184,11 @@ def data(name: str, change: Callable[[bytes], bytes]) -> Change:
         (dist / name).write_bytes(after)
 
     return apply
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_memory() -> Iterator[None]:
+    """Memory has tests of its own; for a ``conftest.py`` that imports it, it costs no process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parity, "peak_over_baseline", lambda request: 5_000_000)
+        yield
