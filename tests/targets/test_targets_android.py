@@ -24,7 +24,7 @@ def nodes(path: Path) -> list[tuple[str, str]]:
 class TestAndroid(TargetSuite):
     precisions = (Precision.INT8, Precision.FLOAT32)
     packages = ("onnx", "onnxscript", "onnx_ir", "onnxsim", "onnxruntime")
-    reproducible = ("required_operators.config", "mobile-usability.txt")
+    reproducible = ("*.ort", "required_operators.config", "mobile-usability.txt")
 
     @pytest.fixture(scope="class")
     @classmethod
