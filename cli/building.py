@@ -146,9 +146,7 @@ def measure(
     only: Annotated[
         str | None, typer.Option("--only", metavar="TARGET", help="Measure this target alone; it is then the required one.")
     ] = None,
-    level: Annotated[
-        Literal["passed"] | None, typer.Option("--level", help="Graph parity is not enough, whatever the recipe says.")
-    ] = None,
+    level: Annotated[Literal["passed"] | None, typer.Option("--level", help="Nothing less is enough, whatever the recipe says.")] = None,
     cache: CacheFolder = None,
     remeasure: Annotated[bool, typer.Option("--remeasure", help="Measure again, even if nothing changed.")] = False,
 ) -> None:

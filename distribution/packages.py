@@ -7,25 +7,22 @@ from ..export.app.files import APP, STYLES, code_of
 from ..targets.artifact import files_of, read_manifest
 from ..targets.base import Artifact, ArtifactFile
 from ..validation.golden.pairs import home
-from ..validation.judge.gate import names
+from ..validation.judge.levels import enough, names, reaches
 from ..validation.results.bundle import Bundle, BundleArtifact
-from ..validation.results.measurements import Status
 from .index import Package, PackageFile, Part
 
 SOURCE_SUFFIXES = (".kt", ".swift")  # the code of an artifact that an app compiles
 
 
 def packages(bundle: Bundle, folder: Path) -> tuple[Package, ...]:
-    """Of every artifact that may be used: it passed, or graph parity suffices for it. A target's chosen artifact is its only one."""
+    """Of every artifact that may be used: the level that it reached suffices for it. A target's chosen artifact is its only one."""
     left_out = _not_chosen(bundle)
     usable = [artifact for artifact in bundle.artifacts if _passed(bundle, artifact) and artifact.name not in left_out]
     return tuple(Package(artifact.target, artifact.name, tuple(_files(bundle, artifact, folder))) for artifact in usable)
 
 
 def _passed(bundle: Bundle, artifact: BundleArtifact) -> bool:
-    if artifact.status is Status.GRAPH_PARITY:
-        return any(name in bundle.graph_parity_suffices for name in names(artifact))
-    return artifact.status is Status.PASSED
+    return reaches(artifact.status, enough(names(artifact), bundle.levels))
 
 
 def _not_chosen(bundle: Bundle) -> set[str]:

@@ -14,10 +14,10 @@ from ..targets.registry import get_target
 from ..validation.golden.pairs import FILE, home, read_golden
 from ..validation.golden.replay import Replay, file_of, judge_replay, other_bits, read_replay, replay
 from ..validation.integrity import verify
+from ..validation.judge.levels import LEVELS
 from ..validation.measure.built import Built
 from ..validation.results.bundle import RECIPE, Bundle, BundleArtifact
 from ..validation.results.bundle_file import read_bundle
-from ..validation.results.measurements import Status
 from .keys import key_id, public_key
 from .signing import verify_folder
 
@@ -91,7 +91,7 @@ def replay_all(bundle: Bundle, folder: Path) -> Iterator[Outcome]:
     recipe = parse_recipe(folder / RECIPE)
     for artifact in bundle.artifacts:
         if artifact.folder:
-            yield replace(_replay(artifact, recipe, folder), counts=artifact.status in (Status.PASSED, Status.GRAPH_PARITY))
+            yield replace(_replay(artifact, recipe, folder), counts=artifact.status in LEVELS)
 
 
 def _replay(entry: BundleArtifact, recipe: Recipe, folder: Path) -> Outcome:

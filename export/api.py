@@ -13,7 +13,8 @@ from ..stylize.pictures import Picture
 from ..system.errors import InstantStyleError
 from ..targets.artifact import MANIFEST
 from ..validation.integrity import verify
-from ..validation.judge.gate import exit_code, names, shortcomings
+from ..validation.judge.gate import exit_code, shortcomings
+from ..validation.judge.levels import names
 from ..validation.report.report import SUMMARY
 from ..validation.results.bundle import Bundle as Content
 from ..validation.results.bundle_file import read_bundle

@@ -19,7 +19,8 @@ from ..system.events import BuildEnd, VerdictReady
 from ..system.lock import lock_output
 from ..system.progress import JsonDisplay, PlainDisplay
 from ..validation.judge.fallback import PRECISIONS, missed, substitute
-from ..validation.judge.gate import exit_code, names, shipped_instead, shortcomings
+from ..validation.judge.gate import exit_code, shipped_instead, shortcomings
+from ..validation.judge.levels import names
 from ..validation.report.blame import blamed
 from ..validation.report.report import print_verdict
 from ..validation.results.blame import GraphBlame
@@ -191,11 +192,10 @@ def _instead(pipeline: Pipeline, bench: Bench, results: list[Result], program: E
     """For each int8 artifact that missed its limits, other precisions of its target, until one keeps them."""
     source = bench.source
     recipe, made = source.recipe, list(results)
-    suffices = recipe.targets.graph_parity_suffices
     for entry in [entry_of(recipe, result) for result in results]:
         for precision in PRECISIONS if missed(entry) else ():
             spec = ArtifactSpec(entry.target, precision, entry.size)
-            if substitute(entry, [entry_of(recipe, each) for each in made], suffices) is not None:
+            if substitute(entry, [entry_of(recipe, each) for each in made], recipe.targets.level) is not None:
                 break
             if precision in configured(recipe, spec.target).precisions and spec not in {each.made.spec for each in made}:
                 artifact = emit(pipeline, source, spec, program)

@@ -21,7 +21,8 @@ from ..validation.integrity import seal, verify
 from ..validation.judge.choice import choose
 from ..validation.judge.entries import judged, unmeasured
 from ..validation.judge.fallback import fallbacks
-from ..validation.judge.gate import exit_code, names
+from ..validation.judge.gate import exit_code
+from ..validation.judge.levels import names
 from ..validation.measure.latency import describe_machine, load_average
 from ..validation.report.blame import blamed
 from ..validation.report.report import print_verdict
@@ -43,7 +44,7 @@ from .stages.prune import prune
 
 @dataclass(frozen=True)
 class MeasureOptions:
-    """The command line of ``instantstyle measure``. ``level`` "passed" lets graph parity suffice for nothing."""
+    """The command line of ``instantstyle measure``. ``level`` "passed" lets nothing less suffice."""
 
     dist: Path
     recipe: Path
@@ -112,8 +113,15 @@ def _select(bundle: Bundle, recipe: Recipe, options: MeasureOptions) -> Bundle:
         raise RecipeError(f"--only {only}: {options.dist} has no such target{suggestion(only, built)}; allowed: {', '.join(built)}")
     required = recipe.targets.required_of(only or bundle.built_only)
     executed = bundle.executed_only or options.level == "passed"
-    suffices = () if executed else recipe.targets.graph_parity_of(required)
-    return replace(bundle, judged_only=only, executed_only=executed, required=required, graph_parity_suffices=suffices)
+    lenient = () if executed else required
+    return replace(
+        bundle,
+        judged_only=only,
+        executed_only=executed,
+        required=required,
+        graph_parity_suffices=recipe.targets.sufficing("graph_parity", lenient),
+        vendor_cpu_suffices=recipe.targets.sufficing("vendor_cpu", lenient),
+    )
 
 
 def _check_samples(bundle: Bundle, source: Source, dist: Path) -> None:
@@ -145,7 +153,7 @@ def _measured(pipeline: Pipeline, recipe: Recipe, bundle: Bundle, dist: Path) ->
         created=creation_time(),
         artifacts=tuple(artifacts),
         choices=tuple(choice for name in fastest for choice in choose(name, artifacts)),
-        fallbacks=fallbacks(artifacts, bundle.graph_parity_suffices) if falls_back else (),
+        fallbacks=fallbacks(artifacts, bundle.levels) if falls_back else (),
         libraries=libraries(library_versions()),
         machine=describe_machine(recipe.latency.threads, load_average()),
     )

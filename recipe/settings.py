@@ -7,7 +7,7 @@ from pydantic import Field
 from .section import Number, Patterns, PixelSize, RecipePath, Section
 
 PRECISIONS = Literal["float32", "float16", "int8", "int8-weights"]
-LEVELS = Literal["passed", "graph_parity"]
+LEVELS = Literal["passed", "vendor_cpu", "graph_parity"]
 # Fewer different samples than this say little; a recipe may ask for fewer, and the report then says so.
 ENOUGH_SAMPLES = 8
 
@@ -215,8 +215,8 @@ class TargetSettings(Section):
         build: precisions by target.
         required: targets (``android``) or targets in one precision (``onnx-int8``) whose artifacts must all pass; the others
             are reported only.
-        level: what is enough for one of ``required``: ``passed``, or ``graph_parity`` where the artifact cannot run on the machine that
-            builds it.
+        level: what is enough for one of ``required`` whose artifact cannot run on the machine that builds it: ``vendor_cpu`` where the
+            vendor's own library executed it on this CPU, ``graph_parity`` where something else computed its graph; else ``passed``.
         options: by target, what it offers to choose.
     """
 
@@ -231,14 +231,9 @@ class TargetSettings(Section):
             return name, self.build[name]
         return next((target, (one,)) for target, precisions in self.build.items() for one in precisions if f"{target}-{one}" == name)
 
-    @property
-    def graph_parity_suffices(self) -> tuple[str, ...]:
-        """Those of ``required`` that need not be executed."""
-        return self.graph_parity_of(self.required)
-
-    def graph_parity_of(self, required: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of some required names that need not be executed."""
-        return tuple(name for name in required if self.level.get(name) == "graph_parity")
+    def sufficing(self, level: LEVELS, required: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of some required names for which that level is enough."""
+        return tuple(name for name in required if self.level.get(name) == level)
 
     def required_of(self, only: str) -> tuple[str, ...]:
         """What is required where one target is built or judged alone: what is required of it, or all of it; everything for no target."""

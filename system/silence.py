@@ -18,12 +18,12 @@ def silence(native: bool = False) -> Iterator[None]:
     """Drops what is printed, warned or logged below ERROR inside the block. Exceptions pass.
 
     Args:
-        native: what compiled code writes to standard error past Python, too.
+        native: what compiled code writes to the standard streams past Python, too.
     """
     level = logging.root.manager.disable
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), ExitStack() as stack:
         if native:
-            stack.enter_context(_standard_error_dropped())
+            stack.enter_context(_standard_streams_dropped())
         warnings.simplefilter("ignore")
         logging.disable(max(level, logging.WARNING))
         try:
@@ -59,14 +59,16 @@ def quiet_libraries(log: Path) -> Iterator[TextIO]:
 
 
 @contextmanager
-def _standard_error_dropped() -> Iterator[None]:
-    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+def _standard_streams_dropped() -> Iterator[None]:
+    kept, nothing = {number: os.dup(number) for number in (1, 2)}, os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nothing, 2)
+        for number in kept:
+            os.dup2(nothing, number)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        for number, copy in kept.items():
+            os.dup2(copy, number)
+            os.close(copy)
         os.close(nothing)
 
 

@@ -152,6 +152,8 @@ class Execution:
         int8_convolutions: those of them that are int8 kernels.
         kernels: how many nodes of each kind the runtime executes, e.g. (("QLinearConv", 34), …), most frequent first.
         evaluator: where the runtime cannot run, who computed its results instead and on what it was not executed; empty where it ran.
+        by_vendor: whether the evaluator is the vendor's own library, which executed the artifact itself, and refuses to leave any of it to
+            other code.
     """
 
     provider: str
@@ -159,6 +161,7 @@ class Execution:
     int8_convolutions: int
     kernels: tuple[tuple[str, int], ...] = ()
     evaluator: str = ""
+    by_vendor: bool = False
 
 
 class Runner(ABC):

@@ -17,6 +17,7 @@ from .litert.target import LiteRTTarget
 from .onnx.target import OnnxTarget
 from .openvino.target import OpenVINOTarget
 from .pt2.target import PT2Target
+from .qnn.target import QNNTarget
 from .tensorrt.target import TensorRTRTXTarget, TensorRTTarget
 from .torchscript.target import TorchScriptTarget
 from .web.target import WebTarget
@@ -24,7 +25,7 @@ from .web.target import WebTarget
 GROUP = "instantstyle.targets"
 BUILT_IN: tuple[type[Target], ...] = (
     *(AndroidTarget, CoreMLTarget, LiteRTTarget, OnnxTarget, OpenVINOTarget),
-    *(PT2Target, TensorRTTarget, TensorRTRTXTarget, TorchScriptTarget, WebTarget),
+    *(PT2Target, QNNTarget, TensorRTTarget, TensorRTRTXTarget, TorchScriptTarget, WebTarget),
 )
 
 

@@ -81,7 +81,7 @@ def with_limits(bundle: Bundle, table: LimitTable, falls_back: bool) -> Bundle:
     artifacts = tuple(
         _judged_again(each, table.of(each.target, held_to(each.name, each.precision, bundle.built_instead))) for each in bundle.artifacts
     )
-    return replace(bundle, artifacts=artifacts, fallbacks=fallbacks(artifacts, bundle.graph_parity_suffices) if falls_back else ())
+    return replace(bundle, artifacts=artifacts, fallbacks=fallbacks(artifacts, bundle.levels) if falls_back else ())
 
 
 def _judged_again(artifact: BundleArtifact, limits: Limits) -> BundleArtifact:

@@ -79,7 +79,7 @@ def linked(dist: Path) -> None:
 
 
 def format_1(dist: Path) -> None:
-    (dist / "bundle.json").write_text((dist / "bundle.json").read_text().replace('"format": 4', '"format": 1', 1))
+    (dist / "bundle.json").write_text((dist / "bundle.json").read_text().replace('"format": 5', '"format": 1', 1))
 
 
 CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {

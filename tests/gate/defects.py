@@ -129,7 +129,7 @@ FILES: dict[str, tuple[Change, str]] = {
     "a looser recipe": (text("recipe.toml", "min_ssim_mean = 0.99", "min_ssim_mean = 0.49"), "recipe.toml was altered"),
     "no bundle.json": (lambda dist: (dist / "bundle.json").unlink(), "bundle.json: cannot be read"),
     "half of bundle.json": (data("bundle.json", lambda old: old[: len(old) // 2]), "bundle.json: not valid JSON"),
-    "an old bundle.json": (unsealed(lambda bundle: bundle.update(format=1)), "bundle.json: format 1; this version reads format 4"),
+    "an old bundle.json": (unsealed(lambda bundle: bundle.update(format=1)), "bundle.json: format 1; this version reads format 5"),
 }
 
 LISTS: dict[str, tuple[Change, str]] = {
@@ -176,7 +176,7 @@ LISTS: dict[str, tuple[Change, str]] = {
 
 TYPES: dict[str, tuple[Change, str]] = {
     "a key twice": (
-        text("bundle.json", '"format": 4,', '"format": 4, "format": 4,'),
+        text("bundle.json", '"format": 5,', '"format": 4, "format": 4,'),
         "bundle.json: the key 'format' is there twice",
     ),
     "a status twice": (text("bundle.json", '"status": ', '"status": "passed", "status": '), "the key 'status' is there twice"),
@@ -282,6 +282,10 @@ VALUES: dict[str, tuple[Change, str]] = {
         measured(lambda m: m.update(hot_graph="decoder")),
         "hot_graph is 'decoder', which is none of the artifact's graphs",
     ),
+    "a vendor without a name": (
+        measured(lambda m: m.update(by_vendor=True)),
+        "by_vendor is true, and evaluator is empty",
+    ),
     "an evaluator that was timed": (
         measured(lambda m: m.update(evaluator="a friend")),
         "evaluator is 'a friend', so that there can be no latency",
@@ -303,6 +307,10 @@ JUDGEMENT: dict[str, tuple[Change, str]] = {
     "graph parity suffices": (
         says(lambda bundle: bundle.update(graph_parity_suffices=["onnx-float32"])),
         "graph_parity_suffices is onnx-float32; by its recipe.toml and files it is nothing",
+    ),
+    "vendor code suffices": (
+        says(lambda bundle: bundle.update(vendor_cpu_suffices=["onnx-float32"])),
+        "vendor_cpu_suffices is onnx-float32; by its recipe.toml and files it is nothing",
     ),
     "a lower limit": (
         of_artifact(lambda artifact: artifact["limits"].update(min_ssim_mean=0.5)),

@@ -152,7 +152,7 @@ def test_derived_recipe_asks_for_this_gpu_and_for_passed(product) -> None:
         recipe = load_recipe(path)
     assert not path.exists()
     assert recipe.targets.build == {product.target: original.targets.build["tensorrt_rtx"]}
-    assert recipe.targets.required == (product.target,) and recipe.targets.graph_parity_suffices == ()
+    assert recipe.targets.required == (product.target,) and recipe.targets.sufficing("graph_parity", (product.target,)) == ()
     options = recipe.targets.options[product.target]
     assert options.get("capabilities") == ([80] if product is TENSORRT_RTX else None) and options["precision"] == "fastest"
     same = ("model", "images", "prune", "quantize", "limits", "latency")

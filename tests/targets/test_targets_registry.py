@@ -17,6 +17,7 @@ from instantstyle.targets.litert.target import LiteRTTarget
 from instantstyle.targets.onnx.target import OnnxTarget
 from instantstyle.targets.openvino.target import OpenVINOTarget
 from instantstyle.targets.pt2.target import PT2Target
+from instantstyle.targets.qnn.target import QNNTarget
 from instantstyle.targets.registry import get_target, targets
 from instantstyle.targets.tensorrt.target import TensorRTRTXTarget, TensorRTTarget
 from instantstyle.targets.torchscript.target import TorchScriptTarget
@@ -36,6 +37,7 @@ HEAVY = (
     "ai_edge_litert",
     "tensorrt_rtx",
     "onnxruntime",
+    "onnxruntime_qnn",
     "onnx",
     "onnx_ir",
     "onnxscript",
@@ -51,6 +53,7 @@ BUILT_IN = {
     "onnx": OnnxTarget,
     "openvino": OpenVINOTarget,
     "pt2": PT2Target,
+    "qnn": QNNTarget,
     "tensorrt": TensorRTTarget,
     "tensorrt_rtx": TensorRTRTXTarget,
     "torchscript": TorchScriptTarget,

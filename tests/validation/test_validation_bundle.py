@@ -86,7 +86,7 @@ def test_everything_in_the_schema_is_described() -> None:
         (lambda content: content["artifacts"][0]["measurements"]["machine"].update(load_before="0.1"), "load_before"),
         (lambda content: content["artifacts"][0]["limits"].update(min_ssim_mean=2), "min_ssim_mean"),
         (lambda content: content.update(created="yesterday"), "created"),
-        (lambda content: content.update(format=1), "format 1; this version reads format 4"),
+        (lambda content: content.update(format=1), "format 1; this version reads format 5"),
     ],
 )
 def test_a_bundle_that_is_not_one_is_refused(tmp_path: Path, change, where: str) -> None:

@@ -173,6 +173,57 @@ def test_graph_parity_has_to_keep_the_limits_of_quality_and_size(passed: Bundle)
         assert f"- {NAME}: failed, {EVALUATOR}" in markdown(bundle) and "graph parity" not in markdown(bundle)
 
 
+VENDOR = "the vendor's library; not executed on its processor"
+
+
+def by_vendor(bundle: Bundle, limits: Limits | None = None) -> BundleArtifact:
+    """The artifact as the vendor's own library has executed it on a CPU."""
+    measured = fakes.measurements(evaluator=VENDOR, by_vendor=True, latency=(), peak_memory_bytes=0)
+    built = Artifact("android", Precision.INT8, (512, 512), (), bundle.artifacts[0].files, 3_000_000)
+    return judged(built, bundle.artifacts[0].folder, measured, limits or Limits())
+
+
+def test_each_level_suffices_for_itself_and_for_those_below_it(passed: Bundle) -> None:
+    artifacts = {Status.GRAPH_PARITY: evaluated(passed), Status.VENDOR_CPU: by_vendor(passed), Status.PASSED: passed.artifacts[0]}
+    assert {artifact.status for artifact in artifacts.values()} == set(artifacts)
+    wanted = {
+        Status.GRAPH_PARITY: {"graph_parity_suffices": ("android",)},
+        Status.VENDOR_CPU: {"vendor_cpu_suffices": ("android",)},
+        Status.PASSED: {},
+    }
+    codes = {
+        (level, status): exit_code(with_artifacts(passed, artifact, **changes))
+        for level, changes in wanted.items()
+        for status, artifact in artifacts.items()
+    }
+    below = {(Status.VENDOR_CPU, Status.GRAPH_PARITY), (Status.PASSED, Status.GRAPH_PARITY), (Status.PASSED, Status.VENDOR_CPU)}
+    assert {pair for pair, code in codes.items() if code} == below
+
+
+def test_vendor_code_on_a_cpu_is_said_by_that_name(passed: Bundle) -> None:
+    artifact = by_vendor(passed, Limits(max_p50_ms=9.0))
+    assert artifact.reason == f"vendor code on this CPU, {VENDOR}"
+    bundle = with_artifacts(passed, artifact)
+    assert gate(bundle) == (
+        f"{NAME}: vendor code on this CPU only, {VENDOR}: run it where it belongs, or set its targets.level to vendor_cpu",
+    )  # fmt: skip
+    report = markdown(replace(bundle, vendor_cpu_suffices=("android",)))
+    assert f"- {NAME}: vendor code on this CPU, {VENDOR}; not judged: max_p50_ms" in report and f"| {NAME} | vendor CPU |" in report
+
+
+@pytest.mark.parametrize("claimed", [Status.VENDOR_CPU, Status.PASSED])
+def test_a_level_that_was_not_reached_is_refused_whatever_suffices(passed: Bundle, claimed: Status) -> None:
+    artifact = replace(evaluated(passed), status=claimed)
+    assert exit_code(with_artifacts(passed, artifact, graph_parity_suffices=("android",), vendor_cpu_suffices=("android",))) == 1
+
+
+def test_vendor_code_has_to_keep_the_limits_of_quality_and_size(passed: Bundle) -> None:
+    for limits in (Limits(min_ssim_mean=0.99), Limits(min_ssim_worst=0.98), Limits(max_bytes=1)):
+        artifact = by_vendor(passed, limits)
+        assert artifact.status is Status.FAILED
+        assert exit_code(with_artifacts(passed, artifact, vendor_cpu_suffices=("android",))) == 1
+
+
 def test_limits_of_speed_and_memory_wait_for_the_artifact_itself(passed: Bundle) -> None:
     limits = Limits(min_over_pytorch=3.0, max_p50_ms=9.0, max_memory_bytes=1, min_ssim_mean=0.9)
     artifact = evaluated(passed, limits)

@@ -50,7 +50,7 @@ def _problems(bundle: Bundle, dist: Path) -> Iterator[str]:
         yield from _entry(bundle, artifact, recipe, dist)
     yield from _choices(bundle)
     allowed = recipe.quantize.fallback == "float"
-    wanted = fallbacks(bundle.artifacts, bundle.graph_parity_suffices) if allowed else ()
+    wanted = fallbacks(bundle.artifacts, bundle.levels) if allowed else ()
     yield from _differs("fallbacks", tuple(map(str, bundle.fallbacks)), tuple(map(str, wanted)))
 
 
@@ -63,9 +63,10 @@ def _of_recipe(bundle: Bundle, recipe: Recipe) -> Iterator[str]:
     if bundle.built_only and bundle.judged_only not in ("", bundle.built_only):
         yield f"judged_only is '{bundle.judged_only}', and '{bundle.built_only}' was built alone"
     required = targets.required_of(bundle.judged_only or bundle.built_only)
-    suffices = () if bundle.executed_only else targets.graph_parity_of(required)
+    lenient = () if bundle.executed_only else required
     yield from _differs("required", bundle.required, required)
-    yield from _differs("graph_parity_suffices", bundle.graph_parity_suffices, suffices)
+    yield from _differs("graph_parity_suffices", bundle.graph_parity_suffices, targets.sufficing("graph_parity", lenient))
+    yield from _differs("vendor_cpu_suffices", bundle.vendor_cpu_suffices, targets.sufficing("vendor_cpu", lenient))
     yield from _differs("sizes", bundle.sizes, recipe.model.sizes)
     yield from _differs("samples.pairing", bundle.samples.pairing, recipe.images.validation.pairing)
     yield from _differs("minimum_samples", bundle.minimum_samples, recipe.images.validation.minimum)

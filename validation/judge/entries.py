@@ -8,21 +8,22 @@ from ...recipe.precision import Precision
 from ...targets.base import Artifact
 from ..results.bundle import BundleArtifact, Failure
 from ..results.measurements import Measurements, Status
+from .levels import LEVELS, TITLES, reached
 from .verdict import judge
 
 
 def status_of(measurements: Measurements, failures: Sequence[Failure]) -> Status:
-    """What measurements amount to: without failures a pass, or graph parity where something stood in for the runtime."""
+    """What measurements amount to: without failures a pass, or a lower level where something stood in for the runtime."""
     if failures:
         return Status.UNDECIDED if all(failure.undecided for failure in failures) else Status.FAILED
-    return Status.GRAPH_PARITY if measurements.evaluator else Status.PASSED
+    return reached(measurements)
 
 
 def judged(artifact: Artifact, folder: str, measurements: Measurements, limits: Limits) -> BundleArtifact:
     """The entry of an artifact that was measured."""
     failures = judge(measurements, limits)
     status = status_of(measurements, failures)
-    reason = f"graph parity, {measurements.evaluator}" if status is Status.GRAPH_PARITY else ""
+    reason = f"{TITLES[status]}, {measurements.evaluator}" if status in TITLES else ""
     return _entry(artifact, folder, limits=limits, status=status, reason=reason, failures=failures, measurements=measurements)
 
 
@@ -32,7 +33,7 @@ def unmeasured(artifact: Artifact, folder: str, limits: Limits, status: Status, 
     Args:
         reason: why, as a sentence for people.
     """
-    if status in (Status.PASSED, Status.GRAPH_PARITY) or not reason:
+    if status in LEVELS or not reason:
         raise ValueError(f"{artifact.name}: what was not measured did not pass, and needs a reason")
     return _entry(artifact, folder, limits=limits, status=status, reason=reason)
 

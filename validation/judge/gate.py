@@ -7,6 +7,7 @@ from ..results.bundle import Bundle, BundleArtifact, Failure
 from ..results.measurements import Measurements, Status
 from .checks import FINITE
 from .fallback import missed, substitute
+from .levels import TITLES, enough, names, reached, reaches
 from .verdict import judge
 
 
@@ -47,22 +48,22 @@ def refusals(bundle: Bundle, required: str) -> tuple[str, ...]:
     missing = (
         [] if required in {artifact.name for artifact in wanted} else sorted(set(bundle.sizes) - {artifact.size for artifact in wanted})
     )
-    suffices = required in bundle.graph_parity_suffices
+    level = enough((required,), bundle.levels)
     absent = tuple(f"{required}: is required, and there is no artifact of it in {height}x{width}" for height, width in missing)
     left = [artifact for artifact in wanted if shipped_instead(bundle, artifact) is None]
-    return absent + tuple(sentence for artifact in left for sentence in problems(artifact, suffices))
+    return absent + tuple(sentence for artifact in left for sentence in problems(artifact, level))
 
 
 def shipped_instead(bundle: Bundle, artifact: BundleArtifact) -> BundleArtifact | None:
     """What ships in the place of an int8 artifact that missed its limits, if the recipe allows that and anything keeps them."""
     if artifact.name not in {each.artifact for each in bundle.fallbacks} or not missed(artifact):
         return None
-    return substitute(artifact, bundle.artifacts, bundle.graph_parity_suffices)
+    return substitute(artifact, bundle.artifacts, bundle.levels)
 
 
 def shortcomings(bundle: Bundle, artifact: BundleArtifact) -> tuple[str, ...]:
     """``problems`` of an artifact, given the level that the bundle wants of it."""
-    return problems(artifact, any(name in bundle.graph_parity_suffices for name in names(artifact)))
+    return problems(artifact, enough(names(artifact), bundle.levels))
 
 
 def undecided(bundle: Bundle) -> frozenset[str]:
@@ -71,13 +72,8 @@ def undecided(bundle: Bundle) -> frozenset[str]:
     return frozenset(failure.sentence for found, limits in measured for failure in judge(found, limits) if failure.undecided)
 
 
-def names(artifact: BundleArtifact) -> tuple[str, str, str]:
-    """What ``required`` may call it."""
-    return artifact.target, f"{artifact.target}-{artifact.precision}", artifact.name
-
-
-def problems(artifact: BundleArtifact, graph_parity_suffices: bool = False) -> tuple[str, ...]:
-    """Why an artifact is not a pass; empty if it is. Stored verdicts are not trusted: measurements are judged again."""
+def problems(artifact: BundleArtifact, level: Status = Status.PASSED) -> tuple[str, ...]:
+    """Why an artifact is no pass at a level; empty if it is. Stored verdicts are not trusted: measurements are judged again."""
     if artifact.status is Status.NOT_EXECUTED:
         return (f"{artifact.name}: was not executed: {artifact.reason or 'no reason given'}",)
     if artifact.measurements is None:
@@ -86,7 +82,7 @@ def problems(artifact: BundleArtifact, graph_parity_suffices: bool = False) -> t
         return (f"{artifact.name}: its measurements are not its own, they are of {artifact.measurements.artifact}",)
     found = {failure.limit: failure for failure in (*artifact.failures, *judge(artifact.measurements, artifact.limits))}
     sentences = tuple(failure.sentence for failure in _telling(found.values()))
-    return sentences or _doubts(artifact, artifact.measurements.evaluator, graph_parity_suffices)
+    return sentences or _doubts(artifact, artifact.measurements, level)
 
 
 def _telling(failures: Collection[Failure]) -> list[Failure]:
@@ -96,11 +92,13 @@ def _telling(failures: Collection[Failure]) -> list[Failure]:
     return [each for each in failures if each not in consequences or each.limit.partition(":")[2] not in broken]
 
 
-def _doubts(artifact: BundleArtifact, evaluator: str, graph_parity_suffices: bool) -> tuple[str, ...]:
+def _doubts(artifact: BundleArtifact, measured: Measurements, level: Status) -> tuple[str, ...]:
     """Of an artifact that kept its limits."""
-    if evaluator and not graph_parity_suffices:
-        return (f"{artifact.name}: graph parity only, {evaluator}: run it where it belongs, or set its targets.level to graph_parity",)
-    if artifact.status is not (Status.GRAPH_PARITY if evaluator else Status.PASSED):
+    found = reached(measured)
+    if not reaches(found, level):
+        remedy = f"run it where it belongs, or set its targets.level to {found}"
+        return (f"{artifact.name}: {TITLES[found]} only, {measured.evaluator}: {remedy}",)
+    if artifact.status is not found:
         return (f"{artifact.name}: {artifact.reason or 'failed for no reason that is recorded'}",)
     return ()
 

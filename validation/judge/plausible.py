@@ -46,6 +46,8 @@ def _problems(measured: Measurements, built: Artifact, runs: int, threads: int) 
         return
     if measured.evaluator and (measured.latency or measured.peak_memory_bytes):
         yield f"evaluator is '{measured.evaluator}', so that there can be no latency and no memory, and there is"
+    if measured.by_vendor and not measured.evaluator:
+        yield "by_vendor is true, and evaluator is empty: nothing says whose library executed the artifact"
     yield from _half_range(measured, graphs)
     yield from _unit("", measured, measured.own_unit, built, runs)
     for index, unit in enumerate(measured.other_units):

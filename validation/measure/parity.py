@@ -127,6 +127,7 @@ def measure(task: Task, built: Built, report: ReportProgress) -> Measurements:
         machine=measured[0].machine,
         evidence=task.evidence(*before),
         evaluator=measured[0].evaluator,
+        by_vendor=measured[0].by_vendor,
         unit=first.unit,
         other_units=tuple(found.unit for found in measured[1:]),
         half_range=task.half_range,
@@ -141,10 +142,11 @@ def _opened_files(task: Task, built: Built) -> tuple[tuple[ArtifactFile, ...], t
 
 @dataclass(frozen=True)
 class _Measured:
-    """One compute unit's measurements, what stood in for the runtime, and the machine around the timed runs."""
+    """One compute unit's measurements, what stood in for the runtime, whether that was the vendor's, and the machine meanwhile."""
 
     unit: UnitMeasurements
     evaluator: str
+    by_vendor: bool
     machine: Machine
 
 
@@ -154,7 +156,10 @@ def _measure_unit(
     model, artifact, threads = task.model, built.artifact, task.settings.threads
     with ExitStack() as stack:
         runners = {graph.name: stack.enter_context(built.open(graph.name, threads)) for graph in model.graphs}
-        evaluator = next((runner.execution.evaluator for runner in runners.values() if runner.execution.evaluator), "")
+        evaluators = [runner.execution for runner in runners.values() if runner.execution.evaluator]
+        # What the vendor's library did not execute is what counts.
+        stand_in = min(evaluators, key=lambda execution: execution.by_vendor, default=None)
+        evaluator, by_vendor = (stand_in.evaluator, stand_in.by_vendor) if stand_in else ("", False)
         runs = {graph.name: checked_run(runners[graph.name].run, graph, task.size, artifact.name) for graph in model.graphs}
         cached = {name: CachedRun(run) for name, run in runs.items()}
         qualities = compare_all(
@@ -178,7 +183,7 @@ def _measure_unit(
     busy = max((at.busy_elsewhere or 0.0 for _, at in timed), default=None)
     machine = replace(describe_machine(threads, load_before), busy_elsewhere=busy)
     found = UnitMeasurements(unit, qualities.end_to_end, qualities.graphs, latency, executions, qualities.departures)
-    return _Measured(found, evaluator, machine)
+    return _Measured(found, evaluator, by_vendor, machine)
 
 
 def _peak_memory(built: Built, inputs: Mapping[str, Arrays], threads: int) -> int:

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from xml.etree import ElementTree
 
 from ..judge.checks import check
-from ..judge.gate import names, refusals, shipped_instead, shortcomings
+from ..judge.gate import refusals, shipped_instead, shortcomings
+from ..judge.levels import names
 from ..results.bundle import Bundle, BundleArtifact
 
 # Characters that XML 1.0 cannot hold, not even escaped.

@@ -1,6 +1,6 @@
 """The verdict for people: a Markdown summary for CI, and a table and sentences for the terminal."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +12,7 @@ from ...system.disk import atomic_write
 from ...system.tables import _cell, markdown_table
 from ..judge.checks import unjudged
 from ..judge.gate import gate, shipped_instead, shortcomings, undecided
+from ..judge.levels import TITLES
 from ..page import FILE as PAGE
 from ..page import page
 from ..results.blame import GraphBlame
@@ -34,6 +35,7 @@ STATUS_STYLE = {
     Status.FAILED: "bold red",
     Status.UNDECIDED: "yellow",
     Status.GRAPH_PARITY: "cyan",
+    Status.VENDOR_CPU: "cyan",
     Status.NOT_EXECUTED: "yellow",
 }
 ARTIFACT_COLUMNS = (
@@ -63,7 +65,7 @@ def markdown(bundle: Bundle, blames: Sequence[GraphBlame] = ()) -> str:
     parts += ["Times are medians of the graph that runs once per image, with 95% intervals.", ""]
     parts += _section("Not required, and not passed", _list(_not_required(bundle)))
     parts += _section("What failed artifacts lose it by", [*_list(blame_lines(blames)), *markdown_table(BLAME_COLUMNS, blame_rows(blames))])
-    parts += _section("Not executed here", _list(_evaluated(bundle)))
+    parts += _section("Not executed where they belong", _list(_evaluated(bundle)))
     parts += _section("Not in int8", _list(fallback_lines(bundle)))
     parts += _section("Chosen by speed", _list(_chosen(bundle)))
     parts += _section(
@@ -108,9 +110,9 @@ def print_verdict(bundle: Bundle, console: Console, blames: Sequence[GraphBlame]
     open_questions = undecided(bundle)
     said = [("[yellow]open[/]  " if each in open_questions else "[bold red]failed[/]", each) for each in gate(bundle)]
     said += [("[yellow]try[/]   ", each) for each in blame_lines(blames)]
-    said += [("[dim]other[/] ", f"{each}; not required") for each in _not_required(bundle, all_but=Status.GRAPH_PARITY)]
+    said += [("[dim]other[/] ", f"{each}; not required") for each in _not_required(bundle, all_but=TITLES)]
     said += [("[yellow]few[/]   ", each) for each in _few(bundle)]
-    said += [("[cyan]graph[/] ", each) for each in _evaluated(bundle)]
+    said += [("[cyan]proof[/] ", each) for each in _evaluated(bundle)]
     said += [("[yellow]float[/] ", each) for each in fallback_lines(bundle)]
     said += [("[cyan]chosen[/]", each) for each in _chosen(bundle)]
     for word, sentence in said:
@@ -139,9 +141,9 @@ def terminal_table(bundle: Bundle) -> Table:
     return table
 
 
-def _not_required(bundle: Bundle, all_but: Status | None = None) -> list[str]:
-    """What is wrong with artifacts that nothing depends on, but those of one status."""
-    refused, artifacts = gate(bundle), [each for each in bundle.artifacts if each.status is not all_but and not _told(bundle, each)]
+def _not_required(bundle: Bundle, all_but: Container[Status] = ()) -> list[str]:
+    """What is wrong with artifacts that nothing depends on, but those of some status."""
+    refused, artifacts = gate(bundle), [each for each in bundle.artifacts if each.status not in all_but and not _told(bundle, each)]
     return [sentence for artifact in artifacts for sentence in shortcomings(bundle, artifact) if sentence not in refused]
 
 
@@ -157,15 +159,15 @@ def _few(bundle: Bundle) -> list[str]:
 
 
 def _evaluated(bundle: Bundle) -> list[str]:
-    """What is known of a graph alone, and the limits that wait for the artifact itself."""
+    """What is known of an artifact that did not run where it belongs, and the limits that wait for that."""
     lines = []
     for artifact in bundle.artifacts:
         measured = artifact.measurements
         if measured is not None and measured.evaluator:
             waiting = unjudged(measured, artifact.limits)
             rest = f"; not judged: {', '.join(waiting)}" if waiting else ""
-            reached = "graph parity" if artifact.status is Status.GRAPH_PARITY else str(artifact.status)
-            lines.append(f"{artifact.name}: {reached}, {measured.evaluator}{rest}")
+            level = TITLES.get(artifact.status, str(artifact.status))
+            lines.append(f"{artifact.name}: {level}, {measured.evaluator}{rest}")
     return lines
 
 

@@ -14,6 +14,7 @@ STATUS_TEXT = {
     Status.FAILED: "FAILED",
     Status.UNDECIDED: "undecided",
     Status.GRAPH_PARITY: "graph parity",
+    Status.VENDOR_CPU: "vendor CPU",
     Status.NOT_EXECUTED: "not executed",
 }
 

@@ -21,7 +21,7 @@ from .timing import Machine
 FILE_NAME, RECIPE, TABLE = "bundle.json", "recipe.toml", "calibration.json"
 # Covers every file of a bundle, this one too, so it can be listed nowhere.
 SIGNATURE = "signature.json"
-FORMAT = 4
+FORMAT = 5
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class BundleArtifact:
         folder: where its files lie, relative to the bundle; empty if it could not be made.
         files: with their paths relative to ``folder``.
         shipped_bytes: what an app must carry; 0 if it could not be made.
-        status: only ``passed`` is a pass; ``graph_parity`` is one where the recipe says so.
+        status: only ``passed`` is a pass; ``vendor_cpu`` and ``graph_parity`` are where the recipe says so.
         reason: why it failed without being measured, or was not executed; otherwise empty.
         failures: the limits it missed.
         limits: what it was held to; null is not limited.
@@ -157,6 +157,7 @@ class Bundle:
         pipeline_peak_memory_bytes: highest resident memory of any one process of the build; 0 if nothing was run.
         pruning: what was removed from the model before everything else.
         graph_parity_suffices: what of ``required`` need not be executed: graph parity is enough.
+        vendor_cpu_suffices: what of ``required`` the vendor's own library may have executed on a CPU instead.
         choices: of precisions, by measurement.
         fallbacks: what ships in the place of int8 artifacts that missed their limits.
         built_instead: names of artifacts that the recipe does not ask for, built to take the place of int8 ones and held to their limits.
@@ -170,7 +171,7 @@ class Bundle:
         digests: of every part of this file but this one.
         built_only: the target that was built alone; empty for all of the recipe.
         judged_only: the target that was judged alone; empty for all that were built.
-        executed_only: whether graph parity suffices for nothing, whatever the recipe says.
+        executed_only: whether nothing less than ``passed`` suffices, whatever the recipe says.
         irreproducible: the files that another build gives with other bytes; all others come out the same.
     """
 
@@ -191,6 +192,7 @@ class Bundle:
     minimum_samples: Count
     pruning: tuple[PrunedGroup, ...] = ()
     graph_parity_suffices: tuple[str, ...] = ()
+    vendor_cpu_suffices: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = ()
     fallbacks: tuple[Fallback, ...] = ()
     built_instead: tuple[str, ...] = ()
@@ -202,6 +204,12 @@ class Bundle:
     plan_points: tuple[PlanPoint, ...] = ()
     files: tuple[ArtifactFile, ...] = ()
     digests: tuple[PartDigest, ...] = ()
+
+    @property
+    def levels(self) -> dict[str, Status]:
+        """What is enough for each of ``required`` for which less than a pass is."""
+        vendor = dict.fromkeys(self.vendor_cpu_suffices, Status.VENDOR_CPU)
+        return vendor | dict.fromkeys(self.graph_parity_suffices, Status.GRAPH_PARITY)
 
 
 def creation_time() -> datetime:

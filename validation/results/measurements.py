@@ -21,11 +21,13 @@ class Status(StrEnum):
     """What is known about an artifact. Only PASSED is a pass.
 
     GRAPH_PARITY: its graph kept every limit of quality and size in an evaluator that stands in for the runtime; it was not executed.
+    VENDOR_CPU: the artifact itself did, executed by its vendor's own library on this CPU and by nothing else; not on the vendor's hardware.
     UNDECIDED: it missed no limit, but a speed has its limit inside its interval, or was measured on a busy machine.
     """
 
     PASSED = "passed"
     GRAPH_PARITY = "graph_parity"
+    VENDOR_CPU = "vendor_cpu"
     UNDECIDED = "undecided"
     FAILED = "failed"
     NOT_EXECUTED = "not_executed"
@@ -164,7 +166,8 @@ class Measurements:
         machine: where and under what load latency was measured.
         evidence: what was measured, and on what, by content.
         evaluator: what computed the outputs in the place of the artifact's runtime, and what it was not executed on; empty where the
-            artifact itself ran. There are no latencies and no memory then.
+            artifact itself ran where it belongs. There are no latencies and no memory then.
+        by_vendor: whether the evaluator is the vendor's own library, which executed the artifact itself.
         unit: the compute unit that all this is of, where there are several.
         other_units: the others.
         half_range: how much of float16's range it needs; null if it computes nothing in float16.
@@ -183,6 +186,7 @@ class Measurements:
     machine: Machine
     evidence: Evidence
     evaluator: str = ""
+    by_vendor: bool = False
     unit: str = ""
     other_units: tuple[UnitMeasurements, ...] = ()
     half_range: HalfRange | None = None

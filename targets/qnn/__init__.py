@@ -1,0 +1,1 @@
+"""Target ``qnn``: Qualcomm's Hexagon processors through ONNX Runtime's QNN execution provider."""
