@@ -13,6 +13,7 @@ from ..system.errors import InstantStyleError, TargetUnavailableError
 from .android.target import AndroidTarget
 from .base import Artifact, Availability, Runner, Target
 from .coreml.target import CoreMLTarget
+from .executorch.target import ExecuTorchTarget
 from .litert.target import LiteRTTarget
 from .onnx.target import OnnxTarget
 from .openvino.target import OpenVINOTarget
@@ -23,7 +24,7 @@ from .web.target import WebTarget
 
 GROUP = "instantstyle.targets"
 BUILT_IN: tuple[type[Target], ...] = (
-    *(AndroidTarget, CoreMLTarget, LiteRTTarget, OnnxTarget, OpenVINOTarget),
+    *(AndroidTarget, CoreMLTarget, ExecuTorchTarget, LiteRTTarget, OnnxTarget, OpenVINOTarget),
     *(PT2Target, TensorRTTarget, TensorRTRTXTarget, TorchScriptTarget, WebTarget),
 )
 
