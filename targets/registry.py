@@ -13,6 +13,7 @@ from ..system.errors import InstantStyleError, TargetUnavailableError
 from .android.target import AndroidTarget
 from .base import Artifact, Availability, Runner, Target
 from .coreml.target import CoreMLTarget
+from .environments.remote import elsewhere
 from .executorch.target import ExecuTorchTarget
 from .litert.target import LiteRTTarget
 from .onnx.target import OnnxTarget
@@ -54,7 +55,12 @@ class BrokenTarget(Target):
 
 
 def targets() -> dict[str, Target]:
-    """All targets by name: the built-in ones first, then those of other packages. A broken one is there, unavailable.
+    """All targets by name, as ``own_targets`` has them; those that have an environment of their own, and need it, work there."""
+    return {name: elsewhere(target) for name, target in own_targets().items()}
+
+
+def own_targets() -> dict[str, Target]:
+    """All targets in this environment: the built-in ones first, then those of other packages. A broken one is there, unavailable.
 
     A package cannot replace a target that exists; its own is listed as ``name@package`` then, unavailable.
     """
