@@ -45,7 +45,8 @@ RESULTS = Path(__file__).parent / "results"
 EAGER, BASELINE = "PyTorch eager", "onnx-float32"
 CONTESTANTS = (
     ("onnx", "float32"), ("onnx", "int8"), ("android", "int8"), ("openvino", "float32"), ("openvino", "float16"), ("openvino", "int8"),
-    ("litert", "float32"), ("litert", "float16"), ("litert", "int8"), ("pt2", "float32"), ("torchscript", "float32"),
+    ("litert", "float32"), ("litert", "float16"), ("litert", "int8"), ("executorch", "float32"), ("executorch", "int8"),
+    ("pt2", "float32"), ("torchscript", "float32"),
 )  # fmt: skip
 MAPPED = ("pt2", "litert", "onnx", "openvino")
 

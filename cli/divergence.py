@@ -3,36 +3,28 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from ..calibration.samples import make_samples
-from ..calibration.table import CalibrationTable
 from ..capture.program import Program
-from ..export.cache.pipeline import Pipeline
-from ..export.cache.store import Entry
+from ..export.cache.store import Entry, content_digest
 from ..export.session import cache_folder, session
 from ..export.source.checked_recipe import load_recipe
-from ..export.source.source import Source, load
+from ..export.source.source import load
+from ..export.stages.blame import blame_graph, graph_arrays, samples_at
 from ..export.stages.capture import capture, read_program
-from ..export.stages.emit import BASELINE_TARGET, ArtifactSpec, Emitted, configured, emit
+from ..export.stages.emit import ArtifactSpec, Emitted, configured
 from ..export.stages.plan import fit
 from ..export.stages.prune import prune
-from ..export.stages.quantize import calibrate, read_plan, table_path, tuned_weights
-from ..model.graph import Arrays, Sample
-from ..model.runs import graph_inputs
+from ..export.stages.quantize import calibrate
 from ..recipe.precision import Precision
-from ..system.errors import ArtifactError, InstantStyleError
+from ..system.errors import ArtifactError
 from ..targets.artifact import read_manifest, verify
-from ..targets.base import Artifact, Divergence, Target
-from ..validation.measure.blame import Blame, Losses, advice, blame, with_times
-
-SAMPLES = 4
-NOTHING = "-"
+from ..targets.base import Divergence, Target
+from ..validation.report.blame import blame_cells
+from ..validation.results.blame import Blame
 
 
 def show_divergence(folder: Path, recipe_path: Path, graph: str | None, cache: Path | None, as_json: bool) -> None:
@@ -57,70 +49,31 @@ def show_divergence(folder: Path, recipe_path: Path, graph: str | None, cache: P
         int8 = artifact.precision is Precision.INT8
         tuned = fit(pipeline, source) if int8 else None
         table = calibrate(pipeline, source, tuned) if int8 else None
-        images = source.validation
-        samples = list(islice(make_samples(source.model, artifact.size, images.sets, images.settings.pairing), SAMPLES))
-        fed = next(iter(graph_inputs(source.model, samples[:1])))
-        inputs = {key: np.ascontiguousarray(value, np.float32) for key, value in fed[name].items()}
         target = configured(recipe, artifact.target)
         operations: tuple[Divergence, ...] = ()
+        sample = samples_at(source, artifact.size)[0]
         if not int8 or type(target).divergence is not Target.divergence:
             program: Program = read_program(capture(pipeline, source, artifact.size, tuned, table), source.model)
-            operations = target.divergence(artifact, folder, program, name, inputs)
-        losses, rows = None, ()
+            operations = target.divergence(artifact, folder, program, name, graph_arrays(source.model, sample, name))
+        found = None
         if table is not None:
-            losses = _losses(pipeline, source, artifact, name, samples, tuned, table)
-            rows = with_times(losses, *_times(pipeline, source, target, artifact, folder, name, inputs))
-    said = advice(rows, name)
+            spec = ArtifactSpec(artifact.target, artifact.precision, artifact.size)
+            made = Emitted(spec, artifact, Entry("emit", content_digest(folder), folder))
+            found = blame_graph(pipeline, source, made, name, tuned=tuned, table=table)
     if as_json:
-        print(json.dumps({"operations": [asdict(row) for row in operations], "modules": [asdict(row) for row in rows], "advice": said}))
+        rows = [asdict(row) for row in found.modules] if found else []
+        advice = found.advice if found else ()
+        print(json.dumps({"operations": [asdict(row) for row in operations], "modules": rows, "advice": advice}))
         return
     console = Console()
     if operations:
-        console.print(_operations(operations, f"{artifact.name}: {name}, {samples[0].name}"))
-    if losses is not None:
-        title = f"{artifact.name}: {name}, {len(samples)} samples, SSIM {losses.ssim_mean:.4f}, worst {losses.ssim_worst:.4f}"
-        console.print(_modules(rows, title))
-        console.print(said or "no module alone would help", highlight=False, markup=False, soft_wrap=True)
-
-
-def _losses(
-    pipeline: Pipeline, source: Source, artifact: Artifact, name: str, samples: Sequence[Sample], tuned: Entry | None, table: Entry
-) -> Losses:
-    """Of one graph, by fake quantisation with the ranges and weights of the artifact."""
-    from ..compression.quantization.quantize import load_weights, prepare, refresh_weight_ranges
-    from ..compression.quantization.ranges import set_activation_ranges
-
-    graph, settings = source.model.graph(name), source.recipe.quantize
-    with pipeline.display.stage("blame", name) as stage:
-        plan = read_plan(tuned)
-        prepared = prepare(graph, artifact.size, plan.applied(settings), factors=plan.factors.get(name, {}))
-        weights = tuned_weights(tuned)
-        if name in weights:
-            load_weights(prepared, weights[name])
-        ranges = CalibrationTable.load(table_path(table)).entries
-        set_activation_ranges(prepared, {entry.tensor: entry for entry in ranges if entry.graph == name})
-        refresh_weight_ranges(prepared)
-        return blame(source.model, graph, prepared, samples, stage)
-
-
-def _times(
-    pipeline: Pipeline, source: Source, target: Target, artifact: Artifact, folder: Path, name: str, inputs: Arrays
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Milliseconds by module of the artifact, and of the float graph in ONNX Runtime; empty where a runtime does not tell."""
-    threads = source.recipe.latency.threads
-    if not target.availability().can_run:
-        return {}, {}
-    own = dict(target.module_times(artifact, folder, name, inputs=inputs, threads=threads))
-    spec = ArtifactSpec(BASELINE_TARGET, Precision.FLOAT32, artifact.size)
-    made = emit(pipeline, source, spec, capture(pipeline, source, artifact.size, None, None)) if own else None
-    if not isinstance(made, Emitted):
-        return own, {}
-    try:
-        baseline = configured(source.recipe, BASELINE_TARGET)
-        return own, dict(baseline.module_times(made.artifact, made.folder, name, inputs=inputs, threads=threads))
-    except InstantStyleError as error:
-        pipeline.display.notice(f"{made.spec.name}: no times: {error}")
-        return own, {}
+        console.print(_operations(operations, f"{artifact.name}: {name}, {sample.name}"))
+    if found is not None and found.losses is not None:
+        losses = found.losses
+        title = f"{artifact.name}: {name}, {found.samples} samples, SSIM {losses.ssim_mean:.4f}, worst {losses.ssim_worst:.4f}"
+        console.print(_modules(losses.modules, title))
+        for sentence in found.advice or ("no module alone would help",):
+            console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
 def _modules(rows: Sequence[Blame], title: str) -> Table:
@@ -130,8 +83,7 @@ def _modules(rows: Sequence[Blame], title: str) -> Table:
     for column in ("SSIM gained", "int8 ms", "float ms", "bytes more"):
         table.add_column(column, justify="right")
     for row in rows:
-        times = (NOTHING if each is None else f"{each:.2f}" for each in (row.int8_ms, row.float_ms))
-        table.add_row(row.module_path, f"{row.ssim_gained:+.4f}", *times, f"{row.more_bytes:,}")
+        table.add_row(row.module_path, *blame_cells(row))
     return table
 
 

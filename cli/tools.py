@@ -11,10 +11,21 @@ from .app import AsJson, CacheFolder, RecipeFile, app, cache_app, calibration_ap
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
+def doctor(
+    as_json: AsJson = False,
+    install: Annotated[
+        str | None, typer.Option("--install", metavar="TARGET", help="Make an environment of its own for a target, with its packages.")
+    ] = None,
+) -> None:
     """Say what is installed, which targets can emit and run here, and the command for what is missing."""
     from .doctor import as_dict, as_text, examine
 
+    if install is not None:
+        from ..targets.environments.install import install as make
+        from ..targets.registry import get_target
+
+        make(get_target(install).name)
+        return
     health = examine()
     print(json.dumps(as_dict(health), indent=2) if as_json else as_text(health))
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from ..export.app.files import ANDROID, ANDROID_TARGET, APP, STYLES
+from ..export.app.files import APP, STYLES, code_of
 from ..targets.artifact import files_of, read_manifest
 from ..targets.base import Artifact, ArtifactFile
 from ..validation.golden.pairs import home
@@ -43,12 +43,12 @@ def _files(bundle: Bundle, entry: BundleArtifact, folder: Path) -> Iterator[Pack
 
 
 def _places(entry: BundleArtifact) -> Iterator[tuple[str, str, Part]]:
-    """Folders of the bundle that an artifact's app gets, and where their files go."""
+    """Folders and files of the bundle that an artifact's app gets, and where they go."""
     yield f"{APP}/{entry.name}/", "", "app"
     yield f"{STYLES}/", "styles/", "app"
     yield f"{home(entry.size)}/", "golden/", "golden"
-    if entry.target == ANDROID_TARGET:
-        yield f"{ANDROID}/", "", "code"
+    for path in code_of(entry.target):
+        yield path, PurePosixPath(path).name, "code"
 
 
 def _carried(artifact: Artifact) -> Iterator[ArtifactFile]:

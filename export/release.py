@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +14,16 @@ from ..model.graph import Size
 from ..recipe.precision import Precision
 from ..recipe.recipe import Recipe
 from ..system.disk import explained_disk_errors
+from ..system.errors import InstantStyleError
 from ..system.events import BuildEnd, VerdictReady
 from ..system.lock import lock_output
 from ..system.progress import JsonDisplay, PlainDisplay
 from ..validation.judge.fallback import PRECISIONS, missed, substitute
 from ..validation.judge.gate import exit_code, shipped_instead, shortcomings
 from ..validation.judge.levels import names
+from ..validation.report.blame import blamed
 from ..validation.report.report import print_verdict
+from ..validation.results.blame import GraphBlame
 from ..validation.results.bundle import Bundle
 from .app.styles import styles
 from .bundle.assemble import Build, Result, entry_of, make_bundle, publish
@@ -29,6 +33,7 @@ from .cache.store import Entry
 from .session import cache_folder, session
 from .source.checked_recipe import load_recipe
 from .source.source import Source, load
+from .stages.blame import blame_failed
 from .stages.capture import capture
 from .stages.emit import BASELINE_TARGET, ArtifactSpec, Emitted, NotEmitted, configured, emit
 from .stages.golden import golden
@@ -74,7 +79,7 @@ def release(options: ReleaseOptions) -> int:
     """Builds and shows the verdict; 0 if every required artifact passed, 1 if not. Raises what ``build`` does."""
     start = time.monotonic()
     built = build(options)
-    return _conclude(built.bundle, built.summary, time.monotonic() - start, options.as_json)
+    return _conclude(built, blamed(built.bundle, options.out), time.monotonic() - start, options.as_json)
 
 
 def build(options: ReleaseOptions, given: "nn.Module | Model | None" = None) -> Built:
@@ -110,6 +115,7 @@ def _build(pipeline: Pipeline, recipe: Recipe, dist: Path, only: str, given: "nn
     results: list[Result] = []
     pairs: dict[Size, Entry] = {}
     lost: list[Entry] = []
+    blames: list[GraphBlame] = []
     int8_program: Entry | None = None
     with Bench(source) as bench:
         for size in recipe.model.sizes:
@@ -117,10 +123,22 @@ def _build(pipeline: Pipeline, recipe: Recipe, dist: Path, only: str, given: "nn
             pairs[size] = golden(pipeline, source, size)
             lost += [losses(pipeline, source, size, int8_program)] if int8_program else []
             results += [_with_replay(pipeline, source, result, pairs[size]) for result in made]
-    parts = Build(source, results, table, int8_program, only, pairs, lost, styles(pipeline, source), read_plan(tuned))
+            if table is not None:
+                blames += [each for result in made for each in _blames(pipeline, source, result, tuned=tuned, table=table)]
+    parts = Build(source, results, table, int8_program, only, pairs, lost, styles(pipeline, source), read_plan(tuned), tuple(blames))
     bundle = make_bundle(parts, ran=pipeline.done > 0)
     with pipeline.display.stage("bundle", dist.name):
         return publish(parts, bundle, dist)
+
+
+def _blames(pipeline: Pipeline, source: Source, result: Result, *, tuned: Entry | None, table: Entry) -> tuple[GraphBlame, ...]:
+    """Of an artifact that has failed; a verdict does not wait for the reasons of one that cannot be looked into."""
+    made, entry = result.made, entry_of(source.recipe, result)
+    try:
+        return blame_failed(pipeline, source, made, entry, tuned=tuned, table=table) if isinstance(made, Emitted) else ()
+    except InstantStyleError as error:
+        pipeline.display.notice(f"{entry.name}: what it loses at which module is not known: {error}")
+        return ()
 
 
 def _with_replay(pipeline: Pipeline, source: Source, result: Result, pairs: Entry) -> Result:
@@ -185,8 +203,9 @@ def _instead(pipeline: Pipeline, bench: Bench, results: list[Result], program: E
     return made[len(results) :]
 
 
-def _conclude(bundle: Bundle, summary: str, seconds: float, as_json: bool) -> int:
+def _conclude(built: Built, blames: Sequence[GraphBlame], seconds: float, as_json: bool) -> int:
     """Shows the verdict; the exit code."""
+    bundle = built.bundle
     display = JsonDisplay(sys.stdout) if as_json else PlainDisplay(sys.stdout)
     if as_json:
         instead = {artifact.name: ships for artifact in bundle.artifacts if (ships := shipped_instead(bundle, artifact)) is not None}
@@ -198,7 +217,7 @@ def _conclude(bundle: Bundle, summary: str, seconds: float, as_json: bool) -> in
             reasons = (f"ships as {instead[name].name}",) if name in instead else ()
             display.show(VerdictReady(name, str(artifact.status), required, (*reasons, *shortcomings(bundle, artifact))))
     else:
-        print_verdict(bundle, Console() if sys.stdout.isatty() else Console(width=LOG_COLUMNS))
+        print_verdict(bundle, Console() if sys.stdout.isatty() else Console(width=LOG_COLUMNS), blames)
     code = exit_code(bundle)
-    display.show(BuildEnd(code, seconds, summary))
+    display.show(BuildEnd(code, seconds, built.summary))
     return code

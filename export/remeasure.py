@@ -24,6 +24,7 @@ from ..validation.judge.fallback import fallbacks
 from ..validation.judge.gate import exit_code
 from ..validation.judge.levels import names
 from ..validation.measure.latency import describe_machine, load_average
+from ..validation.report.blame import blamed
 from ..validation.report.report import print_verdict
 from ..validation.results.bundle import Bundle, BundleArtifact, creation_time
 from ..validation.results.bundle_file import read_bundle
@@ -85,7 +86,7 @@ def measure_bundle(options: MeasureOptions) -> int:
         finally:
             lock.release()
     console = Console()
-    print_verdict(bundle, console)
+    print_verdict(bundle, console, blamed(bundle, out))
     console.print(f"{options.out} written ({time.monotonic() - start:.1f} s)", highlight=False)
     return exit_code(bundle)
 

@@ -61,26 +61,32 @@ def windows(length: int, window: int, overlap: int) -> list[int]:
     return [round(index * (length - window) / max(1, count - 1)) for index in range(count)]
 
 
-def fade(starts: list[int], index: int, window: int) -> np.ndarray:
-    """Weights (window,) of one of the windows: a raised cosine over what it shares with its neighbours.
+def shares(starts: list[int], window: int, margin: int) -> list[np.ndarray]:
+    """How much of each pixel comes from each window, (window,) each: over all windows they add up to 1.
 
-    Where two windows meet their weights add up to 1; a third one may reach in, so divide by the sum.
+    Between two windows a raised cosine leads over. It leaves out the outer ``margin`` pixels of what they share: a network that looks
+    no further than that has seen all it looks for wherever a window counts.
     """
-    weights = np.ones(window, np.float32)
-    for neighbour in (index - 1, index + 1):
-        if 0 <= neighbour < len(starts):
-            shared = window - abs(starts[index] - starts[neighbour])
-            rising = 0.5 - 0.5 * np.cos(np.pi * (np.arange(shared, dtype=np.float32) + 0.5) / shared)
-            if neighbour < index:
-                weights[:shared] *= rising
-            else:
-                weights[-shared:] *= rising[::-1]
-    return weights
+    total = np.zeros(starts[-1] + window)
+    weights = [np.ones(window) for _ in starts]
+    for index, own in enumerate(weights):
+        for neighbour in (index - 1, index + 1):
+            if 0 <= neighbour < len(starts):
+                shared = window - abs(starts[index] - starts[neighbour])
+                along = np.clip((np.arange(shared) + 0.5 - margin) / (shared - 2 * margin), 0, 1)
+                rising = 0.5 - 0.5 * np.cos(np.pi * along)
+                if neighbour < index:
+                    own[:shared] *= rising
+                else:
+                    own[window - shared :] *= rising[::-1]
+        total[starts[index] : starts[index] + window] += own
+    # A third window may reach in where two meet.
+    return [own / total[start : start + window] for start, own in zip(starts, weights, strict=True)]
 
 
-def faded_windows(size: Size, window: Size, overlap: Size) -> Iterator[tuple[slice, slice, np.ndarray]]:
-    """Rows, columns and weights (H, W) of every overlapping window of a picture."""
+def faded_windows(size: Size, window: Size, overlap: Size, margin: Size) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    """Rows, columns and shares (H, W) of every window of a picture, row by row."""
     starts = [windows(*axis) for axis in zip(size, window, overlap, strict=True)]
-    for (i, top), (j, left) in itertools.product(*(list(enumerate(axis)) for axis in starts)):
-        weights = np.outer(fade(starts[0], i, window[0]), fade(starts[1], j, window[1]))
-        yield slice(top, top + window[0]), slice(left, left + window[1]), weights
+    own = [shares(*axis) for axis in zip(starts, window, margin, strict=True)]
+    for (top, down), (left, across) in itertools.product(*(list(zip(*axis, strict=True)) for axis in zip(starts, own, strict=True))):
+        yield slice(top, top + window[0]), slice(left, left + window[1]), np.outer(down, across).astype(np.float32)

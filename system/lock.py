@@ -65,13 +65,18 @@ def _sign(descriptor: int) -> None:
     os.write(descriptor, json.dumps({"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}).encode())
 
 
-def lock_output(dist: Path) -> Lock:
-    """The lock of a dist folder, held; it lies beside the folder, which is replaced as a whole.
+def lock_output(folder: Path, option: str = "--out") -> Lock:
+    """The lock of a folder that a command writes, held; it lies beside the folder, which may be replaced as a whole.
+
+    Args:
+        option: of the command line that names another folder.
 
     Raises:
-        OutputError: another build is writing there.
+        OutputError: another process is writing there.
     """
-    lock = Lock(dist.absolute().parent / f".{dist.name}.lock")
+    lock = Lock(folder.absolute().parent / f".{folder.name}.lock")
     if not lock.acquire():
-        raise OutputError(f"{dist}: another build is writing there ({lock.owner()}). Wait for it, or choose another folder with --out")
+        raise OutputError(
+            f"{folder}: another process is writing there ({lock.owner()}). Wait for it, or choose another folder with {option}"
+        )
     return lock

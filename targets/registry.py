@@ -13,6 +13,8 @@ from ..system.errors import InstantStyleError, TargetUnavailableError
 from .android.target import AndroidTarget
 from .base import Artifact, Availability, Runner, Target
 from .coreml.target import CoreMLTarget
+from .environments.remote import elsewhere
+from .executorch.target import ExecuTorchTarget
 from .litert.target import LiteRTTarget
 from .onnx.target import OnnxTarget
 from .openvino.target import OpenVINOTarget
@@ -24,7 +26,7 @@ from .web.target import WebTarget
 
 GROUP = "instantstyle.targets"
 BUILT_IN: tuple[type[Target], ...] = (
-    *(AndroidTarget, CoreMLTarget, LiteRTTarget, OnnxTarget, OpenVINOTarget),
+    *(AndroidTarget, CoreMLTarget, ExecuTorchTarget, LiteRTTarget, OnnxTarget, OpenVINOTarget),
     *(PT2Target, QNNTarget, TensorRTTarget, TensorRTRTXTarget, TorchScriptTarget, WebTarget),
 )
 
@@ -54,7 +56,12 @@ class BrokenTarget(Target):
 
 
 def targets() -> dict[str, Target]:
-    """All targets by name: the built-in ones first, then those of other packages. A broken one is there, unavailable.
+    """All targets by name, as ``own_targets`` has them; those that have an environment of their own, and need it, work there."""
+    return {name: elsewhere(target) for name, target in own_targets().items()}
+
+
+def own_targets() -> dict[str, Target]:
+    """All targets in this environment: the built-in ones first, then those of other packages. A broken one is there, unavailable.
 
     A package cannot replace a target that exists; its own is listed as ``name@package`` then, unavailable.
     """

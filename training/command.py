@@ -1,6 +1,7 @@
 """``instantstyle train``: data, teacher pairs, stages, checkpoint."""
 
 import shutil
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ..model.pretrained import load_content_weights
 from ..recipe.complaints import suggestion
 from ..system.disk import check_output
 from ..system.errors import RecipeError
+from ..system.lock import lock_output
 from ..system.progress import Display, make_display
 from .batches import Batches
 from .images import split_data
@@ -47,6 +49,7 @@ def train(options: TrainOptions) -> None:
 
     Raises:
         RecipeError, ImageError, CheckpointError, MissingPackageError: wrong input, or a package is missing.
+        OutputError: another process writes this run.
     """
     recipe = _with_options(load_training_recipe(options.recipe, options.photos, options.artworks), options)
     torch.set_num_threads(recipe.run.threads or torch.get_num_threads())
@@ -55,20 +58,26 @@ def train(options: TrainOptions) -> None:
     out = options.out or folder / f"{recipe.name}.safetensors"
     check_output(folder, folder=True)
     check_output(out, recipe.path, recipe.start, recipe.content_weights)
-    if options.restart:
-        (folder / STATE).unlink(missing_ok=True)
-        for old in ("tensorboard", "grids"):
-            shutil.rmtree(folder / old, ignore_errors=True)
-        for codes in folder.glob("codes-*"):
-            codes.unlink()
-    folder.mkdir(parents=True, exist_ok=True)
-    display = make_display(options.as_json)
+    lock = lock_output(folder, "--run")
     try:
-        network = _run(recipe, display)
-        save_checkpoint(network, out, half=True)
-        display.notice(f"wrote {out}: the moving average of the weights, in half precision")
+        if options.restart:
+            _forget(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with closing(make_display(options.as_json)) as display:
+            network = _run(recipe, display)
+            save_checkpoint(network, out, half=True)
+            display.notice(f"wrote {out}: the moving average of the weights, in half precision")
     finally:
-        display.close()
+        lock.release()
+
+
+def _forget(folder: Path) -> None:
+    """A run starts anew; the pairs that it was painted stay."""
+    (folder / STATE).unlink(missing_ok=True)
+    for old in ("tensorboard", "grids"):
+        shutil.rmtree(folder / old, ignore_errors=True)
+    for codes in folder.glob("codes-*"):
+        codes.unlink()
 
 
 def _with_options(recipe: TrainingRecipe, options: TrainOptions) -> TrainingRecipe:

@@ -179,6 +179,8 @@ class TrainingRecipe(Section):
     """A whole training recipe.
 
     Attributes:
+        name: of the checkpoint that comes of it.
+        stages: what is learnt, one after the other.
         network: which one is trained, of ``CONFIGS`` in ``model/network.py``, unless a whole checkpoint says so itself.
         start: checkpoint to start from; without it the weights are random.
         start_modules: the modules that are taken from there, so that it may be of another network; without any it is taken whole.

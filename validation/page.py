@@ -15,6 +15,8 @@ from .golden.pairs import home, read_golden
 from .golden.replay import file_of, picture_of, read_replay, worst
 from .judge.gate import gate, shortcomings
 from .plots import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Plot, Value, module_plot, plot, steepest
+from .report.blame import COLUMNS as BLAME_COLUMNS
+from .report.blame import blame_lines, blame_rows, blamed
 from .report.fallback import fallback_lines
 from .report.rows import ArtifactRow, artifact_row
 from .results.bundle import Bundle, BundleArtifact
@@ -76,7 +78,7 @@ def page(bundle: Bundle, verdict: str, folder: Path) -> str:
     """The file's content. Everything that a bundle says is escaped."""
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
     measured = [artifact for artifact in bundle.artifacts if artifact.measurements]
-    bills = _bills(bundle, folder)
+    bills, blames = _bills(bundle, folder), blamed(bundle, folder)
     return environment.get_template(TEMPLATE).render(
         bundle=bundle,
         verdict=verdict,
@@ -90,6 +92,9 @@ def page(bundle: Bundle, verdict: str, folder: Path) -> str:
         labels=[_label(artifact) for artifact, _ in _means(measured)],
         bars=_bars(measured),
         modules=list(_modules(folder)),
+        blame_columns=BLAME_COLUMNS,
+        blames=list(blame_rows(blames)),
+        advice=blame_lines(blames),
         bills=bills,
         size=(WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM),
     )

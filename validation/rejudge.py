@@ -15,6 +15,7 @@ from .judge.entries import status_of
 from .judge.fallback import fallbacks, held_to
 from .judge.gate import exit_code
 from .judge.verdict import judge
+from .report.blame import blamed
 from .report.report import print_verdict
 from .results.bundle import RECIPE, Bundle, BundleArtifact
 from .results.bundle_file import read_bundle
@@ -37,7 +38,7 @@ def rejudge(dist: Path, limits_file: Path | None, console: Console | None = None
     if limits_file is not None:
         table = read_limits(limits_file, (artifact.target for artifact in bundle.artifacts))
         bundle = with_limits(bundle, table, parse_recipe(dist / RECIPE).quantize.fallback == "float")
-    print_verdict(bundle, console or Console())
+    print_verdict(bundle, console or Console(), blamed(bundle, dist))
     return exit_code(bundle)
 
 

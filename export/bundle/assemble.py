@@ -23,6 +23,8 @@ from ...validation.judge.entries import judged, not_emitted, unmeasured
 from ...validation.judge.fallback import fallbacks
 from ...validation.measure.latency import describe_machine, load_average
 from ...validation.measure.memory import pipeline_peak_bytes
+from ...validation.results.blame import BLAMES, GraphBlame
+from ...validation.results.blame import FILE as BLAME
 from ...validation.results.bundle import FORMAT, RECIPE, TABLE, Bundle, BundleArtifact, creation_time
 from ...validation.results.bundle_file import read_bundle
 from ...validation.results.codec import encode
@@ -71,6 +73,7 @@ class Build:
     losses: Sequence[Entry] = ()
     styles: Entry | None = None
     plan: Plan = NO_PLAN
+    blames: tuple[GraphBlame, ...] = ()
 
 
 def make_bundle(build: Build, ran: bool) -> Bundle:
@@ -174,6 +177,7 @@ def _more_files(build: Build) -> dict[str, bytes]:
             files[file_of(name)] = (result.replayed.folder / REPLAY).read_bytes()
             files |= {picture_of(name): picture.read_bytes()} if picture.is_file() else {}
     files |= {LOSSES: losses_file(build.losses)} if build.losses else {}
+    files |= {BLAME: BLAMES.dump_json(build.blames, indent=1)} if build.blames else {}
     recipe = build.source.recipe
     artifacts = [(each.made.artifact, _limits(recipe, each)) for each in build.results if isinstance(each.made, Emitted)]
     return files | app_files(build.source.model, artifacts, build.styles)

@@ -25,7 +25,7 @@ def preflight(pipeline: Pipeline, source: Source) -> None:
     Raises:
         CaptureError: a required target will not be able to emit; lists all that is in its way, by module path.
     """
-    targets = source.recipe.targets
+    targets, asked = source.recipe.targets, []
     for name, target in configured_targets(source.recipe).items():
         precisions = tuple(map(Precision, targets.build[name]))
         # A precision that nobody requires must not stop the others.
@@ -36,14 +36,14 @@ def preflight(pipeline: Pipeline, source: Source) -> None:
             pipeline.display.notice(
                 f"{name} is required and cannot be emitted here, so this release will not pass: {availability.reason}{way_out}"
             )
-        if type(target).preflight is Target.preflight or not availability.can_emit:
-            continue
+        if type(target).preflight is not Target.preflight and availability.can_emit:
+            asked.append((name, target, required, tuple(each for each in precisions if each not in required)))
+    for name, target, required, rest in asked:
         for size in source.recipe.model.sizes:
             found = _ask(pipeline, source, target, required, size) if required else ()
             if found:
                 listed = "\n".join(f"  {finding}" for finding in found)
                 raise CaptureError(f"target '{name}' will refuse this model, so nothing was trained:\n{listed}")
-            rest = tuple(each for each in precisions if each not in required)
             for finding in _ask(pipeline, source, target, rest, size) if rest else ():
                 pipeline.display.notice(f"{name}, which is not required, will refuse this model: {finding}")
 

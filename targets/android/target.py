@@ -6,12 +6,9 @@ unsigned activations that would be made otherwise on Arm, because the rewrites m
 besides (``QLinearConv`` and ``NhwcMaxPool`` on channels-last data, ``QLinearAdd``, ``QGemm``) has kernels on both. Run by the
 aarch64 build of ONNX Runtime 1.32 under emulation, such files came within 0.2 dB of their x86 score against PyTorch.
 
-The file is not reproducible byte for byte: ONNX Runtime writes tensors in the order of a hash table that every process
-seeds anew. The ONNX model that it is made from is.
+ONNX Runtime writes tensors in the order of a hash table that every process seeds anew; ``compact`` sorts them.
 """
 
-import io
-import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,16 +18,16 @@ from ...capture.program import GraphProgram, Program
 from ...model.graph import Arrays
 from ...recipe.precision import Precision
 from ..artifact import describe, graph_path
-from ..base import Artifact, ArtifactFile, Availability, Runner, Target
+from ..base import Artifact, ArtifactFile, Availability, Finding, Runner, Target
 from ..convolutions import described
 from ..onnx.exporter import PACKAGES
 from ..onnx.target import RUNTIME, availability, build, onnx_runtime_rewrites, save
 from ..packages import require
+from . import accelerators
+from .compact import KNOWN
 
 if TYPE_CHECKING:
     from ..onnx.rewrites.contract import Rewrite
-
-USABILITY_FILE = "mobile-usability.txt"
 
 
 def android_rewrites(graph: GraphProgram | None = None) -> tuple["Rewrite", ...]:
@@ -48,7 +45,7 @@ def android_rewrites(graph: GraphProgram | None = None) -> tuple["Rewrite", ...]
 
 
 class AndroidTarget(Target):
-    """``<graph>.ort`` for each graph, with the operators that a reduced build of ONNX Runtime needs and a report on NNAPI."""
+    """``<graph>.ort`` for each graph, the operators that a reduced build of ONNX Runtime needs, and what other providers take."""
 
     name = "android"
     description = "ONNX Runtime Mobile on arm64 (int8, float32): .ort files, executed on this machine's CPU"
@@ -56,6 +53,12 @@ class AndroidTarget(Target):
 
     def availability(self) -> Availability:
         return availability((*PACKAGES, RUNTIME), (RUNTIME,))
+
+    def preflight(self, program: Program, precisions: Sequence[Precision]) -> tuple[Finding, ...]:
+        require(self.name, (*PACKAGES, RUNTIME))
+        from ..onnx.preflight import findings
+
+        return findings(program)
 
     def emit(self, program: Program, precision: Precision, folder: Path) -> Artifact:
         require(self.name, (*PACKAGES, RUNTIME))
@@ -70,13 +73,17 @@ class AndroidTarget(Target):
                 graphs.append(described(graph, f"{graph.name}.ort", precision, asked))
                 notes += graph_notes
             to_ort_format(Path(scratch), folder, halve=precision is Precision.INT8)
-            report = mobile_usability([Path(scratch) / f"{graph.name}.onnx" for graph in program.graphs])
-        (folder / USABILITY_FILE).write_text(report, encoding="utf-8")
+            report = accelerators.report([Path(scratch) / f"{graph.name}.onnx" for graph in program.graphs])
+        (folder / accelerators.FILE).write_text(report, encoding="utf-8")
         models = {graph.file for graph in graphs}
         return describe(self.name, program, precision, folder, graphs=graphs, notes=notes, shipped=lambda path: path in models)
 
     def irreproducible(self, files: Sequence[ArtifactFile]) -> Mapping[str, str]:
-        why = "ONNX Runtime writes tensors in the order of a hash table that every process seeds anew"
+        import onnxruntime
+
+        if onnxruntime.__version__.startswith(KNOWN):
+            return {}
+        why = f"ONNX Runtime other than {KNOWN}x may write tensors in the order of a hash table that every process seeds anew"
         return {file.path: why for file in files if file.path.endswith(".ort")}
 
     def module_times(self, artifact: Artifact, folder: Path, graph: str, *, inputs: Arrays, threads: int) -> Mapping[str, float]:
@@ -90,16 +97,3 @@ class AndroidTarget(Target):
         from ..onnx.runner import OrtRunner
 
         return OrtRunner(graph_path(artifact, folder, graph), artifact, graph, threads)
-
-
-def mobile_usability(models: Sequence[Path]) -> str:
-    """ONNX Runtime's own estimate of how NNAPI and Core ML would split the graphs."""
-    from onnxruntime.tools.mobile_helpers.usability_checker import analyze_model
-
-    report = io.StringIO()
-    # A tree of loggers of its own: the usual one may be silenced, and would repeat the report on the screen.
-    logger = logging.Manager(logging.RootLogger(logging.INFO)).getLogger("usability")
-    logger.addHandler(logging.StreamHandler(report))
-    for model in models:
-        analyze_model(model, skip_optimize=False, logger=logger)
-    return report.getvalue().replace(f"{models[0].parent}/", "")

@@ -11,7 +11,7 @@ from ...model.graph import Arrays, TensorKind
 from ...recipe.precision import Precision
 from ...system.errors import CaptureError
 from ..artifact import describe, graph_path
-from ..base import Artifact, Availability, Runner, Target
+from ..base import Artifact, Availability, Finding, Runner, Target
 from ..convolutions import Convolution, advice, convolutions, described, missing, repeated_note
 from ..packages import install_command, missing_packages, require
 from .exporter import PACKAGES, stamp, to_onnx
@@ -167,6 +167,12 @@ class OnnxTarget(Target):
 
     def availability(self) -> Availability:
         return availability((*PACKAGES, RUNTIME), (RUNTIME,))
+
+    def preflight(self, program: Program, precisions: Sequence[Precision]) -> tuple[Finding, ...]:
+        require(self.name, (*PACKAGES, RUNTIME))
+        from .preflight import findings
+
+        return findings(program)
 
     def emit(self, program: Program, precision: Precision, folder: Path) -> Artifact:
         require(self.name, (*PACKAGES, RUNTIME))

@@ -10,6 +10,7 @@ from ...system.errors import CaptureError
 from ...system.silence import silence
 from ..base import Finding
 from ..onnx.exporter import module_paths, to_onnx
+from ..onnx.preflight import export_refused
 from .convert import cause, read, unknown_operators
 from .runner import DEVICE
 
@@ -30,8 +31,7 @@ def _of_graph(graph: GraphProgram, program: Program) -> Iterator[Finding]:
     try:
         model = to_onnx(graph, Precision.FLOAT32, program.size)
     except CaptureError as error:
-        problem, _, remedy = str(error).rpartition("; ")
-        yield Finding(f"graph '{graph.name}'", problem, remedy)
+        yield export_refused(graph, error)
         return
     try:
         with silence():

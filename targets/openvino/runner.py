@@ -60,7 +60,7 @@ class OpenVINORunner(Runner):
         except RuntimeError as error:
             raise ArtifactError(f"OpenVINO {openvino.__version__} cannot open {path}: {cause(error)}") from error
         check_declared(declared(model), as_arrays(artifact, self._graph), path)
-        compiled = core.compile_model(model, DEVICE, _settings(threads, precision))
+        compiled = core.compile_model(model, DEVICE, settings(threads, precision))
         self._check_precision(compiled, precision)
         kernels = tuple(_kernels(compiled))
         found = [kernel for kernel in kernels if kernel.kind in CONVOLUTIONS]
@@ -90,7 +90,8 @@ class OpenVINORunner(Runner):
         del self._request
 
 
-def _settings(threads: int, precision: str) -> dict[str, object]:
+def settings(threads: int, precision: str) -> dict[str, object]:
+    """Of the plugin: as many threads as asked for, not tied to cores, and the precision of what is not int8."""
     return {
         "INFERENCE_PRECISION_HINT": precision,
         "INFERENCE_NUM_THREADS": threads,

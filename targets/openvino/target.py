@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ...capture.program import Program
+from ...model.graph import Arrays
 from ...recipe.precision import Precision
 from ...system.host import int8_saturates
 from ..artifact import describe, graph_path
@@ -64,6 +65,14 @@ class OpenVINOTarget(Target):
 
         path = graph_path(artifact, folder, graph) / f"{graph}.xml"
         return OpenVINORunner(path, artifact, graph, threads, self.options.inference_precision)
+
+    def module_times(self, artifact: Artifact, folder: Path, graph: str, *, inputs: Arrays, threads: int) -> Mapping[str, float]:
+        require(self.name, (RUNTIME,))
+        from .profile import module_times
+
+        path = graph_path(artifact, folder, graph) / f"{graph}.xml"
+        precision = self.options.inference_precision
+        return module_times(path, artifact.graph(graph), inputs=inputs, threads=threads, precision=precision)
 
     def _precision_note(self) -> str:
         asked = self.options.inference_precision

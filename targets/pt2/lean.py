@@ -14,15 +14,20 @@ def lean(program: ExportedProgram) -> ExportedProgram:
     """The same program without the float weights that an int8 one has kept beside its integers, and without traces of its making."""
     module: Any = program.module(check_guards=False)
     drop_unused(module)
-    values = [node.meta["val"] for node in module.graph.nodes if node.op == "placeholder"]
-    examples = tuple(torch.zeros(tuple(map(int, value.shape)), dtype=value.dtype) for value in values)
-    with torch.no_grad():
-        found = torch.export.export(module, examples, strict=False)
+    found = export_again(module)
     for node in found.graph.nodes:
         node.meta = {key: value for key, value in node.meta.items() if key in KEPT}
     # An archive would carry the examples along, as large as its inputs.
     found.example_inputs = None
     return found
+
+
+def export_again(module: GraphModule) -> ExportedProgram:
+    """Captures a module that was captured before and then changed."""
+    values: list[Any] = [node.meta["val"] for node in module.graph.nodes if node.op == "placeholder"]
+    examples = tuple(torch.zeros(tuple(map(int, value.shape)), dtype=value.dtype) for value in values)
+    with torch.no_grad():
+        return torch.export.export(module, examples, strict=False)
 
 
 def drop_unused(module: GraphModule) -> None:

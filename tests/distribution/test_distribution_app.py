@@ -2,18 +2,21 @@
 
 import importlib.util
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 import tree_sitter_kotlin
+import tree_sitter_swift
 from distribution_helpers import Signed
 from gate_helpers import PAINTER, content, sha256
 from PIL import Image
 from tree_sitter import Language, Node, Parser
 
-from instantstyle.export.app.files import KOTLIN
+from instantstyle.export.app.files import HERE, code_of
 from instantstyle.export.app.styles import style_encoder
 from instantstyle.export.stages.golden import golden_files
 from instantstyle.model.graph import Model, Sample, TensorKind, TensorSpec, single_graph
@@ -58,16 +61,33 @@ def test_a_model_without_a_second_image_has_no_style_encoder() -> None:
     assert style_encoder(single_graph(torch.nn.Conv2d(3, 3, 3, padding=1))) is None
 
 
-def test_kotlin_parses_and_reads_what_is_written() -> None:
-    """Parsed with tree-sitter: there is no Android SDK here to compile it with."""
-    source = KOTLIN.read_bytes()
-    root = Parser(Language(tree_sitter_kotlin.language())).parse(source).root_node
+@pytest.mark.parametrize("path", sorted(HERE.glob("a*/*.*")), ids=lambda path: path.name)
+def test_code_for_apps_parses(path: Path) -> None:
+    """With tree-sitter's grammars; ``tests/app`` compiles and runs it where there are compilers."""
+    grammar = tree_sitter_kotlin if path.suffix == ".kt" else tree_sitter_swift
+    root = Parser(Language(grammar.language())).parse(path.read_bytes()).root_node
     assert not root.has_error, [node.start_point for node in nodes(root) if node.type == "ERROR" or node.is_missing]
-    named = [node.child_by_field_name("name") for node in nodes(root) if node.type == "function_declaration"]
-    functions = {source[name.start_byte : name.end_byte].decode() for name in named if name}
-    assert {"stylize", "selfTest", "enlarged"} <= functions
+
+
+def test_apps_get_the_code_of_their_target() -> None:
+    kotlin = {f"app/android/{path.name}" for path in HERE.glob("android/*.kt")}
+    swift = {f"app/apple/{path.name}" for path in HERE.glob("apple/*.swift")}
+    assert set(code_of("android")) == kotlin - {"app/android/LiteRt.kt"}
+    assert set(code_of("litert")) == kotlin - {"app/android/OnnxRuntime.kt"}
+    assert set(code_of("coreml")) == swift
+    assert code_of("tensorrt") == ()
+
+
+@pytest.mark.parametrize("pattern", ["android/*.kt", "apple/*.swift"])
+def test_the_code_reads_what_is_written(pattern: str) -> None:
+    source = "".join(path.read_text() for path in sorted(HERE.glob(pattern)))
     for key in ("graphs", "styles", "codes", "golden_limits", "window", "pairs", "images", "scalars", "enlarged", "min_ssim_worst"):
-        assert f'"{key}"'.encode() in source, key
+        assert re.search(rf"\b{key}\b", source), key
+    # The dependencies of each runtime, by version.
+    if pattern.endswith(".kt"):
+        assert re.findall(r'implementation\("([\w.:-]+)"\)', source) == [
+            "com.google.ai.edge.litert:litert:2.3.0", "com.microsoft.onnxruntime:onnxruntime-android:1.27.0",
+        ]  # fmt: skip
 
 
 def nodes(node: Node) -> list[Node]:

@@ -180,7 +180,7 @@ def test_a_read_only_dist_is_refused_before_any_work(released: Path) -> None:
 def test_a_second_build_in_the_same_folder_is_refused(released: Path) -> None:
     lock = lock_output(released / "dist")
     try:
-        with pytest.raises(InstantStyleError, match=r"another build is writing there \(process \d+, since"):
+        with pytest.raises(InstantStyleError, match=r"another process is writing there \(process \d+, since"):
             release(released)
     finally:
         lock.release()

@@ -133,4 +133,4 @@ def test_what_is_built_or_measured_here_depends_on_the_gpu_and_its_driver(tmp_pa
     after = install("NVIDIA A100, 595.02, 8.0, 81920 MiB")
     changed = {stage for stage in STAGES if before[stage] != after[stage]}
     device_module.device.cache_clear()
-    assert changed == {"preflight", "emit", "validate", "replay", "search"}
+    assert changed == {"preflight", "emit", "validate", "times", "replay", "search"}

@@ -32,6 +32,7 @@ from instantstyle.system.progress import PlainDisplay
 from instantstyle.targets.android.target import AndroidTarget
 from instantstyle.targets.base import Availability
 from instantstyle.validation.judge.agreement import check_agreement
+from instantstyle.validation.results.blame import BLAMES
 from instantstyle.validation.results.bundle_file import read_bundle
 from instantstyle.validation.results.measurements import Status
 
@@ -60,7 +61,7 @@ def check_android_model(folder: Path, net: str) -> None:
     output = np.asarray(session.run(None, {"image": image})[0])
     assert output.shape == wanted.shape
     assert 0 < np.square(output - wanted).mean() / np.square(wanted).mean() < 0.02
-    assert {path.name for path in dist.iterdir()} == {
+    assert {path.name for path in dist.iterdir()} - {"blame.json"} == {  # which is there where so small a net is slower in int8
         "android",
         "app",
         "bundle.json",
@@ -82,7 +83,8 @@ def test_a_users_net_becomes_an_android_model(tmp_path: Path, net: str) -> None:
     write_recipe(tmp_path, f"{net}.py:make")
     code, events = release(tmp_path)
     check_android_model(tmp_path, net)
-    assert set(outcomes(events)) == EARLY | LATE | GOLDEN | {"load tiny", "prune", "qat", "plan", "bundle dist"}
+    stages = {name for name in outcomes(events) if not name.startswith("times")}
+    assert stages == EARLY | LATE | GOLDEN | {"load tiny", "preflight android 64x64", "prune", "qat", "plan", "bundle dist"}
     assert events[-1] == {**events[-1], "event": "build_end", "exit_code": code}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "calibration", "dist", "recipe.toml", "validation"]
 
@@ -100,7 +102,7 @@ def test_a_second_run_does_nothing_and_says_so(released: Path) -> None:
     assert {name: outcome for name, outcome in outcomes(events).items() if name in EARLY | LATE} == dict.fromkeys(EARLY | LATE, "reused")
     assert content_of(released / "dist") == before
     assert (released / "dist").stat().st_ino == inode
-    assert events[-1]["summary"].endswith("dist was up to date; 12 stages reused, 0 done")
+    assert events[-1]["summary"].endswith(" stages reused, 0 done") and "dist was up to date; " in events[-1]["summary"]
 
 
 @pytest.mark.parametrize("damage", ["junit.xml", "summary.md", "android/int8-64x64/model.ort"])
@@ -108,7 +110,7 @@ def test_a_damaged_dist_is_made_again_from_the_cache(released: Path, damage: str
     before = content_of(released / "dist")
     (released / "dist" / damage).unlink()
     _, events = release(released)
-    assert events[-1]["summary"].endswith("dist written; 12 stages reused, 0 done")
+    assert events[-1]["summary"].endswith(" stages reused, 0 done") and "dist written; " in events[-1]["summary"]
     after = content_of(released / "dist")
     assert set(after) == set(before)
     assert after["android/int8-64x64/model.ort"] == before["android/int8-64x64/model.ort"]
@@ -132,15 +134,25 @@ def test_a_change_runs_again_what_depends_on_it(released: Path, old: str, new: s
     assert {name for name in EARLY | LATE if outcomes(events)[name] == "done"} == done
 
 
-def test_a_missed_limit_fails_the_build_without_running_anything(released: Path) -> None:
+def test_a_missed_limit_fails_the_build_and_the_bundle_says_what_its_modules_lose(released: Path) -> None:
     change(released / "recipe.toml", ("min_ssim_mean = 0.5", "min_ssim_mean = 1.0"))
     code, events = release(released)
     assert code == 1
     (verdict,) = (event for event in events if event["event"] == "verdict")
     assert (verdict["status"], verdict["required"]) == ("failed", True)
     assert any("SSIM" in reason for reason in verdict["reasons"])
-    assert "0 done" in events[-1]["summary"]
-    assert (released / "dist" / "bundle.json").exists()
+    done = {name for name, outcome in outcomes(events).items() if outcome == "done" and not name.startswith("times")}
+    assert done == {"load tiny", "blame model 64x64", "bundle dist"}
+    (artifact,) = read_bundle(released / "dist").artifacts
+    (found,) = BLAMES.validate_json((released / "dist" / "blame.json").read_bytes())
+    assert (found.artifact, found.graph, found.samples) == (artifact.name, "model", 4)
+    gains = [row.ssim_gained for row in found.modules if row.ssim_gained is not None]
+    assert gains == sorted(gains, reverse=True) and gains[0] > 0
+    assert any(row.int8_ms and row.float_ms for row in found.modules[: len(gains)])
+    assert found.advice[0] in (released / "dist" / "summary.md").read_text()
+    before = content_of(released / "dist")
+    _, events = release(released)
+    assert events[-1]["summary"].endswith(" 0 done") and content_of(released / "dist") == before
 
 
 def test_float_ships_where_int8_misses_a_limit_and_the_recipe_allows_it(released: Path) -> None:
@@ -214,7 +226,8 @@ def test_divergence_names_modules_with_losses_and_times(released: Path) -> None:
     assert gains[: len(layers)] == sorted(gains[: len(layers)], reverse=True)
     assert found["operations"] == []
     best = max((rows[name] for name in layers), key=lambda row: row["ssim_gained"])
-    assert (f"model.{best['module_path']}" in found["advice"]) == (best["ssim_gained"] > 0)
+    helps = [sentence for sentence in found["advice"] if "would help most" in sentence]
+    assert any(f"model.{best['module_path']}" in sentence for sentence in helps) == (best["ssim_gained"] > 0)
 
 
 def test_remeasure_measures_again(released: Path) -> None:

@@ -211,7 +211,7 @@ def test_clear_frees_everything(tmp_path: Path) -> None:
 def test_an_output_lock_names_its_owner_and_dies_with_it(tmp_path: Path) -> None:
     dist = tmp_path / "dist"
     lock = lock_output(dist)
-    with pytest.raises(OutputError, match=rf"dist: another build is writing there \(process {os.getpid()}, since .*--out"):
+    with pytest.raises(OutputError, match=rf"dist: another process is writing there \(process {os.getpid()}, since .*--out"):
         lock_output(dist)
     lock.release()
     assert list(tmp_path.iterdir()) == []

@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from instantstyle.model.checkpoint import load_checkpoint
 from instantstyle.model.network import CONFIGS, InstantStyle
 from instantstyle.stylize.artifact_engine import ArtifactEngine
 from instantstyle.stylize.network_engine import MARGIN, NetworkEngine
+from instantstyle.stylize.tile_loop import faded
 from instantstyle.stylize.tone import toned
 
 
@@ -97,7 +99,8 @@ def test_tiles_of_an_artifact_share_one_tone(engine: NetworkEngine, artifact: Pa
     photo = np.concatenate((photo, 0.2 * photo + np.float32(0.6)), axis=2)
     runs = ArtifactEngine(artifact, 1)
     prepared = {"code": code, "alpha": np.ones((1, 1), np.float32)}
-    painted, (plain, _) = runs.paint(photo, code, 1.0, ignore), runs.painter._paint_windows(photo, prepared, ignore)
+    paint = partial(runs.painter._paint_tile, prepared=prepared)
+    painted, (plain, _) = runs.paint(photo, code, 1.0, ignore), faded(photo, runs.painter.window, 1, paint, ignore)
     runs.close()
     wanted = whole(engine, photo, code)
     tones = [gaussian(image[0], sigma=12, channel_axis=0) for image in (painted, plain, wanted)]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from programs import CODE, SIZE, samples
+from programs import CODE, SIZE, SmallStylizer, samples
 from torch.export import ExportedProgram
 
 import instantstyle.targets
@@ -248,6 +248,15 @@ class TargetSuite:
             assert execution.provider
             assert execution.convolutions == graph.convolutions
             assert execution.int8_convolutions == graph.int8_convolutions
+
+    def test_times_are_of_the_modules_of_the_graph(self, emitted: Emitted, target: Target, precision: Precision) -> None:
+        if type(target).module_times is Target.module_times:
+            pytest.skip(f"the runtime of {target.name} tells no times")
+        artifact, folder = emitted(precision)
+        times = target.module_times(artifact, folder, "stylizer", inputs=graph_inputs()["stylizer"], threads=1)
+        assert {"stem", "inner", "bottleneck", "fuse", "skip", "to_rgb"} <= times.keys()
+        assert all(times[layer] > 0 for layer in ("stem", "inner", "to_rgb"))
+        assert {place.partition(".")[0] for place in times} <= {name for name, _ in SmallStylizer().named_children()} | {"inputs"}
 
     @pytest.mark.parametrize("what", INTERFACES)
     def test_files_that_declare_something_else_are_refused(self, emitted: Emitted, target: Target, what: str) -> None:

@@ -19,6 +19,7 @@ from instantstyle.model.graph import Graph, Model, Sample, TensorKind, TensorSpe
 from instantstyle.recipe.precision import Precision
 from instantstyle.system.errors import CaptureError
 from instantstyle.targets.android.target import AndroidTarget
+from instantstyle.targets.base import Finding, Target
 from instantstyle.targets.onnx.exporter import forget_exports, module_paths, to_onnx
 from instantstyle.targets.onnx.target import OnnxTarget, build, portable_rewrites
 from instantstyle.targets.openvino.target import OpenVINOTarget
@@ -205,3 +206,14 @@ def test_no_export_is_shared_with_another_program(change: str) -> None:
         )
     else:
         assert first != second
+
+
+@pytest.mark.parametrize("target", [OnnxTarget(), AndroidTarget()], ids=lambda target: target.name)
+def test_what_has_no_onnx_form_is_found_before_anything_is_trained(target: Target) -> None:
+    def asked(net: nn.Module) -> tuple[Finding, ...]:
+        return target.preflight(Program("net", SIZE, (float_graph(net),)), (Precision.INT8,))
+
+    (found,) = asked(Holder(Bessel()))
+    assert found.place == "graph 'net'" and "node 'bessel_j0' in module 'odd_part'" in found.problem
+    assert found.remedy == "write that line of the model with other operators"
+    assert asked(nn.Conv2d(3, 3, 3, 1, 1)) == ()

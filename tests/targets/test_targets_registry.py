@@ -13,6 +13,7 @@ from instantstyle.system.errors import InstantStyleError, TargetUnavailableError
 from instantstyle.targets.android.target import AndroidTarget
 from instantstyle.targets.base import Artifact, Target
 from instantstyle.targets.coreml.target import CoreMLTarget
+from instantstyle.targets.executorch.target import ExecuTorchTarget
 from instantstyle.targets.litert.target import LiteRTTarget
 from instantstyle.targets.onnx.target import OnnxTarget
 from instantstyle.targets.openvino.target import OpenVINOTarget
@@ -33,6 +34,7 @@ class Fails:
 """
 HEAVY = (
     "coremltools",
+    "executorch",
     "openvino",
     "ai_edge_litert",
     "tensorrt_rtx",
@@ -49,6 +51,7 @@ EMPTY = Program("none", (8, 8), ())
 BUILT_IN = {
     "android": AndroidTarget,
     "coreml": CoreMLTarget,
+    "executorch": ExecuTorchTarget,
     "litert": LiteRTTarget,
     "onnx": OnnxTarget,
     "openvino": OpenVINOTarget,

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from instantstyle.cli.main import app
 from instantstyle.model.checkpoint import load_checkpoint, save_checkpoint
 from instantstyle.model.decoder import DecoderDepths
 from instantstyle.model.network import CONFIGS, InstantStyle
+from instantstyle.system.disk import OutputError
 from instantstyle.system.errors import CheckpointError, InstantStyleError, RecipeError
+from instantstyle.system.lock import lock_output
 from instantstyle.training import command as train_command
 from instantstyle.training.command import start_network
 from instantstyle.training.recipe import load_training_recipe
@@ -157,3 +160,14 @@ def test_evaluate_prints_every_figure_beside_its_limit(monkeypatch: pytest.Monke
     assert sum(line.endswith("missed") for line in beside) == 3
     assert any("0.9700" in line and line.endswith("missed") for line in beside)
     assert "0.4600" in (tmp_path / "page" / "index.html").read_text() and (tmp_path / "page" / "grid.png").exists()
+
+
+def test_a_run_that_another_process_writes_is_left_alone(data: Path) -> None:
+    folder = load_training_recipe(data).run.folder
+    lock = lock_output(folder)
+    try:
+        with pytest.raises(OutputError, match=rf"another process is writing there \(process {os.getpid()}, since .*--run"):
+            run("train", data, "--restart")
+    finally:
+        lock.release()
+    assert not folder.exists()

@@ -1,15 +1,24 @@
 """Which module of an int8 graph is to blame, and what its fix costs."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+import validation_fakes as fakes
 from torch import Tensor, nn
 
 from instantstyle.compression.quantization.quantize import PreparedGraph, prepare
 from instantstyle.compression.quantization.ranges import fix_ranges
 from instantstyle.model.graph import Graph, Model, Sample, single_graph
 from instantstyle.recipe.settings import QuantizeSettings
-from instantstyle.validation.measure.blame import Blame, advice, blame, quantisers_by_module, with_times
+from instantstyle.validation.measure.blame import advice, blame, quantisers_by_module, with_times
+from instantstyle.validation.page import page
+from instantstyle.validation.report.blame import blamed
+from instantstyle.validation.report.report import markdown
+from instantstyle.validation.results.blame import BLAMES, FILE, Blame, GraphBlame, Losses
+from instantstyle.validation.results.measurements import Status
 
 SIZE = (32, 32)
 
@@ -45,25 +54,43 @@ def test_the_module_that_spoils_the_picture_comes_first(case: tuple[Model, Graph
     losses = blame(model, graph, prepared, samples, lambda done, total, note: seen.append((done, total)))
     assert set(quantisers_by_module(prepared)) == {"inputs", "stem", "body", "head"}
     assert seen == [(count, 4) for count in range(1, 5)]
-    first, second = losses.modules[:2]
-    assert first.module_path == "body"
-    assert losses.ssim_worst <= losses.ssim_mean < 0.9995 < losses.ssim_mean + first.ssim_gained
-    assert abs(second.ssim_gained) < 0.1 * first.ssim_gained
+    gains = [row.ssim_gained or 0 for row in losses.modules]
+    assert losses.modules[0].module_path == "body"
+    assert losses.ssim_worst <= losses.ssim_mean < 0.9995 < losses.ssim_mean + gains[0]
+    assert abs(gains[1]) < 0.1 * gains[0]
     weights = {row.module_path: row.more_bytes for row in losses.modules}
     assert (weights["stem"], weights["body"], weights["inputs"]) == (8 * 27, 8 * 72, 0)
 
 
 def test_the_advice_has_the_gain_and_its_price(case: tuple[Model, Graph, PreparedGraph, list[Sample]]) -> None:
     rows = (Blame("inputs", 0.5), Blame("body", 0.0125, more_bytes=1200), Blame("stem", 0.001, more_bytes=10))
-    losses = type("", (), {"modules": rows})()
-    timed = with_times(losses, {"body": 1.5, "head": 0.25}, {"body": 4.0})  # type: ignore[arg-type]
+    timed = with_times(rows, {"head": 0.25, "body": 1.5, "tail": 2.0}, {"body": 4.0, "tail": 1.5})
     assert [(row.module_path, row.int8_ms, row.float_ms) for row in timed] == [
         ("inputs", None, None),
         ("body", 1.5, 4.0),
         ("stem", None, None),
+        ("tail", 2.0, 1.5),
         ("head", 0.25, None),
     ]
     assert advice(timed, "net") == (
-        'quantize.keep_float = ["net.body"] would help most: +0.0125 mean SSIM in PyTorch, +2.50 ms, +1,200 bytes'
+        'quantize.keep_float = ["net.body"] would help most: +0.0125 mean SSIM in PyTorch, +2.50 ms, +1,200 bytes',
+        'quantize.keep_float = ["net.tail"] would save most time: -0.50 ms',
     )
-    assert advice(rows[:1], "net") == advice((Blame("a", -0.1), Blame("(add)", 0.2)), "net") == ""
+    assert advice(rows[:1], "net") == advice((Blame("a", -0.1), Blame("(add)", 0.2)), "net") == ()
+
+
+def test_the_report_shows_what_failed_artifacts_lose_and_nothing_of_others(tmp_path: Path) -> None:
+    bundle = fakes.bundle_in(tmp_path)
+    name = bundle.artifacts[0].name
+    rows = (Blame("body", 0.0125, 1.5, 4.0, 1200), Blame("head", None, 0.25))
+    found = GraphBlame(name, "painter", 4, Losses(0.9, 0.8, rows), (), advice(rows, "painter"))
+    (tmp_path / FILE).write_bytes(BLAMES.dump_json((found,)))
+    assert blamed(bundle, tmp_path) == ()
+    failed = replace(bundle, artifacts=(replace(bundle.artifacts[0], status=Status.FAILED), *bundle.artifacts[1:]))
+    assert blamed(failed, tmp_path) == (found,)
+    text = markdown(failed, blamed(failed, tmp_path))
+    assert f"| {name} | painter | body | +0.0125 | 1.50 | 4.00 | 1,200 |" in text
+    assert f"| {name} | painter | head | - | 0.25 | - | - |" in text
+    sentence = 'quantize.keep_float = ["painter.body"] would help most: +0.0125 mean SSIM in PyTorch, +2.50 ms, +1,200 bytes'
+    assert f"- {name}: {sentence}" in text
+    assert "would help most" in page(failed, "", tmp_path) and "would help most" not in page(bundle, "", tmp_path)

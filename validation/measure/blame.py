@@ -1,7 +1,7 @@
 """Which modules an int8 graph loses its quality by: what the picture gains where one module alone stays in float."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from operator import attrgetter
 
 import numpy as np
@@ -14,37 +14,10 @@ from ...model.cached_run import CachedRun
 from ...model.graph import Graph, Model, Run, Sample, scenario_output
 from ...model.runs import run_of, runs_from_modules
 from ...system.progress import ReportProgress
+from ..results.blame import Blame, Losses
 from .quality import similarity
 
 INPUTS = "inputs"
-
-
-@dataclass(frozen=True)
-class Blame:
-    """One module of an int8 graph.
-
-    Attributes:
-        module_path: of the module; INPUTS for the graph's inputs, ``(operator)`` for what the graph computes outside of any module.
-        ssim_gained: mean SSIM that the picture gains if this module's weight and result alone stay in float, in PyTorch.
-        int8_ms: of one run of the artifact; None where its runtime does not tell. Includes what follows the module up to the next layer.
-        float_ms: the same of the float graph in ONNX Runtime.
-        more_bytes: what its weights take in half precision beyond int8.
-    """
-
-    module_path: str
-    ssim_gained: float
-    int8_ms: float | None = None
-    float_ms: float | None = None
-    more_bytes: int = 0
-
-
-@dataclass(frozen=True)
-class Losses:
-    """``ssim`` of the whole int8 graph, mean and worst of the samples, and each module's part in it, the largest first."""
-
-    ssim_mean: float
-    ssim_worst: float
-    modules: tuple[Blame, ...]
 
 
 def blame(model: Model, graph: Graph, prepared: PreparedGraph, samples: Sequence[Sample], report: ReportProgress) -> Losses:
@@ -64,15 +37,16 @@ def blame(model: Model, graph: Graph, prepared: PreparedGraph, samples: Sequence
     set_mode(prepared, fake_quantize=True)
     whole = scores()
     groups = quantisers_by_module(prepared)
-    rows = []
+    rows: list[tuple[float, Blame]] = []
     for count, (path, fakes) in enumerate(groups.items(), 1):
         set_mode(prepared, fake_quantize=True)
         for fake in fakes:
             fake.fake_quant_enabled.fill_(0)  # type: ignore[operator]
         weights = sum(attrgetter(name)(prepared.module).numel() for name in prepared.weights if _owner(name) == path)
-        rows.append(Blame(path, float(np.mean(scores()) - np.mean(whole)), more_bytes=weights))
+        gained = float(np.mean(scores()) - np.mean(whole))
+        rows.append((gained, Blame(path, gained, more_bytes=weights)))
         report(count, len(groups), path)
-    return Losses(float(np.mean(whole)), min(whole), tuple(sorted(rows, key=lambda row: -row.ssim_gained)))
+    return Losses(float(np.mean(whole)), min(whole), tuple(row for _, row in sorted(rows, key=lambda ranked: -ranked[0])))
 
 
 def quantisers_by_module(prepared: PreparedGraph) -> dict[str, list[nn.Module]]:
@@ -90,31 +64,35 @@ def quantisers_by_module(prepared: PreparedGraph) -> dict[str, list[nn.Module]]:
     return found
 
 
-def with_times(losses: Losses, int8_ms: Mapping[str, float], float_ms: Mapping[str, float]) -> tuple[Blame, ...]:
-    """The rows with the times of the modules, and a row for each module that has a time only."""
-    known = {row.module_path for row in losses.modules}
-    rows = [*losses.modules, *(Blame(path, 0.0) for path in {**int8_ms, **float_ms} if path not in known)]
-    return tuple(
-        Blame(row.module_path, row.ssim_gained, int8_ms.get(row.module_path), float_ms.get(row.module_path), row.more_bytes) for row in rows
-    )
+def with_times(rows: Sequence[Blame], int8_ms: Mapping[str, float], float_ms: Mapping[str, float]) -> tuple[Blame, ...]:
+    """The rows with the times of the modules, and behind them one for each module that has a time only, the slowest first."""
+    known = {row.module_path for row in rows}
+    timed = sorted((path for path in {**int8_ms, **float_ms} if path not in known), key=lambda path: -int8_ms.get(path, 0.0))
+    rows = [*rows, *map(Blame, timed)]
+    return tuple(replace(row, int8_ms=int8_ms.get(row.module_path), float_ms=float_ms.get(row.module_path)) for row in rows)
 
 
-def advice(rows: Sequence[Blame], graph: str) -> str:
-    """The one change that would help the picture most, and its price; empty if no module gains anything."""
-    best = max(
-        (row for row in rows if row.module_path != INPUTS and not row.module_path.startswith("(")),
-        key=lambda row: row.ssim_gained,
-        default=None,
-    )
-    if best is None or best.ssim_gained <= 0:
-        return ""
-    time = ""
-    if best.int8_ms is not None and best.float_ms is not None:
-        time = f", {best.float_ms - best.int8_ms:+.2f} ms"
-    return (
-        f'quantize.keep_float = ["{graph}.{best.module_path}"] would help most: {best.ssim_gained:+.4f} mean SSIM in PyTorch'
-        f"{time}, {best.more_bytes:+,} bytes"
-    )
+def advice(rows: Sequence[Blame], graph: str) -> tuple[str, ...]:
+    """The change that would help the picture most, and the one that would save most time, each with its price; empty if none would."""
+    layers = [row for row in rows if row.module_path != INPUTS and not row.module_path.startswith("(")]
+    quality = max((row for row in layers if (row.ssim_gained or 0) > 0), key=lambda row: row.ssim_gained or 0, default=None)
+    speed = min((row for row in layers if (_more_ms(row) or 0) < 0), key=lambda row: _more_ms(row) or 0, default=None)
+    said = [(quality, "would help most")] if quality else []
+    said += [(speed, "would save most time")] if speed else []
+    return tuple(f'quantize.keep_float = ["{graph}.{row.module_path}"] {helps}: {_price(row)}' for row, helps in said)
+
+
+def _more_ms(row: Blame) -> float | None:
+    """What a layer takes longer in float."""
+    return None if row.int8_ms is None or row.float_ms is None else row.float_ms - row.int8_ms
+
+
+def _price(row: Blame) -> str:
+    more = _more_ms(row)
+    gained = [] if row.ssim_gained is None else [f"{row.ssim_gained:+.4f} mean SSIM in PyTorch"]
+    time = [] if more is None else [f"{more:+.2f} ms"]
+    bytes_more = [f"{row.more_bytes:+,} bytes"] if row.ssim_gained is not None else []
+    return ", ".join((*gained, *time, *bytes_more))
 
 
 def _place(node: Node) -> str:

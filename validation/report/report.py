@@ -15,8 +15,11 @@ from ..judge.gate import gate, shipped_instead, shortcomings, undecided
 from ..judge.levels import TITLES
 from ..page import FILE as PAGE
 from ..page import page
+from ..results.blame import GraphBlame
 from ..results.bundle import Bundle, BundleArtifact
 from ..results.measurements import Status
+from .blame import COLUMNS as BLAME_COLUMNS
+from .blame import blame_lines, blame_rows, blamed
 from .departure import COLUMNS as DEPARTURE_COLUMNS
 from .departure import rows as departure_rows
 from .fallback import fallback_lines
@@ -49,18 +52,19 @@ PRUNED_COLUMNS = ("Group", "What", "asked", "removed", "kept", "why not")
 
 def write_reports(bundle: Bundle, folder: Path) -> None:
     """Writes ``summary.md``, ``report.html`` and ``junit.xml``. Pictures are taken from the golden pairs in the folder."""
-    atomic_write(folder / SUMMARY, markdown(bundle))
+    atomic_write(folder / SUMMARY, markdown(bundle, blamed(bundle, folder)))
     atomic_write(folder / PAGE, page(bundle, verdict(bundle), folder))
     atomic_write(folder / JUNIT, junit_xml(bundle))
 
 
-def markdown(bundle: Bundle) -> str:
-    """The whole report."""
+def markdown(bundle: Bundle, blames: Sequence[GraphBlame] = ()) -> str:
+    """The whole report. ``blames`` are those of artifacts that have failed."""
     parts = [f"# {_cell(bundle.model.name)}: {verdict(bundle)}", ""]
     parts += _list([*gate(bundle), *_few(bundle)])
     parts += markdown_table(ARTIFACT_COLUMNS, (vars(artifact_row(artifact)).values() for artifact in bundle.artifacts))
     parts += ["Times are medians of the graph that runs once per image, with 95% intervals.", ""]
     parts += _section("Not required, and not passed", _list(_not_required(bundle)))
+    parts += _section("What failed artifacts lose it by", [*_list(blame_lines(blames)), *markdown_table(BLAME_COLUMNS, blame_rows(blames))])
     parts += _section("Not executed where they belong", _list(_evaluated(bundle)))
     parts += _section("Not in int8", _list(fallback_lines(bundle)))
     parts += _section("Chosen by speed", _list(_chosen(bundle)))
@@ -100,11 +104,12 @@ def verdict(bundle: Bundle) -> str:
     return f"passed, {', '.join(bundle.required)}" + (f"; not in int8: {', '.join(instead)}" if instead else "")
 
 
-def print_verdict(bundle: Bundle, console: Console) -> None:
-    """Table, sentences and the verdict."""
+def print_verdict(bundle: Bundle, console: Console, blames: Sequence[GraphBlame] = ()) -> None:
+    """Table, sentences and the verdict. ``blames`` are those of artifacts that have failed."""
     console.print(terminal_table(bundle))
     open_questions = undecided(bundle)
     said = [("[yellow]open[/]  " if each in open_questions else "[bold red]failed[/]", each) for each in gate(bundle)]
+    said += [("[yellow]try[/]   ", each) for each in blame_lines(blames)]
     said += [("[dim]other[/] ", f"{each}; not required") for each in _not_required(bundle, all_but=TITLES)]
     said += [("[yellow]few[/]   ", each) for each in _few(bundle)]
     said += [("[cyan]proof[/] ", each) for each in _evaluated(bundle)]

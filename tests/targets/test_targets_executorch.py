@@ -1,0 +1,126 @@
+"""Target ``executorch``."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from kinds import CONVOLUTIONS, kinds_input, kinds_program
+from programs import quantized_program, smooth
+from suite import Emitted, TargetSuite, assert_no_path_of_this_machine, graph_inputs, run_pytorch, snr_db
+from torch import Tensor, nn
+from torch.nn import functional
+
+from instantstyle.capture.program import Program
+from instantstyle.compression.quantization.capture import capture
+from instantstyle.model.graph import Sample, single_graph
+from instantstyle.recipe.precision import Precision
+from instantstyle.recipe.settings import QuantizeSettings
+from instantstyle.system.errors import ExecutionError
+from instantstyle.targets.base import Target
+from instantstyle.targets.executorch.target import ExecuTorchTarget
+
+pytest.importorskip("executorch", reason="target executorch is an extra: pip install instantstyle[executorch]")
+SIZE = (16, 24)
+
+
+class Around(nn.Module):
+    """A function between two convolutions."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.before, self.after = nn.Conv2d(3, 8, 3, 1, 1), nn.Conv2d(8, 3, 3, 1, 1)
+        self.function = function
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, 3, H, W)."""
+        return self.after(self.function(self.before(image)))
+
+
+class Code(nn.Module):
+    """A linear layer whose result nothing rounds: what XNNPACK has no int8 form of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.linear = nn.Conv2d(3, 8, 3, 4, 1), nn.Linear(8 * 4 * 6, 3 * 16 * 24)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 3, 16, 24) -> (N, 3, 16, 24)."""
+        return torch.tanh(self.linear(functional.relu(self.conv(image)).flatten(1))).reshape(-1, 3, *SIZE)
+
+
+def int8_program(module: nn.Module) -> Program:
+    generator = np.random.default_rng(1)
+    calibration = [Sample(f"sample {index}", {"image": smooth(generator, *SIZE)}) for index in range(4)]
+    return quantized_program(single_graph(module.eval()), SIZE, calibration)
+
+
+class TestExecuTorch(TargetSuite):
+    precisions = (Precision.INT8, Precision.FLOAT32)
+    packages = ("executorch",)
+    reproducible = ("*.pte",)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def target(cls) -> Target:
+        return ExecuTorchTarget()
+
+    def test_int8_is_the_programs(self, emitted: Emitted, target: Target, program: Program) -> None:
+        # A conversion that the delegate takes for a layer's own, and that then converts nothing, gave 0.5 dB.
+        for graph in program.graphs:
+            assert graph.int8_program is not None
+            inputs = graph_inputs()[graph.name]
+            output = self.run(target, emitted(Precision.INT8), graph.name, inputs)
+            reference, int8 = (run_pytorch(each, list(inputs.values())) for each in (graph.float_program, graph.int8_program))
+            assert snr_db(output, int8) > 27
+            assert snr_db(output, reference) > snr_db(int8, reference) - 0.5
+
+    def test_kernels_are_those_that_a_run_recorded(self, emitted: Emitted, target: Target, precision: Precision) -> None:
+        with target.open(*emitted(precision), "stylizer", threads=1) as runner:
+            kernels = dict(runner.execution.kernels)
+        kind = "QC8" if precision is Precision.INT8 else "F32"
+        # Of six convolutions two have a window of one pixel: XNNPACK computes them as fully connected layers.
+        convolutions = {name: count for name, count in kernels.items() if name.startswith(("Convolution", "Fully Connected"))}
+        assert sum(convolutions.values()) == 6 + (precision is Precision.FLOAT32)
+        assert all(kind in name for name in convolutions)
+
+    def test_all_kinds_of_convolutions_run_in_int8(self, target: Target, tmp_path: Path) -> None:
+        program, image = kinds_program(), kinds_input()
+        artifact = target.emit(program, Precision.INT8, tmp_path)
+        with target.open(artifact, tmp_path, "model", threads=1) as runner:
+            output = runner.run({"image": image})["output"]
+            assert runner.execution.int8_convolutions == runner.execution.convolutions == CONVOLUTIONS
+        assert snr_db(output, run_pytorch(program.graphs[0].float_program, [image])) > 32
+
+    def test_weights_of_what_xnnpack_does_not_take_stay_int8(self, target: Target, tmp_path: Path) -> None:
+        torch.manual_seed(4)
+        program, image = int8_program(Code()), smooth(np.random.default_rng(2), *SIZE)
+        artifact = target.emit(program, Precision.INT8, tmp_path)
+        numbers = 8 * 4 * 6 * 3 * 16 * 24
+        assert numbers < artifact.shipped_bytes < numbers * 1.1
+        output = self.run(target, (artifact, tmp_path), "model", {"image": image})
+        assert program.graphs[0].int8_program is not None
+        assert snr_db(output, run_pytorch(program.graphs[0].int8_program, [image])) > 30
+
+    def test_other_threads_wait_for_open_graphs(self, emitted: Emitted, target: Target) -> None:
+        with target.open(*emitted(Precision.FLOAT32), "style_encoder", threads=1) as runner:
+            with pytest.raises(ExecutionError, match=r"stylizer.*one pool of threads.*close them"):
+                target.open(*emitted(Precision.FLOAT32), "stylizer", threads=2)
+            runner.run(graph_inputs()["style_encoder"])
+        inputs = graph_inputs()["stylizer"]
+        with target.open(*emitted(Precision.FLOAT32), "stylizer", threads=2) as runner:
+            two = runner.run(inputs)["stylised"]
+        np.testing.assert_allclose(two, self.run(target, emitted(Precision.FLOAT32), "stylizer", inputs), atol=1e-5)
+
+    def test_preflight_names_the_module(self, target: Target) -> None:
+        def flawed(x: Tensor) -> Tensor:
+            return x * torch.linalg.det(x[:, :, :8, :8] * 0.1)[..., None, None].tanh()
+
+        program = capture(single_graph(Around(flawed).eval()), SIZE, table=None, tuned={}, settings=QuantizeSettings())
+        (finding, *_) = target.preflight(program, (Precision.FLOAT32,))
+        assert "ExecuTorch" in finding.problem and "det" in finding.problem
+        assert target.preflight(kinds_program(), (Precision.FLOAT32,)) == ()
+
+    def test_files_keep_no_path_of_this_machine(self, emitted: Emitted, precision: Precision) -> None:
+        assert_no_path_of_this_machine(emitted(precision)[1])
