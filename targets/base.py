@@ -232,12 +232,14 @@ class Target(ABC):
         description: one line for ``instantstyle doctor``.
         precisions: what it can emit.
         float32_operators: operators of captured programs whose results stay in float32 where an artifact computes in float16.
+        at_best: what it can do on a machine that builds and has all its packages.
     """
 
     name: str
     description: str
     precisions: Sequence[Precision]
     float32_operators: frozenset[str] = frozenset()
+    at_best: Availability = Availability(can_emit=True, can_run=True)
 
     @abstractmethod
     def availability(self) -> Availability:

@@ -28,8 +28,7 @@ def elsewhere(target: Target) -> Target:
     interpreter = python(target.name)
     if interpreter is None:
         return target
-    able = target.availability()
-    return target if able.can_emit and able.can_run else RemoteTarget(target, interpreter)
+    return target if target.availability() == target.at_best else RemoteTarget(target, interpreter)
 
 
 class Worker:
@@ -98,10 +97,11 @@ class RemoteTarget(Target):
         self._target, self._interpreter, self._options = target, interpreter, dict(options or {})
         self._workers: dict[int, Worker] = {}
         self.name, self.precisions, self.float32_operators = target.name, target.precisions, target.float32_operators
+        self.at_best = target.at_best
         self.description = f"{target.description}; in the environment {interpreter.parents[1]}"
 
     def availability(self) -> Availability:
-        return Availability(can_emit=True, can_run=True)
+        return self.at_best
 
     def configured(self, options: Mapping[str, Any]) -> Target:
         return RemoteTarget(self._target.configured(options), self._interpreter, options)

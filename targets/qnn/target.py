@@ -32,6 +32,7 @@ class QNNTarget(Target):
     name = "qnn"
     description = "Qualcomm Hexagon (int8, float16) through ONNX Runtime's QNN provider, executed by Qualcomm's library on this CPU"
     precisions = (Precision.INT8, Precision.FLOAT16)
+    at_best = Availability(can_emit=True, can_run=False, reason=NO_PROCESSOR, evaluator=EVALUATOR)
 
     def __init__(self, options: QNNOptions | None = None) -> None:
         self.options = options or QNNOptions()
@@ -43,9 +44,7 @@ class QNNTarget(Target):
         if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
             return Availability(can_emit=False, can_run=False, reason=ELSEWHERE)
         found = availability((*ONNX_PACKAGES, *PACKAGES), PACKAGES)
-        if found.reason:
-            return replace(found, can_run=False)
-        return Availability(can_emit=found.can_emit, can_run=False, reason=NO_PROCESSOR, evaluator=EVALUATOR)
+        return replace(found, can_run=False) if found.reason else self.at_best
 
     def computes_half(self, precision: Precision) -> bool:
         return True  # what is not int8 is float16

@@ -16,9 +16,10 @@ from suite import Emitted, TargetSuite, graph_inputs, run_pytorch
 from instantstyle.capture.program import Program
 from instantstyle.recipe.precision import Precision
 from instantstyle.system.errors import ExecutionError, InstantStyleError
-from instantstyle.targets.base import Target
+from instantstyle.targets.base import Availability, Target
 from instantstyle.targets.environments import install
-from instantstyle.targets.environments.remote import RemoteTarget, Worker
+from instantstyle.targets.environments.remote import RemoteTarget, Worker, elsewhere
+from instantstyle.targets.onnx.target import OnnxTarget
 from instantstyle.targets.registry import get_target
 
 
@@ -80,6 +81,26 @@ class TestElsewhere(TargetSuite):
             runner.run(inputs)
         runner.close()
         assert self.run(target, emitted(Precision.FLOAT32), "style_encoder", inputs).shape == (1, 6)
+
+
+class Emulated(OnnxTarget):
+    """A target whose runtime is on no machine that builds."""
+
+    name = "tiny"
+    at_best = Availability(can_emit=True, can_run=False, reason="no such processor", evaluator="its vendor's library")
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_what_runs_nowhere_is_said_to_run_in_no_environment_and_is_used_here_if_it_can_be(
+    here: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(install.FOLDER_VARIABLE, str(tmp_path))
+    make_environment(tmp_path)
+    target = Emulated()
+    found = target.at_best if here else Availability(can_emit=False, can_run=False, reason="not installed: a library")
+    monkeypatch.setattr(target, "availability", lambda: found)
+    assert isinstance(elsewhere(target), RemoteTarget) is not here
+    assert elsewhere(target).availability() == target.at_best
 
 
 def test_an_interpreter_without_the_package_says_so(tmp_path: Path) -> None:
