@@ -42,12 +42,15 @@ class Served:
         return self.target.availability(), psutil.Process().memory_info().rss
 
     def emit(self, program: Program, folder: Path, precision: Precision, into: Path) -> Artifact:
+        """As ``Target.emit``, of a program whose captured programs are in a folder."""
         return self.target.emit(with_programs(program, folder), precision, into)
 
     def preflight(self, program: Program, folder: Path, precisions: list[Precision]) -> tuple[Any, ...]:
+        """As ``Target.preflight``, likewise."""
         return self.target.preflight(with_programs(program, folder), precisions)
 
     def open(self, artifact: Artifact, folder: Path, graph: str, threads: int) -> tuple[int, Execution]:
+        """The number of a new runner, and what it runs."""
         runner = self.target.open(artifact, folder, graph, threads)
         number = max(self.runners, default=0) + 1
         self.runners[number] = runner
@@ -58,6 +61,7 @@ class Served:
         return self.runners[number].run(inputs), psutil.Process().memory_info().rss
 
     def close(self, number: int) -> None:
+        """Frees a runner."""
         self.runners.pop(number).close()
 
 
