@@ -16,6 +16,8 @@ from typing import Any
 from ..declared import Declared
 from ..pt2.archive import named
 
+# The method beside ``forward`` that returns names and facts as a text: the format has no metadata, nor names of inputs and outputs.
+FACTS = "instantstyle"
 XNNPACK = "XnnpackBackend"
 XNNPACK_SCHEMA = ("backends/xnnpack/serialization/schema.fbs",)
 PROFILE_SCHEMA = ("devtools/etdump/etdump_schema_flatcc.fbs", "devtools/etdump/scalar_type.fbs")

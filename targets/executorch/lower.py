@@ -12,10 +12,8 @@ from ...system.silence import silence
 from ..identity import source
 from ..pt2.archive import described
 from ..pt2.lean import drop_unused, export_again
+from .contents import FACTS
 from .patterns import fit
-
-# The method beside ``forward`` that returns names and facts as a text: the format has no metadata, nor names of inputs and outputs.
-FACTS = "instantstyle"
 
 
 def write(path: Path, program: Program, graph: GraphProgram, precision: Precision) -> None:

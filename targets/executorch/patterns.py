@@ -14,9 +14,8 @@ from torch.fx import GraphModule, Node
 from ..unsigned_activations import unsigned_activations
 
 aten = torch.ops.aten
-QUANTIZE = torch.ops.quantized_decomposed.quantize_per_tensor.default
-DEQUANTIZE = torch.ops.quantized_decomposed.dequantize_per_tensor.default
-WEIGHT = torch.ops.quantized_decomposed.dequantize_per_channel.default
+# By name: the operators are there only where torchao was imported.
+QUANTIZE, DEQUANTIZE, WEIGHT = "quantize_per_tensor", "dequantize_per_tensor", "dequantize_per_channel"
 TRANSPOSED = aten.conv_transpose2d.input
 LAYERS = frozenset({aten.conv1d.default, aten.conv2d.default, aten.conv2d.padding, TRANSPOSED, aten.linear.default})
 # A layer's own in the delegate, where nothing else reads the layer.
@@ -48,7 +47,7 @@ def fit(module: GraphModule) -> None:
 def _sign(module: GraphModule) -> None:
     """uint8 becomes int8 with another zero point: XNNPACK's convolutions have signed weights and inputs."""
     for node in module.graph.nodes:
-        if node.target in (QUANTIZE, DEQUANTIZE) and node.args[5] is torch.uint8:
+        if (_is(node, QUANTIZE) or _is(node, DEQUANTIZE)) and node.args[5] is torch.uint8:
             value, scale, zero_point, low, high, _ = node.args
             node.args = (value, scale, zero_point - UNSIGNED, low - UNSIGNED, high - UNSIGNED, torch.int8)
 
@@ -56,7 +55,7 @@ def _sign(module: GraphModule) -> None:
 def _dequantize_for_each(module: GraphModule) -> None:
     """Whether a conversion is part of a layer is said of the conversion, so that two readers must not share one."""
     for node in list(module.graph.nodes):
-        if node.target in (DEQUANTIZE, WEIGHT):
+        if _is(node, DEQUANTIZE) or _is(node, WEIGHT):
             for reader in list(node.users)[1:]:
                 with module.graph.inserting_after(node):
                     reader.replace_input_with(node, module.graph.node_copy(node))
@@ -66,23 +65,23 @@ def _one_grid(module: GraphModule) -> None:
     """Converts to the result's grid before, not behind: rounding keeps the order of numbers, so that the result is the same."""
     for node in list(module.graph.nodes):
         (reader, *others) = node.users or (None,)
-        if node.target not in PASSING or reader is None or others or reader.target is not QUANTIZE:
+        if node.target not in PASSING or reader is None or others or not _is(reader, QUANTIZE):
             continue
-        if not all(each.target is DEQUANTIZE for each in node.all_input_nodes):
+        if not all(_is(each, DEQUANTIZE) for each in node.all_input_nodes):
             continue
         grid = reader.args[1:]
         for source in tuple(node.all_input_nodes):
             if source.args[1:] != grid:
                 with module.graph.inserting_before(node):
-                    integers = _like(module, QUANTIZE, (source, *grid), source)
-                    node.replace_input_with(source, _like(module, DEQUANTIZE, (integers, *grid), source))
+                    integers = _like(module, reader.target, (source, *grid), source)
+                    node.replace_input_with(source, _like(module, source.target, (integers, *grid), source))
 
 
 def _unfold_weights(module: GraphModule) -> None:
     """Weights of layers that XNNPACK does not compute in int8 stay int8 in the file, and are made float as it runs."""
     for node in list(module.graph.nodes):
         weight = node.args[1] if node.target in LAYERS else None
-        if not isinstance(weight, Node) or weight.target is not WEIGHT or computes_integers(node):
+        if not isinstance(weight, Node) or not _is(weight, WEIGHT) or computes_integers(node):
             continue
         integers, scale, _, axis = weight.args[:4]
         assert isinstance(integers, Node) and isinstance(scale, Node) and isinstance(axis, int)
@@ -102,12 +101,12 @@ def _unfold_weights(module: GraphModule) -> None:
 def computes_integers(node: Node) -> bool:
     """Whether a layer is one that the delegate takes in int8: integers in, weights of a scale for each output channel, integers out."""
     source, weight = node.args[:2]
-    if not (isinstance(source, Node) and source.target is DEQUANTIZE and isinstance(weight, Node) and weight.target is WEIGHT):
+    if not (isinstance(source, Node) and _is(source, DEQUANTIZE) and isinstance(weight, Node) and _is(weight, WEIGHT)):
         return False
     groups = node.args[GROUPS] if node.target is TRANSPOSED and len(node.args) > GROUPS else 1
     if node.target is TRANSPOSED and (groups != 1 or weight.args[3] != OUTPUT_AXIS):
         return False
-    return any(reader.target is QUANTIZE for reader in _readers(node))
+    return any(_is(reader, QUANTIZE) for reader in _readers(node))
 
 
 def _readers(node: Node) -> Iterator[Node]:
@@ -115,6 +114,10 @@ def _readers(node: Node) -> Iterator[Node]:
     if len(node.users) == 1:
         (reader,) = node.users
         yield from _readers(reader) if reader.target in ACTIVATIONS and node.target not in ACTIVATIONS else (reader,)
+
+
+def _is(node: Node, name: str) -> bool:
+    return node.op == "call_function" and str(node.target) == f"quantized_decomposed.{name}.default"
 
 
 def _like(module: GraphModule, target: Any, arguments: tuple[Any, ...], origin: Node) -> Node:

@@ -14,8 +14,7 @@ from ...system.silence import silence
 from ..base import Artifact, Execution, Runner
 from ..declared import as_arrays, check_declared
 from ..runner_checks import check_int8
-from .contents import contents, declared, kernels
-from .lower import FACTS
+from .contents import FACTS, contents, declared, kernels
 
 # XNNPACK's names of what it computes a convolution with: one of a pixel becomes a fully connected layer.
 KINDS = ("Convolution", "Deconvolution", "Fully Connected")

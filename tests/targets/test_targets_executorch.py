@@ -1,5 +1,7 @@
 """Target ``executorch``."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,6 +123,12 @@ class TestExecuTorch(TargetSuite):
         (finding, *_) = target.preflight(program, (Precision.FLOAT32,))
         assert "ExecuTorch" in finding.problem and "det" in finding.problem
         assert target.preflight(kinds_program(), (Precision.FLOAT32,)) == ()
+
+    def test_opening_needs_nothing_of_who_emitted(self) -> None:
+        # The operators of int8 programs are torchao's, which a process that only runs artifacts has not imported.
+        imports = [f"import instantstyle.targets.executorch.{name}" for name in ("lower", "runner", "preflight")]
+        script = "\n".join([*imports, "import sys", "print('torchao' in sys.modules)"])
+        assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "False\n"
 
     def test_files_keep_no_path_of_this_machine(self, emitted: Emitted, precision: Precision) -> None:
         assert_no_path_of_this_machine(emitted(precision)[1])
