@@ -45,7 +45,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@for package in $(PACKAGES); do ln -sfn "../../../$$package" "$(VENV)/typing/instantstyle/$$package"; done
 	@touch $@
 
-release: $(STAMP) ## build every target of RECIPE into OUT, gate it, and sign it with KEY (FROM=instantstyle-12m: prune again)
+release: $(STAMP) ## build every target of RECIPE into OUT, gate it, and sign it with KEY (FROM=instantstyle-paint: prune again)
 	$(BIN)/instantstyle release $(RECIPE) --out $(OUT) $(if $(FROM),--from $(FROM))
 	$(if $(KEY),$(BIN)/instantstyle sign $(OUT) --key $(KEY))
 

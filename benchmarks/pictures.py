@@ -26,7 +26,7 @@ SIZE, CELL = (512, 512), 192
 def main() -> None:
     """Exit code 2 through ``InstantStyleError`` is left to the commands; here a traceback serves."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/instantstyle-12m.safetensors"))
+    parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/instantstyle-paint.safetensors"))
     parser.add_argument("--mobile", type=Path, default=Path("checkpoints/instantstyle-mobile.safetensors"))
     parser.add_argument("--out", type=Path, default=Path("docs"))
     options = parser.parse_args()

@@ -8,7 +8,7 @@ import typer
 from ..recipe.shipped import checkpoint_file
 from .app import AsJson, app
 
-CHECKPOINT = Path("checkpoints/instantstyle-12m.safetensors")
+CHECKPOINT = Path("checkpoints/instantstyle-paint.safetensors")
 
 
 @app.command()

@@ -92,7 +92,7 @@ def test_a_configuration_of_another_version_is_named(network: InstantStyle, tmp_
 def test_a_file_from_before_a_field_means_what_it_meant(network: InstantStyle, tmp_path: Path) -> None:
     """The shipped checkpoints were written before the network had other depths, paddings and gates."""
     later = {"content_depths", "decoder_depths", "padding_mode"}
-    for name in ("instantstyle-12m", "instantstyle-mobile"):
+    for name in ("instantstyle-paint", "instantstyle-mobile"):
         stored = json.loads(read_metadata(ROOT / f"checkpoints/{name}.safetensors")["config"])
         assert not later & set(stored)
         config = load_checkpoint(ROOT / f"checkpoints/{name}.safetensors").config

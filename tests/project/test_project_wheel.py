@@ -42,7 +42,7 @@ def test_a_recipe_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_the_default_checkpoint_is_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    default = Path("checkpoints/instantstyle-12m.safetensors")
+    default = Path("checkpoints/instantstyle-paint.safetensors")
     assert checkpoint_file(default) == ROOT / default
     assert checkpoint_file(Path("mine.safetensors")) == Path("mine.safetensors")
 

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def networks() -> tuple[InstantStyle, InstantStyle]:
-    whole, small = (load_checkpoint(ROOT / f"checkpoints/instantstyle-{name}.safetensors") for name in ("12m", "mobile"))
+    whole, small = (load_checkpoint(ROOT / f"checkpoints/instantstyle-{name}.safetensors") for name in ("paint", "mobile"))
     return whole, small
 
 
