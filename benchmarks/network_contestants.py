@@ -1,13 +1,14 @@
 """The files that are compared on one network: ours, from the recipe that a newcomer writes, and the peers'. All are kept in a folder."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError
 from itertools import islice
 from pathlib import Path
 
+import network_peers
 from network_peers import LITERT, OPENVINO, ORT, PEERS, FloatGraph, Peer, export_onnx
 from network_runs import OPENERS
 from network_training import PHOTOS, ROOT, STYLES, Network
@@ -26,6 +27,7 @@ from instantstyle.model.graph import Model, Run, Sample, Size
 from instantstyle.model.runs import graph_inputs
 from instantstyle.recipe.precision import Precision
 from instantstyle.system.errors import InstantStyleError
+from instantstyle.system.hashing import file_sha256
 from instantstyle.system.silence import silence
 from instantstyle.targets.artifact import read_manifest, write_manifest
 from instantstyle.targets.registry import get_target
@@ -138,13 +140,10 @@ def _float_graphs(source: Source, cache: Path) -> Iterator[FloatGraph]:
 
 def peer_files(peer: Peer, graphs: Sequence[FloatGraph], cache: Path, hot: str) -> Contestant | str:
     """A peer's files, made now if the folder has none of that version; or the sentence with which it refuses."""
-    try:
-        versions = peer.versions
-    except PackageNotFoundError as error:
-        return f"{error.name} is not installed; make bench-networks makes an environment that has it"
-    folder = cache / "peers" / f"{peer.name}, {versions}".replace(", ", "-").replace(" ", "-")
+    used = file_sha256(Path(network_peers.__file__))[:8]  # how we use it counts, too
+    folder = cache / "peers" / re.sub("[^A-Za-z0-9.]+", "-", f"{peer.name} {peer.versions} {used}")
     if not folder.is_dir():
-        making = folder.with_suffix(".making")
+        making = folder.parent / f"{folder.name}.making"
         shutil.rmtree(making, ignore_errors=True)
         for graph in graphs:
             (making / graph.graph.name).mkdir(parents=True)

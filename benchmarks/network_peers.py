@@ -7,13 +7,14 @@ Each is a function from a float graph to a file in a folder of its own. NNCF and
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from instantstyle.model.graph import Arrays, Graph, Size
+from instantstyle.system.errors import InstantStyleError
 from instantstyle.targets.litert.interface import to_file
 
 ORT, OPENVINO, LITERT = "ONNX Runtime", "OpenVINO", "LiteRT"
@@ -53,8 +54,11 @@ class Peer:
 
     @property
     def versions(self) -> str:
-        """E.g. ``nncf 3.4.0``."""
-        return ", ".join(f"{package} {version(package)}" for package in self.packages)
+        """E.g. ``nncf 3.4.0, openvino 2026.4.1``. InstantStyleError if one is not installed."""
+        try:
+            return ", ".join(f"{package} {version(package)}" for package in self.packages)
+        except PackageNotFoundError as error:
+            raise InstantStyleError(f"{error.name} is not installed; make bench-networks makes an environment that has it") from None
 
 
 def export_onnx(graph: Graph, size: Size, path: Path) -> None:
@@ -62,8 +66,10 @@ def export_onnx(graph: Graph, size: Size, path: Path) -> None:
     import onnx
 
     example = tuple(torch.zeros(spec.shape(size)) for spec in graph.inputs)
-    names = {"input_names": [spec.name for spec in graph.inputs], "output_names": [spec.name for spec in graph.outputs]}
-    program = torch.onnx.export(graph.module, example, dynamo=True, opset_version=OPSET, verbose=False, **names)
+    given, made = [spec.name for spec in graph.inputs], [spec.name for spec in graph.outputs]
+    program = torch.onnx.export(
+        graph.module, example, dynamo=True, opset_version=OPSET, verbose=False, input_names=given, output_names=made
+    )
     if program is None:
         raise RuntimeError(f"torch.onnx.export gave nothing for graph '{graph.name}'")
     model = program.model_proto
@@ -134,7 +140,7 @@ def _ort_static(given: FloatGraph, folder: Path, **options: Any) -> Path:
 
 def _nncf(model: Any, given: FloatGraph) -> Any:
     """The mixed preset, which its documentation recommends for activations other than ReLU."""
-    import nncf
+    import nncf  # pyright: ignore[reportMissingImports]
 
     samples = nncf.Dataset([dict(sample) for sample in given.calibration])
     return nncf.quantize(model, samples, preset=nncf.QuantizationPreset.MIXED, subset_size=len(given.calibration))
@@ -160,10 +166,10 @@ def nncf_openvino(given: FloatGraph, folder: Path) -> Path:
 
 def ai_edge_static(given: FloatGraph, folder: Path) -> Path:
     """Integers inside, weights by channel; float at both ends as all others have it, where its recipe alone has integers."""
-    from ai_edge_quantizer import recipe
-    from ai_edge_quantizer.algorithm_manager import AlgorithmName
-    from ai_edge_quantizer.qtyping import TFLOperationName
-    from ai_edge_quantizer.recipe_manager import RecipeManager
+    from ai_edge_quantizer import recipe  # pyright: ignore[reportMissingImports]
+    from ai_edge_quantizer.algorithm_manager import AlgorithmName  # pyright: ignore[reportMissingImports]
+    from ai_edge_quantizer.qtyping import TFLOperationName  # pyright: ignore[reportMissingImports]
+    from ai_edge_quantizer.recipe_manager import RecipeManager  # pyright: ignore[reportMissingImports]
 
     manager = RecipeManager()
     manager.load_quantization_recipe(recipe.static_wi8_ai8())
@@ -174,13 +180,13 @@ def ai_edge_static(given: FloatGraph, folder: Path) -> Path:
 
 def ai_edge_dynamic(given: FloatGraph, folder: Path) -> Path:
     """Weights in int8, activations quantised as they come."""
-    from ai_edge_quantizer import recipe
+    from ai_edge_quantizer import recipe  # pyright: ignore[reportMissingImports]
 
     return _ai_edge(given, folder, recipe.dynamic_wi8_afp32())
 
 
 def _ai_edge(given: FloatGraph, folder: Path, recipe: Any) -> Path:
-    from ai_edge_quantizer.quantizer import Quantizer
+    from ai_edge_quantizer.quantizer import Quantizer  # pyright: ignore[reportMissingImports]
 
     if given.tflite is None:
         raise RuntimeError("there is no float .tflite to start from")

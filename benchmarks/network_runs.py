@@ -44,7 +44,7 @@ def open_onnx(path: Path, graph: Graph, threads: int) -> Opened:
     _check(path, given, graph)
 
     def run(inputs: Arrays) -> dict[str, np.ndarray]:
-        return dict(zip(names, session.run(None, dict(inputs)), strict=True))
+        return {name: np.asarray(value) for name, value in zip(names, session.run(None, dict(inputs)), strict=True)}
 
     return Opened(run, kernels[INT8_CONVOLUTION], sum(count for kernel, count in kernels.items() if kernel in CONVOLUTIONS))
 

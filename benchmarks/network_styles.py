@@ -1,6 +1,7 @@
-"""Two networks that paint: in one style, and in any style that a picture shows. Photos are RGB in [-1, 1], (N, 3, H, W), in multiples of 4."""
+"""Two networks that paint: in one style, and in any style that a picture shows. Images as in ``network_zoo``."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ CODE = TensorSpec("code", TensorKind.VECTOR, channels=CODE_CHANNELS)
 
 
 def padded(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """By reflection."""
     return nn.Sequential(nn.ReflectionPad2d(kernel // 2), nn.Conv2d(in_channels, out_channels, kernel, stride))
 
 
@@ -63,7 +65,7 @@ class StyleEncoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         widths = (3, 16, 32, 48, 64)
-        pairs = zip(widths, widths[1:], strict=False)
+        pairs = pairwise(widths)
         self.body = nn.Sequential(*(part for pair in pairs for part in (nn.Conv2d(*pair, 3, 2, 1), nn.ReLU())))
         self.code = nn.Linear(64, CODE_CHANNELS)
 

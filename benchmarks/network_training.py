@@ -1,11 +1,9 @@
 """Trains the networks of the bench on the calibration photos, a few minutes each, and keeps their weights in a folder.
 
 What they learn is made from photos: to take away noise, blur or darkness, to enlarge, to bring out contrast, and to paint as the shipped
-checkpoint does. Seeded; a network that the folder has already is not trained again.
+checkpoint does. Seeded; a network that the folder has already is not trained again, so that a bench that was stopped goes on with the next.
 """
 
-import hashlib
-import inspect
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,12 +18,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from instantstyle.calibration.imageset import ImageSet
+from instantstyle.export.cache.fingerprint import sources_hash
 from instantstyle.model.checkpoint import load_checkpoint
 from instantstyle.model.graph import Model
 from instantstyle.system.disk import atomic_write
 
 ROOT = Path(__file__).parents[1]
 PHOTOS, STYLES = ROOT / "samples/calibration/photos", ROOT / "samples/calibration/styles"
+# Weights are of this code: a change of it trains all anew.
+SOURCES = tuple(ROOT / "benchmarks" / name for name in ("network_zoo.py", "network_styles.py", "network_training.py"))
 TEACHER = ROOT / "checkpoints/instantstyle-mobile.safetensors"
 BATCH, CROP, SEED = 4, 64, 0
 PAINTED_SIZE, PAINTED_CROP = 256, 96
@@ -66,22 +67,26 @@ class Photos:
 
 
 def denoise(photos: Photos, random: torch.Generator) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Noise."""
     crops = photos.crops(random)
     return (_noisy(crops, 0.2 * _shares(random), random),), crops
 
 
 def sharpen(photos: Photos, random: torch.Generator) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Blur, as out of focus."""
     crops = photos.crops(random)
     return (crops.lerp(_blurred(crops, 1.5), _shares(random)),), crops
 
 
 def restore(photos: Photos, random: torch.Generator) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Blur and noise."""
     crops = photos.crops(random)
     blurred = crops.lerp(_blurred(crops, 1.0), _shares(random))
     return (_noisy(blurred, 0.1 * _shares(random), random),), crops
 
 
 def enlarge(photos: Photos, random: torch.Generator) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Half the size."""
     crops = photos.crops(random, 2 * CROP)
     return (functional.avg_pool2d(crops, 2),), crops
 
@@ -94,6 +99,7 @@ def contrast(photos: Photos, random: torch.Generator) -> tuple[tuple[Tensor, ...
 
 
 def lighten(photos: Photos, random: torch.Generator) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Darkness."""
     crops = photos.crops(random)
     return (2 * (0.5 + 0.5 * crops) ** (1 + 2 * _shares(random)) - 1,), crops
 
@@ -105,6 +111,7 @@ def paint(photos: Photos, random: torch.Generator) -> tuple[tuple[Tensor, ...], 
 
 
 def paint_any(photos: Photos, random: torch.Generator, styles: int | None = None) -> tuple[tuple[Tensor, ...], Tensor]:
+    """As the checkpoint does, in as many of the styles; crops of pairs, with the whole style."""
     size = (PAINTED_SIZE, PAINTED_SIZE)
     drawn = [(_pick(random, len(photos.photos)), _pick(random, styles or len(photos.styles))) for _ in range(BATCH)]
     small = functional.interpolate(photos.photos[[photo for photo, _ in drawn]], size, mode="bilinear", antialias=True)
@@ -156,9 +163,7 @@ def trained(network: Network, photos: Photos, steps: int | None = None) -> nn.Mo
         torch.manual_seed(SEED)
         module = network.make()
     count = steps or network.steps
-    source = "".join(map(inspect.getsource, (type(module), network.pairs)))
-    key = hashlib.sha256(f"{module}{source}{count}".encode()).hexdigest()[:12]
-    path = photos.cache / f"{network.name}-{key}.safetensors"
+    path = photos.cache / f"{network.name}-{sources_hash(SOURCES)[:8]}-{count}.safetensors"
     if not path.is_file():
         start = time.monotonic()
         losses = list(_steps(module, network, photos, count))

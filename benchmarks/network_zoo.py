@@ -10,10 +10,12 @@ from torch.nn import functional
 
 
 def enlarged(features: Tensor, mode: str = "nearest") -> Tensor:
+    """Twice as high and wide."""
     return functional.interpolate(features, scale_factor=2.0, mode=mode, align_corners=None if mode == "nearest" else False)
 
 
 def convolution(in_channels: int, out_channels: int, kernel: int = 3, *, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    """With batch norm."""
     padding = kernel // 2
     conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=False)
     return [conv, nn.BatchNorm2d(out_channels)]

@@ -135,6 +135,7 @@ def main() -> None:
 def _run(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     runs, count = (0, QUICK_PHOTOS) if options.quick else (options.runs, options.photos)
+    versions = {peer.name: peer.versions for peer in PEERS}  # so that one that is missing is missed at once
     options.cache.mkdir(parents=True, exist_ok=True)
     photos, made = Photos(options.cache.resolve()), []
     for network in NETWORKS:
@@ -155,7 +156,7 @@ def _run(options: argparse.Namespace) -> None:
         stem = f"networks-{date.today()}-{re.sub('[^a-z0-9]+', '-', (machine.cpu or platform.machine()).lower()).strip('-')}"
         content = {
             "machine": asdict(machine),
-            "versions": {peer.name: peer.versions for peer in PEERS},
+            "versions": versions,
             "networks": list(map(asdict, results)),
         }
         atomic_write(RESULTS / f"{stem}.json", json.dumps(content, indent=1) + "\n")
