@@ -134,7 +134,8 @@ def _float_graphs(source: Source, cache: Path) -> Iterator[FloatGraph]:
     fed = list(graph_inputs(source.model, make_samples(source.model, SIZE, images.sets, images.settings.pairing)))
     for graph in source.model.graphs:
         onnx, tflite = folder / f"{graph.name}.onnx", cache / "ours" / "litert-float32" / f"{graph.name}.tflite"
-        export_onnx(graph, SIZE, onnx)
+        with silence(native=True):
+            export_onnx(graph, SIZE, onnx)
         yield FloatGraph(graph, onnx, tflite if tflite.is_file() else None, [each[graph.name] for each in fed])
 
 

@@ -67,10 +67,10 @@ class StyleEncoder(nn.Module):
         widths = (3, 16, 32, 48, 64)
         pairs = pairwise(widths)
         self.body = nn.Sequential(*(part for pair in pairs for part in (nn.Conv2d(*pair, 3, 2, 1), nn.ReLU())))
-        self.code = nn.Linear(64, CODE_CHANNELS)
+        self.last = nn.Linear(64, CODE_CHANNELS)
 
     def forward(self, style: Tensor) -> Tensor:
-        return self.code(self.body(style).mean((2, 3)))
+        return self.last(self.body(style).mean((2, 3)))
 
 
 class AnyStyle(nn.Module):
