@@ -10,6 +10,7 @@ OUT ?= dist
 LIMITS ?=
 RELEASE ?=
 WRITE ?=
+NETWORKS ?=
 FROM ?=
 KEY ?=
 # pytest-xdist workers; each runs its arithmetic on one thread.
@@ -19,9 +20,11 @@ TESTS ?= tests
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Other tools that the bench of networks is held against; on top of .venv, which stays as it is.
+PEERS := .venv-peers
 PACKAGES := system model recipe metrics capture calibration targets compression training validation stylize export search distribution cli
 
-.PHONY: help setup release android coreml validate demo test test-slow lint format typecheck bench bench-runtimes gpu-check arm64-parity pictures artworks docs notebook clean
+.PHONY: help setup release android coreml validate demo test test-slow lint format typecheck bench bench-runtimes bench-networks gpu-check arm64-parity pictures artworks docs notebook clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -84,6 +87,17 @@ bench: $(STAMP) ## measure what is in OUT and print the numbers against limits a
 bench-runtimes: $(STAMP) ## one model in every runtime that is installed: time, quality, bytes, memory, and where they disagree (WRITE=yes: keep it)
 	$(BIN)/python benchmarks/runtimes.py $(RECIPE) --map $(if $(WRITE),--write)
 
+bench-networks: $(PEERS)/.installed ## int8 of eight small trained networks, by us and by ORT, NNCF and AI Edge Quantizer (WRITE=yes: keep it; NETWORKS=unet: one)
+	PYTHONPATH="$$($(PEERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+		$(BIN)/python benchmarks/networks.py $(NETWORKS) $(if $(WRITE),--write)
+
+# The path file lets pip see what .venv has, so that only the tools themselves are installed.
+$(PEERS)/.installed: $(STAMP) benchmarks/peers.txt
+	@$(BIN)/python -m venv --clear $(PEERS)
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$($(PEERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/project.pth"
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r benchmarks/peers.txt
+	@touch $@
+
 gpu-check: $(STAMP) ## build, run, judge and time the TensorRT engines on this machine's NVIDIA GPU, and write the result
 	$(BIN)/python benchmarks/gpu_check.py
 
@@ -103,5 +117,5 @@ notebook: $(STAMP) ## execute the notebook of the documentation anew
 	$(BIN)/python docs/tools/execute.py
 
 clean: ## remove everything that can be made again: .venv, dist, caches
-	rm -rf $(VENV) dist build docs/build .cache .instantstyle .hypothesis .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) $(PEERS) dist build docs/build .cache .instantstyle .hypothesis .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

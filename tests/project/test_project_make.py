@@ -97,6 +97,16 @@ def test_bench_times_a_release_only_if_asked(tree: Path) -> None:
     assert make(tree, "-n", "bench", "RELEASE=yes").stdout.split()[-1] == "--release"
 
 
+def test_peers_of_the_bench_stay_out_of_the_projects_environment(tree: Path) -> None:
+    set_up(tree)
+    (tree / "benchmarks").mkdir()
+    shutil.copy(ROOT / "benchmarks/peers.txt", tree / "benchmarks/peers.txt")
+    lines = make(tree, "-n", "bench-networks", "NETWORKS=unet", "WRITE=yes").stdout.splitlines()
+    (install,) = (line for line in lines if "pip install" in line)
+    assert install.startswith(".venv-peers/bin/python ") and install.endswith(" -c constraints.txt -r benchmarks/peers.txt")
+    assert lines[-1].split() == [".venv/bin/python", "benchmarks/networks.py", "unet", "--write"]
+
+
 def test_workflow_uploads_what_a_release_writes() -> None:
     workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
     assert set(re.findall(r"dist/([a-z.]+)", workflow)) == {FILE_NAME, SUMMARY, JUNIT}
