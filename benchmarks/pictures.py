@@ -16,7 +16,8 @@ from instantstyle.training.images import load_square
 from instantstyle.training.sizes import CONTENT_SIZE, STYLE_SIZE
 from instantstyle.training.teacher import Teacher
 
-PHOTOS = ("sk_astronaut", "gc_mon_neuschwansteinCastle", "sk_chelsea", "gc_ani_giraffe", "es_mountain1")
+# A face with writing, a night, clouds, fruit on white, a plain sky.
+PHOTOS = ("sk_astronaut", "sk_rocket", "es_city3", "palapeli_citrus-fruits", "gc_mon_statueofLiberty")
 SAMPLES = Path("samples/validation")
 # Besides the styles of samples/validation: an artwork that the checkpoint's training held out as well.
 FIFTH_STYLE = Path("samples/calibration/styles/gc_Eglise_dAuvers-sur-Oise.jpg")
