@@ -68,10 +68,9 @@ def show_divergence(folder: Path, recipe_path: Path, graph: str | None, cache: P
     console = Console()
     if operations:
         console.print(_operations(operations, f"{artifact.name}: {name}, {sample.name}"))
-    if found is not None and found.losses is not None:
-        losses = found.losses
-        title = f"{artifact.name}: {name}, {found.samples} samples, SSIM {losses.ssim_mean:.4f}, worst {losses.ssim_worst:.4f}"
-        console.print(_modules(losses.modules, title))
+    if found is not None:
+        title = f"{artifact.name}: {name}, {found.samples} samples, SSIM {found.ssim_mean:.4f}, worst {found.ssim_worst:.4f}"
+        console.print(_modules(found.modules, title))
         for sentence in found.advice or ("no module alone would help",):
             console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 

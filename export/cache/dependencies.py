@@ -55,7 +55,7 @@ STAGES: Mapping[str, Stage] = {
     "preflight": Stage(("export.stages.preflight", "targets"), *_TARGETS, on_device=True),
     "emit": Stage(("export.stages.emit", "targets"), *_TARGETS, on_device=True),
     "validate": Stage(("export.stages.measure", "targets", "validation.measure.memory"), *_TARGETS, on_device=True),
-    "blame": Stage(("export.stages.blame", "compression.quantization.ranges"), *_TARGETS),
+    "blame": Stage(("export.stages.blame", "compression.quantization.ranges", "validation.measure.blame"), *_TARGETS),
     "times": Stage(("export.stages.blame", "targets"), *_TARGETS, on_device=True),
     "golden": Stage(("export.stages.golden",), MEASURING),
     "styles": Stage(("export.app.styles",), (*FITTING, "export/app")),

@@ -1,22 +1,19 @@
 """The stages that find out which modules an int8 artifact loses its quality and time by."""
 
 import json
-from dataclasses import replace
-from itertools import islice
 
 import numpy as np
 
-from ...calibration.samples import make_samples
 from ...calibration.table import CalibrationTable
-from ...compression.quantization.plan.plan import Plan
 from ...model.graph import Arrays, Model, Sample, Size
 from ...model.runs import graph_inputs
 from ...recipe.precision import Precision
 from ...system.disk import atomic_write
 from ...system.errors import InstantStyleError
 from ...system.progress import ReportProgress
+from ...targets.base import Target
 from ...validation.judge.fallback import missed as missed_its_limits
-from ...validation.measure.blame import advice, blame, with_times
+from ...validation.measure.advice import advice, with_times
 from ...validation.results.blame import LOSSES, GraphBlame, Losses
 from ...validation.results.bundle import BundleArtifact
 from ..cache.pipeline import Pipeline
@@ -28,8 +25,6 @@ from .quantize import quantization_key, read_plan, table_path, tuned_weights
 
 SAMPLES = 4
 FILE = "blame.json"
-
-
 # Limits that say nothing of the picture.
 _OF_SPEED = ("min_over_ort_float", "min_over_pytorch", "max_p50_ms", "int8_faster_than_float")
 _OF_SIZE = ("max_bytes", "max_memory_bytes")
@@ -49,21 +44,21 @@ def blame_failed(
     about = {limit.partition(":")[2] for limit in missed}
     slow = [graph.name for graph in made.artifact.graphs if graph.name in about] or [source.model.hot_graph]
     timed = [(name, with_times((), *_times(pipeline, source, made, name))) for name in slow]
-    return tuple(GraphBlame(entry.name, name, 0, None, rows, advice(rows, name)) for name, rows in timed if rows)
+    return tuple(GraphBlame(entry.name, name, 0, None, None, rows, advice(rows, name)) for name, rows in timed if rows)
 
 
 def blame_graph(pipeline: Pipeline, source: Source, made: Emitted, graph: str, *, tuned: Entry | None, table: Entry) -> GraphBlame:
     """Losses and times of every module of one graph of an int8 artifact; times where its runtime tells them and can run here."""
     losses = graph_losses(pipeline, source, made.spec.size, graph, tuned=tuned, table=table)
     rows = with_times(losses.modules, *_times(pipeline, source, made, graph))
-    return GraphBlame(made.spec.name, graph, SAMPLES, replace(losses, modules=rows), (), advice(rows, graph))
+    return GraphBlame(made.spec.name, graph, SAMPLES, losses.ssim_mean, losses.ssim_worst, rows, advice(rows, graph))
 
 
 def graph_losses(pipeline: Pipeline, source: Source, size: Size, graph: str, *, tuned: Entry | None, table: Entry) -> Losses:
     """Of one graph by fake quantisation, with the ranges and weights that artifacts get."""
 
     def make(workspace: Workspace, report: ReportProgress) -> None:
-        found = _measure(source, size, graph, plan=read_plan(tuned), tuned=tuned, table=table, report=report)
+        found = _measure(source, size, graph, tuned=tuned, table=table, report=report)
         atomic_write(workspace.output / FILE, LOSSES.dump_json(found))
 
     inputs = {
@@ -82,8 +77,7 @@ def graph_losses(pipeline: Pipeline, source: Source, size: Size, graph: str, *, 
 
 def samples_at(source: Source, size: Size) -> list[Sample]:
     """The validation samples that modules are blamed on."""
-    images = source.validation
-    return list(islice(make_samples(source.model, size, images.sets, images.settings.pairing), SAMPLES))
+    return source.validation.first(source.model, size, SAMPLES)
 
 
 def graph_arrays(model: Model, sample: Sample, graph: str) -> Arrays:
@@ -92,11 +86,12 @@ def graph_arrays(model: Model, sample: Sample, graph: str) -> Arrays:
     return {name: np.ascontiguousarray(value, np.float32) for name, value in fed.items()}
 
 
-def _measure(source: Source, size: Size, name: str, *, plan: Plan, tuned: Entry | None, table: Entry, report: ReportProgress) -> Losses:
+def _measure(source: Source, size: Size, name: str, *, tuned: Entry | None, table: Entry, report: ReportProgress) -> Losses:
     from ...compression.quantization.quantize import load_weights, prepare, refresh_weight_ranges
     from ...compression.quantization.ranges import set_activation_ranges
+    from ...validation.measure.blame import blame
 
-    graph = source.model.graph(name)
+    graph, plan = source.model.graph(name), read_plan(tuned)
     prepared = prepare(graph, size, plan.applied(source.recipe.quantize), factors=plan.factors.get(name, {}))
     weights = tuned_weights(tuned)
     if name in weights:
@@ -119,7 +114,7 @@ def _times(pipeline: Pipeline, source: Source, made: Emitted, graph: str) -> tup
 
 def _module_times(pipeline: Pipeline, source: Source, made: Emitted, graph: str) -> dict[str, float]:
     target, threads = configured(source.recipe, made.spec.target), source.recipe.latency.threads
-    if not target.availability().can_run:
+    if type(target).module_times is Target.module_times or not target.availability().can_run:
         return {}
 
     def make(workspace: Workspace, report: ReportProgress) -> None:

@@ -25,6 +25,15 @@ def test_help_does_not_import_torch() -> None:
         assert f" {command} " in done.stdout
 
 
+def test_a_release_of_nothing_says_one_sentence() -> None:
+    """What quantises is imported where it is used: it takes seconds, and prints."""
+    script = "import sys; sys.argv = ['instantstyle', 'release', 'none.toml']; from instantstyle.cli.main import main; main()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("instantstyle: ") and line.endswith("none.toml: no such recipe")
+
+
 def test_version() -> None:
     result = CliRunner().invoke(app, ["--version"])
     assert (result.exit_code, result.stdout.split()[0]) == (0, "instantstyle")

@@ -13,11 +13,12 @@ from instantstyle.compression.quantization.quantize import PreparedGraph, prepar
 from instantstyle.compression.quantization.ranges import fix_ranges
 from instantstyle.model.graph import Graph, Model, Sample, single_graph
 from instantstyle.recipe.settings import QuantizeSettings
-from instantstyle.validation.measure.blame import advice, blame, quantisers_by_module, with_times
+from instantstyle.validation.measure.advice import advice, with_times
+from instantstyle.validation.measure.blame import blame, quantisers_by_module
 from instantstyle.validation.page import page
 from instantstyle.validation.report.blame import blamed
 from instantstyle.validation.report.report import markdown
-from instantstyle.validation.results.blame import BLAMES, FILE, Blame, GraphBlame, Losses
+from instantstyle.validation.results.blame import BLAMES, FILE, Blame, GraphBlame
 from instantstyle.validation.results.measurements import Status
 
 SIZE = (32, 32)
@@ -83,7 +84,7 @@ def test_the_report_shows_what_failed_artifacts_lose_and_nothing_of_others(tmp_p
     bundle = fakes.bundle_in(tmp_path)
     name = bundle.artifacts[0].name
     rows = (Blame("body", 0.0125, 1.5, 4.0, 1200), Blame("head", None, 0.25))
-    found = GraphBlame(name, "painter", 4, Losses(0.9, 0.8, rows), (), advice(rows, "painter"))
+    found = GraphBlame(name, "painter", 4, 0.9, 0.8, rows, advice(rows, "painter"))
     (tmp_path / FILE).write_bytes(BLAMES.dump_json((found,)))
     assert blamed(bundle, tmp_path) == ()
     failed = replace(bundle, artifacts=(replace(bundle.artifacts[0], status=Status.FAILED), *bundle.artifacts[1:]))

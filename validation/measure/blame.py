@@ -1,7 +1,6 @@
 """Which modules an int8 graph loses its quality by: what the picture gains where one module alone stays in float."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from operator import attrgetter
 
 import numpy as np
@@ -14,10 +13,8 @@ from ...model.cached_run import CachedRun
 from ...model.graph import Graph, Model, Run, Sample, scenario_output
 from ...model.runs import run_of, runs_from_modules
 from ...system.progress import ReportProgress
-from ..results.blame import Blame, Losses
+from ..results.blame import INPUTS, Blame, Losses
 from .quality import similarity
-
-INPUTS = "inputs"
 
 
 def blame(model: Model, graph: Graph, prepared: PreparedGraph, samples: Sequence[Sample], report: ReportProgress) -> Losses:
@@ -37,16 +34,15 @@ def blame(model: Model, graph: Graph, prepared: PreparedGraph, samples: Sequence
     set_mode(prepared, fake_quantize=True)
     whole = scores()
     groups = quantisers_by_module(prepared)
-    rows: list[tuple[float, Blame]] = []
+    rows = []
     for count, (path, fakes) in enumerate(groups.items(), 1):
         set_mode(prepared, fake_quantize=True)
         for fake in fakes:
             fake.fake_quant_enabled.fill_(0)  # type: ignore[operator]
         weights = sum(attrgetter(name)(prepared.module).numel() for name in prepared.weights if _owner(name) == path)
-        gained = float(np.mean(scores()) - np.mean(whole))
-        rows.append((gained, Blame(path, gained, more_bytes=weights)))
+        rows.append(Blame(path, float(np.mean(scores()) - np.mean(whole)), more_bytes=weights))
         report(count, len(groups), path)
-    return Losses(float(np.mean(whole)), min(whole), tuple(row for _, row in sorted(rows, key=lambda ranked: -ranked[0])))
+    return Losses(float(np.mean(whole)), min(whole), tuple(sorted(rows, key=lambda row: -(row.ssim_gained or 0))))
 
 
 def quantisers_by_module(prepared: PreparedGraph) -> dict[str, list[nn.Module]]:
@@ -62,37 +58,6 @@ def quantisers_by_module(prepared: PreparedGraph) -> dict[str, list[nn.Module]]:
     for name, fakes in prepared.weights.items():
         found.setdefault(_owner(name), []).extend(fakes)
     return found
-
-
-def with_times(rows: Sequence[Blame], int8_ms: Mapping[str, float], float_ms: Mapping[str, float]) -> tuple[Blame, ...]:
-    """The rows with the times of the modules, and behind them one for each module that has a time only, the slowest first."""
-    known = {row.module_path for row in rows}
-    timed = sorted((path for path in {**int8_ms, **float_ms} if path not in known), key=lambda path: -int8_ms.get(path, 0.0))
-    rows = [*rows, *map(Blame, timed)]
-    return tuple(replace(row, int8_ms=int8_ms.get(row.module_path), float_ms=float_ms.get(row.module_path)) for row in rows)
-
-
-def advice(rows: Sequence[Blame], graph: str) -> tuple[str, ...]:
-    """The change that would help the picture most, and the one that would save most time, each with its price; empty if none would."""
-    layers = [row for row in rows if row.module_path != INPUTS and not row.module_path.startswith("(")]
-    quality = max((row for row in layers if (row.ssim_gained or 0) > 0), key=lambda row: row.ssim_gained or 0, default=None)
-    speed = min((row for row in layers if (_more_ms(row) or 0) < 0), key=lambda row: _more_ms(row) or 0, default=None)
-    said = [(quality, "would help most")] if quality else []
-    said += [(speed, "would save most time")] if speed else []
-    return tuple(f'quantize.keep_float = ["{graph}.{row.module_path}"] {helps}: {_price(row)}' for row, helps in said)
-
-
-def _more_ms(row: Blame) -> float | None:
-    """What a layer takes longer in float."""
-    return None if row.int8_ms is None or row.float_ms is None else row.float_ms - row.int8_ms
-
-
-def _price(row: Blame) -> str:
-    more = _more_ms(row)
-    gained = [] if row.ssim_gained is None else [f"{row.ssim_gained:+.4f} mean SSIM in PyTorch"]
-    time = [] if more is None else [f"{more:+.2f} ms"]
-    bytes_more = [f"{row.more_bytes:+,} bytes"] if row.ssim_gained is not None else []
-    return ", ".join((*gained, *time, *bytes_more))
 
 
 def _place(node: Node) -> str:

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, with_config
 from .codec import STRICT
 
 FILE = "blame.json"
+INPUTS = "inputs"  # in the place of a module
 
 
 @dataclass(frozen=True)
@@ -45,23 +46,20 @@ class GraphBlame:
 
     Attributes:
         artifact: its name in the bundle.
-        samples: how many validation samples ``losses`` are of.
-        losses: of fake quantisation in PyTorch, with the times of the artifact; null where the artifact missed limits of speed alone.
-        times: of the modules where ``losses`` is null.
+        samples: how many validation samples the losses are of; 0 where it missed limits of speed alone, and only times are known.
+        ssim_mean: of the int8 graph over these samples; null without any.
+        ssim_worst: likewise.
+        modules: their losses by fake quantisation in PyTorch, the one that loses most first, with the times of the artifact.
         advice: the changes that would help most, and their price.
     """
 
     artifact: str
     graph: str
     samples: int
-    losses: Losses | None
-    times: tuple[Blame, ...]
+    ssim_mean: float | None
+    ssim_worst: float | None
+    modules: tuple[Blame, ...]
     advice: tuple[str, ...]
-
-    @property
-    def modules(self) -> tuple[Blame, ...]:
-        """All that is known of them, the one that loses most first."""
-        return self.losses.modules if self.losses else self.times
 
 
 LOSSES = TypeAdapter(Losses)
