@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 from ...capture.program import GraphProgram, Program
 from ...recipe.precision import Precision
-from ...system.errors import CaptureError
 from ...system.silence import silence
 from ..base import Finding
-from ..onnx.exporter import module_paths, to_onnx
-from ..onnx.preflight import export_refused
+from ..onnx.exporter import module_paths
+from ..onnx.preflight import findings_of_exports
 from .convert import cause, read, unknown_operators
 from .runner import DEVICE
 
@@ -22,22 +21,16 @@ OTHERWISE = "write that line of the model with other operators"
 
 def findings(program: Program) -> tuple[Finding, ...]:
     """Of the float program: int8 differs from it by operators that are known to be taken."""
-    return tuple(finding for graph in program.graphs for finding in _of_graph(graph, program))
-
-
-def _of_graph(graph: GraphProgram, program: Program) -> Iterator[Finding]:
     import openvino
 
-    try:
-        model = to_onnx(graph, Precision.FLOAT32, program.size)
-    except CaptureError as error:
-        yield export_refused(graph, error)
-        return
-    try:
-        with silence():
-            openvino.Core().compile_model(read(model), DEVICE)
-    except RuntimeError as error:
-        yield Finding(_place(graph, program, model, str(error)), f"no form in OpenVINO: {cause(error)}", OTHERWISE)
+    def compiled(graph: GraphProgram, model: "onnx.ModelProto") -> Iterator[Finding]:
+        try:
+            with silence():
+                openvino.Core().compile_model(read(model), DEVICE)
+        except RuntimeError as error:
+            yield Finding(_place(graph, program, model, str(error)), f"no form in OpenVINO: {cause(error)}", OTHERWISE)
+
+    return findings_of_exports(program, compiled)
 
 
 def _place(graph: GraphProgram, program: Program, model: "onnx.ModelProto", text: str) -> str:

@@ -7,6 +7,7 @@ from ...recipe.precision import Precision
 from ...system.errors import CaptureError
 from ..base import Finding
 from ..onnx.exporter import module_paths
+from ..onnx.preflight import export_refused
 from .session import DEFAULT_ARCHITECTURE, QNNError, left_to_cpu
 
 OTHERWISE = "write that line of the model with other operators"
@@ -27,8 +28,7 @@ def _of_graph(graph: GraphProgram, program: Program) -> Iterator[Finding]:
         model, _, _ = convert(program, graph, Precision.FLOAT16)
         refused = left_to_cpu(model.SerializeToString(), DEFAULT_ARCHITECTURE)
     except CaptureError as error:
-        problem, _, remedy = str(error).rpartition("; ")
-        yield Finding(f"graph '{graph.name}'", problem, remedy)
+        yield export_refused(graph, error)
         return
     except QNNError as error:
         yield Finding(f"graph '{graph.name}'", f"QNN cannot compile it: {error}", OTHERWISE)

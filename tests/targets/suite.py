@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from kinds import CONVOLUTIONS, kinds_input, kinds_program
 from programs import CODE, SIZE, SmallStylizer, samples
 from torch.export import ExportedProgram
 
@@ -230,6 +231,26 @@ class TargetSuite:
                 assert snr_db(output, reference) > (self.inexact_snr_db or max(program_snr - 0.5, self.least_snr_db[precision]))
             else:
                 assert snr_db(output, reference) > self.least_snr_db[precision]
+
+    def check_int8_is_the_programs(self, emitted: Emitted, target: Target, program: Program) -> None:
+        """Where a runtime adds exactly on every processor, its int8 is that of the captured program."""
+        for graph in program.graphs:
+            assert graph.int8_program is not None
+            inputs = graph_inputs()[graph.name]
+            given = list(inputs.values())
+            output = self.run(target, emitted(Precision.INT8), graph.name, inputs)
+            reference, int8 = run_pytorch(graph.float_program, given), run_pytorch(graph.int8_program, given)
+            assert snr_db(output, int8) > 27
+            assert snr_db(output, reference) > snr_db(int8, reference) - 0.5
+
+    def check_all_kinds_of_convolutions_run_in_int8(self, target: Target, folder: Path) -> None:
+        """Each of them by the runtime's own account, and together near float."""
+        program, image = kinds_program(), kinds_input()
+        artifact = target.emit(program, Precision.INT8, folder)
+        with target.open(artifact, folder, "model", threads=1) as runner:
+            output = runner.run({"image": image})["output"]
+            assert runner.execution.int8_convolutions == runner.execution.convolutions == CONVOLUTIONS
+        assert snr_db(output, run_pytorch(program.graphs[0].float_program, [image])) > 32
 
     def test_alpha_reaches_the_graph(self, emitted: Emitted, target: Target, program: Program, precision: Precision) -> None:
         inputs = graph_inputs()["stylizer"] | {"alpha": np.zeros((1, 1), np.float32)}

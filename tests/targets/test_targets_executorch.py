@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from kinds import CONVOLUTIONS, kinds_input, kinds_program
+from kinds import kinds_program
 from programs import quantized_program, smooth
 from suite import Emitted, TargetSuite, assert_no_path_of_this_machine, graph_inputs, run_pytorch, snr_db
 from torch import Tensor, nn
@@ -70,13 +70,7 @@ class TestExecuTorch(TargetSuite):
 
     def test_int8_is_the_programs(self, emitted: Emitted, target: Target, program: Program) -> None:
         # A conversion that the delegate takes for a layer's own, and that then converts nothing, gave 0.5 dB.
-        for graph in program.graphs:
-            assert graph.int8_program is not None
-            inputs = graph_inputs()[graph.name]
-            output = self.run(target, emitted(Precision.INT8), graph.name, inputs)
-            reference, int8 = (run_pytorch(each, list(inputs.values())) for each in (graph.float_program, graph.int8_program))
-            assert snr_db(output, int8) > 27
-            assert snr_db(output, reference) > snr_db(int8, reference) - 0.5
+        self.check_int8_is_the_programs(emitted, target, program)
 
     def test_kernels_are_those_that_a_run_recorded(self, emitted: Emitted, target: Target, precision: Precision) -> None:
         with target.open(*emitted(precision), "stylizer", threads=1) as runner:
@@ -88,12 +82,7 @@ class TestExecuTorch(TargetSuite):
         assert all(kind in name for name in convolutions)
 
     def test_all_kinds_of_convolutions_run_in_int8(self, target: Target, tmp_path: Path) -> None:
-        program, image = kinds_program(), kinds_input()
-        artifact = target.emit(program, Precision.INT8, tmp_path)
-        with target.open(artifact, tmp_path, "model", threads=1) as runner:
-            output = runner.run({"image": image})["output"]
-            assert runner.execution.int8_convolutions == runner.execution.convolutions == CONVOLUTIONS
-        assert snr_db(output, run_pytorch(program.graphs[0].float_program, [image])) > 32
+        self.check_all_kinds_of_convolutions_run_in_int8(target, tmp_path)
 
     def test_weights_of_what_xnnpack_does_not_take_stay_int8(self, target: Target, tmp_path: Path) -> None:
         torch.manual_seed(4)

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from kinds import CONVOLUTIONS, kinds_input, kinds_program
 from programs import quantized_program, smooth
-from suite import Emitted, TargetSuite, assert_no_path_of_this_machine, graph_inputs, run_pytorch, snr_db
+from suite import Emitted, TargetSuite, assert_no_path_of_this_machine, run_pytorch, snr_db
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -94,22 +93,10 @@ class TestLiteRT(TargetSuite):
 
     def test_int8_is_the_programs_without_saturation(self, emitted: Emitted, target: Target, program: Program) -> None:
         # XNNPACK adds exactly on every processor: there is nothing to make allowance for.
-        for graph in program.graphs:
-            assert graph.int8_program is not None
-            inputs = graph_inputs()[graph.name]
-            given = list(inputs.values())
-            output = self.run(target, emitted(Precision.INT8), graph.name, inputs)
-            reference, int8 = run_pytorch(graph.float_program, given), run_pytorch(graph.int8_program, given)
-            assert snr_db(output, int8) > 27
-            assert snr_db(output, reference) > snr_db(int8, reference) - 0.5
+        self.check_int8_is_the_programs(emitted, target, program)
 
     def test_all_kinds_of_convolutions_run_in_int8(self, target: Target, tmp_path: Path) -> None:
-        program, image = kinds_program(), kinds_input()
-        artifact = target.emit(program, Precision.INT8, tmp_path)
-        with target.open(artifact, tmp_path, "model", threads=1) as runner:
-            output = runner.run({"image": image})["output"]
-            assert runner.execution.int8_convolutions == runner.execution.convolutions == CONVOLUTIONS
-        assert snr_db(output, run_pytorch(program.graphs[0].float_program, [image])) > 32
+        self.check_all_kinds_of_convolutions_run_in_int8(target, tmp_path)
 
     @pytest.mark.parametrize("what", FUNCTIONS)
     def test_functions_in_float(self, target: Target, what: str, tmp_path: Path) -> None:
