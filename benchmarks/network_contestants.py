@@ -131,7 +131,7 @@ def _float_graphs(source: Source, cache: Path) -> Iterator[FloatGraph]:
     """What the peers start from: each graph's float files, and what the scenario feeds it on the calibration samples."""
     images, folder = source.calibration, cache / "float"
     folder.mkdir(exist_ok=True)
-    fed = list(graph_inputs(source.model, make_samples(source.model, SIZE, images.sets, images.settings.pairing)))
+    fed = list(graph_inputs(source.model, images.samples(source.model, SIZE)))
     for graph in source.model.graphs:
         onnx, tflite = folder / f"{graph.name}.onnx", cache / "ours" / "litert-float32" / f"{graph.name}.tflite"
         with silence(native=True):

@@ -12,13 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from disagreement import LIMIT_LEVELS, TOLERANCE, Disagreement, as_markdown, disagreements, tapped, worst
 
-from instantstyle.calibration.samples import make_samples
 from instantstyle.capture.program import Program
 from instantstyle.export.session import cache_folder, session
 from instantstyle.export.source.checked_recipe import load_recipe
@@ -100,7 +98,7 @@ def emit_all(program: Program, root: Path, threads: int, stack: ExitStack) -> It
 def measure(source: Source, program: Program, pairs: int, threads: int, runs: int) -> tuple[list[Row], dict[str, str], Machine]:
     """All contestants in one run, those that do not take part with the reason, and the machine."""
     images, model, size = source.validation, source.model, program.size
-    samples = list(islice(make_samples(model, size, images.sets, images.settings.pairing), pairs))
+    samples = images.first(model, size, pairs)
     whole = runs_from_modules(source.reference)
     references = [source.reference.scenario(whole, sample.inputs) for sample in samples]
     (fed,) = graph_inputs(model, samples[:1])
@@ -156,7 +154,7 @@ def _row(
 def map_of(source: Source, program: Program) -> dict[str, tuple[Disagreement, ...]]:
     """Of the graph that runs once per image, on the first validation pair."""
     images, model = source.validation, source.model
-    samples = list(islice(make_samples(model, program.size, images.sets, images.settings.pairing), 1))
+    samples = images.first(model, program.size, 1)
     (fed,) = graph_inputs(model, samples)
     tap = tapped(program, model.hot_graph)
     inputs = {key: np.ascontiguousarray(value, np.float32) for key, value in fed[model.hot_graph].items()}

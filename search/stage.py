@@ -2,11 +2,9 @@
 
 import json
 from dataclasses import asdict
-from itertools import islice
 
 from pydantic import TypeAdapter
 
-from ..calibration.samples import make_samples
 from ..export.cache.pipeline import Pipeline
 from ..export.cache.store import Workspace
 from ..export.source.source import Source
@@ -34,7 +32,7 @@ def sensitivity(pipeline: Pipeline, source: Source) -> tuple[Sensitivity, ...]:
     def make(workspace: Workspace, report: ReportProgress) -> None:
         from .analysis import SensitivityAnalysis
 
-        samples = list(islice(make_samples(source.model, size, images.sets, images.settings.pairing), recipe.prune.samples))
+        samples = images.first(source.model, size, recipe.prune.samples)
         scores = {name: read_scores(entry) for name, entry in scored.items()}
         analysis = SensitivityAnalysis(source.model, samples, size=size, quantize=recipe.quantize, prune=recipe.prune, scores=scores)
         state = workspace.state / FILE

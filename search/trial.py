@@ -4,11 +4,9 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 
 import numpy as np
 
-from ..calibration.samples import make_samples
 from ..export.cache.pipeline import Pipeline
 from ..export.source.source import Source
 from ..export.stages.capture import capture
@@ -55,7 +53,7 @@ class Trials:
     def __init__(self, pipeline: Pipeline, source: Source, spec: ArtifactSpec, pairs: int, recover_steps: int) -> None:
         self.pipeline, self.source, self.spec, self.recover_steps = pipeline, source, spec, recover_steps
         images, model = source.calibration, source.model
-        self.samples = list(islice(make_samples(model, spec.size, images.sets, images.settings.pairing), pairs))
+        self.samples = images.first(model, spec.size, pairs)
         runs: dict[str, Run] = {name: CachedRun(run) for name, run in runs_from_modules(model).items()}
         self.hot_inputs: Arrays = {}
         runs[model.hot_graph] = self._remembering(runs[model.hot_graph])

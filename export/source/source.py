@@ -1,6 +1,7 @@
 """The loaded model and its images, all checked: what every stage starts from."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -40,6 +41,14 @@ class ImageSets:
     def key(self) -> dict[str, object]:
         """What a stage's result depends on."""
         return {"images": [images.sha256 for images in self.sets], "pairing": self.settings.pairing}
+
+    def samples(self, model: Model, size: Size) -> Iterator[Sample]:
+        """All of them for a model, as the pairing says."""
+        return make_samples(model, size, self.sets, self.settings.pairing)
+
+    def first(self, model: Model, size: Size, count: int) -> list[Sample]:
+        """As many of them as there are, ``count`` at most."""
+        return list(islice(self.samples(model, size), count))
 
     @property
     def sample_set(self) -> SampleSet:
@@ -116,13 +125,10 @@ def _probe(pipeline: Pipeline, recipe: Recipe, loaded: LoadedModel, images: Imag
 
     def make(workspace: Workspace, report: ReportProgress) -> None:
         first, *others = recipe.model.sizes
-        found = examine(loaded.model, samples(first, PROBED_PHOTOS), first, loaded.bare)
+        found = examine(loaded.model, images.first(loaded.model, first, PROBED_PHOTOS), first, loaded.bare)
         for size in others:
-            trace(loaded.model, samples(size, 1)[0], size)
+            trace(loaded.model, images.first(loaded.model, size, 1)[0], size)
         atomic_write(workspace.output / NOTICES, json.dumps(found))
-
-    def samples(size: Size, count: int) -> list[Sample]:
-        return list(islice(make_samples(loaded.model, size, images.sets, images.settings.pairing), count))
 
     key = {"model": fingerprint, "sizes": recipe.model.sizes, "bare": loaded.bare, **images.key}
     try:

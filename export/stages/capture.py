@@ -4,7 +4,6 @@ import json
 from dataclasses import asdict
 from itertools import islice
 
-from ...calibration.samples import make_samples
 from ...calibration.table import CalibrationTable
 from ...capture.program import FloatIsland, Program
 from ...model.graph import Model, Size
@@ -29,7 +28,7 @@ def capture(pipeline: Pipeline, source: Source, size: Size, tuned: Entry | None,
 
         ranges = CalibrationTable.load(table_path(table)) if table else None
         images = source.calibration
-        samples = islice(make_samples(source.model, size, images.sets, images.settings.pairing), CHECKED)
+        samples = islice(images.samples(source.model, size), CHECKED)
         program = trace(
             source.model,
             size,

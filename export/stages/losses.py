@@ -1,9 +1,7 @@
 """The stage that finds out at which modules the int8 program leaves float: once for each size, for the report."""
 
 from collections.abc import Sequence
-from itertools import islice
 
-from ...calibration.samples import make_samples
 from ...model.graph import Size
 from ...system.disk import atomic_write
 from ...system.progress import ReportProgress
@@ -22,7 +20,7 @@ def losses(pipeline: Pipeline, source: Source, size: Size, program: Entry) -> En
 
     def make(workspace: Workspace, report: ReportProgress) -> None:
         images = source.validation
-        samples = list(islice(make_samples(source.model, size, images.sets, images.settings.pairing), SAMPLES))
+        samples = images.first(source.model, size, SAMPLES)
         found = measure_losses(source.model, read_program(program, source.model), samples, report)
         atomic_write(workspace.output / FILE, LOSSES.dump_json((ModuleLosses(size, found),)))
 

@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from ...calibration.samples import make_samples, uncovered_samples
+from ...calibration.samples import uncovered_samples
 from ...model.cached_run import content_key
 from ...model.graph import Model, Sample, Size
 from ...recipe.recipe import Recipe
@@ -59,7 +59,7 @@ class Bench:
         """What artifacts of a size are measured on and against."""
         if size not in self._sizes:
             images = self.source.validation
-            samples = _sharing_arrays(make_samples(self.source.model, size, images.sets, images.settings.pairing))
+            samples = _sharing_arrays(images.samples(self.source.model, size))
             left_out = uncovered_samples(self.source.model, size, images.sets, images.settings.pairing)
             hard = (*hard_samples(self.source.model, size, samples[0]), *_sharing_arrays(left_out))
             reference = own = self._open.enter_context(Reference(self.source.reference, size))

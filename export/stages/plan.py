@@ -1,10 +1,8 @@
 """The stage that plans quantisation, see ``compression/quantization/plan``."""
 
 import json
-from itertools import islice
 from typing import TYPE_CHECKING
 
-from ...calibration.samples import make_samples
 from ...compression.quantization.graph_tensors import write_graph_tensors
 from ...model.graph import Sample, Size
 from ...recipe.limits import Limits
@@ -102,7 +100,7 @@ def _wanted(recipe: Recipe) -> "Wanted":
 def _samples(source: Source, size: Size) -> tuple[list[Sample], list[Sample]]:
     """Calibration samples to fit on, and others to compare plans on; the same where there is only one."""
     images = source.calibration
-    drawn = list(islice(make_samples(source.model, size, images.sets, images.settings.pairing), FITTED + JUDGED))
+    drawn = images.first(source.model, size, FITTED + JUDGED)
     judged = range(2, len(drawn), 3)[:JUDGED]
     if not judged:
         return drawn, drawn

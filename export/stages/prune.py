@@ -8,7 +8,6 @@ from torch import Tensor
 
 from ...calibration.holdout import contents_listed, names_below, split
 from ...calibration.imageset import ImageSet
-from ...calibration.samples import make_samples
 from ...compression.distillation.draws import SampleDraws
 from ...compression.pruning.checkpoint import read_pruned, write_pruned
 from ...compression.pruning.prune import Pruned
@@ -111,7 +110,7 @@ def _score_key(source: Source) -> dict[str, object]:
 
 def _samples(source: Source) -> list[Sample]:
     images = source.calibration
-    samples = make_samples(source.model, source.recipe.model.sizes[0], images.sets, images.settings.pairing)
+    samples = images.samples(source.model, source.recipe.model.sizes[0])
     return list(islice(samples, source.recipe.prune.samples))
 
 

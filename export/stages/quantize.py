@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ...calibration.samples import count_samples, make_samples
+from ...calibration.samples import count_samples
 from ...calibration.table import CalibrationTable
 from ...compression.quantization.graph_tensors import read_graph_tensors, write_graph_tensors
 from ...compression.quantization.plan.plan import Plan
@@ -28,7 +28,7 @@ def tune(pipeline: Pipeline, source: Source) -> Entry | None:
         from ...compression.quantization.qat import tune as train
 
         model, images, side = source.model, source.calibration, settings.crop
-        samples = list(make_samples(model, (side, side), images.sets, images.settings.pairing))
+        samples = list(images.samples(model, (side, side)))
         tuned = train(model, source.reference, samples=samples, settings=settings, state_file=workspace.state / "qat.pt", report=report)
         write_graph_tensors(tuned, workspace.output / WEIGHTS)
 
@@ -48,7 +48,7 @@ def calibrate(pipeline: Pipeline, source: Source, tuned: Entry | None) -> Entry:
         from ...compression.quantization.ranges import calibrate as measure
 
         model, size, images = source.model, source.recipe.model.sizes[0], source.calibration
-        samples = make_samples(model, size, images.sets, images.settings.pairing)
+        samples = images.samples(model, size)
         total = count_samples(model, images.sets, images.settings.pairing)
         hashes = "+".join(images_set.sha256 for images_set in images.sets)
         measured = measure(
