@@ -13,13 +13,11 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from instantstyle.calibration.imageset import ImageSet
 from instantstyle.calibration.samples import make_samples
-from instantstyle.model.checkpoint import load_checkpoint
+from instantstyle.model.checkpoint import load_checkpoint, read_metadata, read_tensors, save_tensors
 from instantstyle.model.content_encoder import ContentEncoder
 from instantstyle.model.network import InstantStyle
 from instantstyle.model.reference import to_model
@@ -76,11 +74,8 @@ def _loudness(encoder: ContentEncoder, norm: nn.Module, photos: Sequence[Tensor]
 
 
 def rewrite(source: Path, out: Path, tensors: Mapping[str, Tensor]) -> None:
-    """The checkpoint with other numbers, in its own types and with all else that it says."""
-    with safe_open(source, "pt") as file:
-        kept = {name: tensors[name].to(file.get_tensor(name).dtype).contiguous() for name in file.keys()}  # noqa: SIM118 - no mapping
-        said = file.metadata()
-    save_file(kept, out, metadata=said)
+    """The checkpoint with other numbers, in half precision as ``prune`` writes it, and with all else that it says."""
+    save_tensors({name: tensors[name] for name in read_tensors(source)}, out, read_metadata(source), half=True)
 
 
 def main() -> None:
