@@ -1,12 +1,15 @@
 """Quantisation-aware training: weights learn to live on the int8 grid, each graph distilled from its float, unpruned self.
 
 Short by design: it starts from a trained float model, batch normalisation is folded, activation ranges are calibrated
-first and stay fixed, and only weights move. The loss is the L1 distance to that graph's outputs.
+first, and move with the weights from there. Tensors that are never negative have the levels that artifacts have. The loss is the L1
+distance to that graph's outputs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,13 +18,15 @@ from ...model.runs import graph_inputs
 from ...recipe.recipe import QuantizeSettings
 from ...system.progress import ReportProgress
 from ..distillation.distill import SAVE_EVERY, Distiller, read_state, save_state, with_scalars
+from .learnt_ranges import learn_ranges
+from .plan.plan import Plan
 from .quantize import PreparedGraph, load_weights, prepare, refresh_weight_ranges, set_mode
-from .ranges import fix_ranges, rehearse
+from .ranges import as_runtimes_do, fix_ranges, rehearse
 
 
 def tune(
     model: Model, reference: Model, *, samples: Sequence[Sample], settings: QuantizeSettings, state_file: Path, report: ReportProgress
-) -> dict[str, dict[str, Tensor]]:
+) -> tuple[Plan, dict[str, dict[str, Tensor]]]:
     """Fine-tunes every graph under fake quantisation.
 
     Args:
@@ -30,7 +35,7 @@ def tune(
         state_file: where the state is kept every few steps; a killed run continues from it and ends with the same weights.
 
     Returns:
-        Weights by graph and parameter name, batch normalisation folded.
+        a plan that holds the learnt ranges, and weights by graph and parameter name, batch normalisation folded.
     """
     size = (settings.crop, settings.crop)
     torch.manual_seed(settings.seed)
@@ -39,9 +44,10 @@ def tune(
     trainable = [graph for graph in model.graphs if any(parameter.requires_grad for parameter in graph.module.parameters())]
     total = settings.steps * len(trainable)
     tuned: dict[str, dict[str, Tensor]] = {}
+    learnt: dict[str, dict[str, float]] = {}
     for position, graph in enumerate(trainable):
         if graph.name in state and state[graph.name]["step"] == settings.steps:
-            tuned[graph.name] = state[graph.name]["weights"]
+            tuned[graph.name], learnt[graph.name] = _result(state[graph.name])
             continue
         own = [inputs[graph.name] for inputs in fed]
         rehearse(prepare(graph, size, settings, samples=own[:1]), graph, size, own[:1], settings)
@@ -54,20 +60,21 @@ def tune(
             if tuner.step % SAVE_EVERY == 0 or tuner.step == settings.steps:
                 state[graph.name] = tuner.state()
                 save_state(state, state_file)
-        tuned[graph.name] = state[graph.name]["weights"]
-    return tuned
+        tuned[graph.name], learnt[graph.name] = _result(state[graph.name])
+    return Plan(learnt=learnt), tuned
 
 
 class _Tuner(Distiller):
-    """A graph under fake quantisation."""
+    """A graph under fake quantisation, with ranges that are learnt from those of its samples on."""
 
     rate_key = "quantize.learning_rate"
 
     def __init__(self, teacher: Graph, graph: Graph, prepared: PreparedGraph, inputs: Sequence[Arrays], settings: QuantizeSettings) -> None:
-        super().__init__(teacher, prepared.module, inputs, settings, settings.steps)
-        self.prepared = prepared
-        fix_ranges(prepared, graph, [self.batch_arrays(index) for index in range(max(1, len(inputs) // settings.batch))], settings)
+        as_runtimes_do(prepared, fix_ranges(prepared, graph, list(_batches(graph, inputs, settings.batch)), settings))
+        self.names = {name for name, _ in prepared.module.named_parameters()}
+        self.prepared, self.grids = prepared, learn_ranges(prepared)
         set_mode(prepared, fake_quantize=True)
+        super().__init__(teacher, prepared.module, inputs, settings, settings.steps)
 
     def teach(self, batch: Arrays, inputs: Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
         """One sample at a time, as artifacts run: some models normalise by the statistics of their batch."""
@@ -79,3 +86,19 @@ class _Tuner(Distiller):
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         load_weights(self.prepared, weights)
+
+    def state(self) -> dict:
+        mine = {name for name, _ in self.prepared.module.named_parameters()} - self.names
+        return {**super().state(), "steps_of_grids": sorted(mine), "learnt": {name: grid.half_range for name, grid in self.grids.items()}}
+
+
+def _batches(graph: Graph, inputs: Sequence[Arrays], size: int) -> Iterator[dict[str, np.ndarray]]:
+    """All inputs, as many at a time; the last batch begins again with the first."""
+    for start in range(0, len(inputs), size):
+        rows = [inputs[index % len(inputs)] for index in range(start, start + size)]
+        yield {spec.name: np.concatenate([row[spec.name] for row in rows]) for spec in graph.inputs}
+
+
+def _result(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """Weights by name and learnt half ranges by tensor, of a graph that is finished."""
+    return {name: value for name, value in state["weights"].items() if name not in state["steps_of_grids"]}, state["learnt"]

@@ -32,6 +32,23 @@ def set_activation_ranges(prepared: PreparedGraph, ranges: Mapping[str, TensorRa
         take_scale(fake)
 
 
+def as_runtimes_do(prepared: PreparedGraph, ranges: Mapping[str, TensorRange]) -> None:
+    """Gives tensors that are never negative all 256 levels, as most targets do, with the ranges that were set.
+
+    ``convert`` goes by the ranges alone, and makes the program of 127 levels that targets start from.
+    """
+    for name, fake in prepared.activations.items():
+        if ranges[name].minimum == 0:
+            observer = fake.activation_post_process
+            observer.quant_min, observer.quant_max = 0, 2 * LIMIT + 1  # type: ignore[union-attr]
+            set_scale(fake, ranges[name], ranges[name].scale)
+
+
+def set_scale(fake: nn.Module, entry: TensorRange, scale: float) -> None:
+    """Sets the step of a fake quantiser after ``as_runtimes_do`` to what a table's scale means for it."""
+    fake.scale.fill_(scale / 2 if entry.minimum == 0 else scale)  # type: ignore[operator,union-attr]
+
+
 def observe(
     model: Model,
     prepared: Mapping[str, PreparedGraph],
@@ -89,10 +106,12 @@ def _naming(graph: str, tensor: str) -> Iterator[None]:
         raise CalibrationError(f"calibration of graph '{graph}', tensor '{tensor}': {error}") from error
 
 
-def fix_ranges(prepared: PreparedGraph, graph: Graph, inputs: Sequence[Arrays], settings: QuantizeSettings) -> None:
-    """Ranges of activations and weights of one graph from its own inputs."""
-    set_activation_ranges(prepared, {entry.tensor: entry for entry in ranges_alone(prepared, graph, inputs, settings)})
+def fix_ranges(prepared: PreparedGraph, graph: Graph, inputs: Sequence[Arrays], settings: QuantizeSettings) -> dict[str, TensorRange]:
+    """Sets ranges of activations, by tensor, and of weights of one graph from its own inputs."""
+    ranges = {entry.tensor: entry for entry in ranges_alone(prepared, graph, inputs, settings)}
+    set_activation_ranges(prepared, ranges)
     refresh_weight_ranges(prepared)
+    return ranges
 
 
 def ranges_alone(

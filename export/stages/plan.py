@@ -13,7 +13,7 @@ from ...system.progress import ReportProgress
 from ..cache.pipeline import Pipeline
 from ..cache.store import Entry, Workspace
 from ..source.source import Source
-from .quantize import WEIGHTS, quantization_key, tune, tuned_weights
+from .quantize import WEIGHTS, quantization_key, read_plan, tune, tuned_weights
 
 if TYPE_CHECKING:
     from ...compression.quantization.plan.make import Wanted
@@ -52,6 +52,7 @@ def plan(pipeline: Pipeline, source: Source, tuned: Entry | None) -> Entry | Non
             full_size=full,
             full=fitted if full == size else _samples(source, full)[0],
             tuned=tuned_weights(tuned),
+            learnt=read_plan(tuned).learnt,
             settings=recipe.quantize,
             wanted=_wanted(recipe),
         )

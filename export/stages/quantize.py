@@ -29,7 +29,9 @@ def tune(pipeline: Pipeline, source: Source) -> Entry | None:
 
         model, images, side = source.model, source.calibration, settings.crop
         samples = list(images.samples(model, (side, side)))
-        tuned = train(model, source.reference, samples=samples, settings=settings, state_file=workspace.state / "qat.pt", report=report)
+        state = workspace.state / "qat.pt"
+        ranges, tuned = train(model, source.reference, samples=samples, settings=settings, state_file=state, report=report)
+        ranges.save(workspace.output)
         write_graph_tensors(tuned, workspace.output / WEIGHTS)
 
     inputs = {"model": source.fingerprint, "reference": source.reference_fingerprint, **quantization_key(source)}

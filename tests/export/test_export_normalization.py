@@ -284,7 +284,8 @@ def test_folded_weights_are_trained_together_through_all_their_uses(tmp_path) ->
     model = single_graph(net)
     samples = [Sample(str(index), {"image": image.numpy()}) for index, image in enumerate(images(4))]
     settings = QuantizeSettings(steps=3, batch=2, crop=32, learning_rate=1e-3)
-    tuned = qat.tune(model, model, samples=samples, settings=settings, state_file=tmp_path / "state.pt", report=lambda *_: None)["model"]
+    _, every = qat.tune(model, model, samples=samples, settings=settings, state_file=tmp_path / "state.pt", report=lambda *_: None)
+    tuned = every["model"]
     folded = trace(model.graphs[0], SIZE).normalized
     assert set(tuned) == {
         "parts.head.weight",

@@ -12,6 +12,7 @@ from instantstyle.calibration.table import CalibrationTable, CalibrationTableErr
 from instantstyle.capture.storage import load_program, save_program
 from instantstyle.compression.quantization import qat
 from instantstyle.compression.quantization.capture import capture
+from instantstyle.compression.quantization.plan.plan import NO_PLAN, Plan
 from instantstyle.compression.quantization.ranges import calibrate
 from instantstyle.model.graph import Model, Sample, single_graph
 from instantstyle.recipe.recipe import QuantizeSettings
@@ -63,7 +64,7 @@ def make_inputs(count: int) -> list[Sample]:
     return [Sample(str(i), {"image": generator.uniform(-1, 1, (1, 3, *SIZE)).astype(np.float32)}) for i in range(count)]
 
 
-def make_table(model: Model, settings: QuantizeSettings, tuned: dict | None = None) -> CalibrationTable:
+def make_table(model: Model, settings: QuantizeSettings, tuned: dict | None = None, plan: Plan = NO_PLAN) -> CalibrationTable:
     samples = make_inputs(4)
     return calibrate(
         model,
@@ -74,6 +75,7 @@ def make_table(model: Model, settings: QuantizeSettings, tuned: dict | None = No
         settings=settings,
         image_set_sha256="0" * 64,
         report=lambda *_: None,
+        plan=plan,
     )
 
 
@@ -126,16 +128,17 @@ def test_weights_of_the_int8_program_are_stored_as_int8() -> None:
 
 def tune_for(
     steps: int, state: Path, report: ReportProgress = lambda *_: None, net: type[nn.Module] = SmallNet
-) -> dict[str, dict[str, Tensor]]:
+) -> tuple[Plan, dict[str, dict[str, Tensor]]]:
     settings = QuantizeSettings(steps=steps, batch=2, crop=32, learning_rate=1e-4, observer="min_max")
     model = make_model(net)
     return qat.tune(model, model, samples=make_inputs(16), settings=settings, state_file=state, report=report)
 
 
-def distance(tuned: dict[str, dict[str, Tensor]]) -> float:
+def distance(tuned: dict[str, dict[str, Tensor]], plan: Plan = NO_PLAN) -> float:
     """Mean L1 distance of the int8 program to the float net on fresh inputs."""
     model, settings = make_model(CoarseNet), QuantizeSettings(observer="min_max")
-    program = capture(model, SIZE, table=make_table(model, settings, tuned), tuned=tuned, settings=settings).graphs[0].int8_program
+    table = make_table(model, settings, tuned, plan)
+    program = capture(model, SIZE, table=table, tuned=tuned, settings=settings, plan=plan).graphs[0].int8_program
     assert program is not None
     with torch.no_grad():
         images = [torch.from_numpy(sample.inputs["image"]) for sample in make_inputs(26)[16:]]
@@ -143,8 +146,9 @@ def distance(tuned: dict[str, dict[str, Tensor]]) -> float:
 
 
 def test_tuning_brings_the_int8_program_closer_to_the_float_net(tmp_path: Path) -> None:
-    tuned = tune_for(150, tmp_path / "state.pt", net=CoarseNet)
-    assert distance(tuned) < 0.99 * distance({})
+    plan, tuned = tune_for(150, tmp_path / "state.pt", net=CoarseNet)
+    assert distance(tuned, plan) < 0.99 * distance({})
+    assert distance(tuned, plan) < distance(tuned)  # the ranges that were learnt with them fit better than those that were seen
 
 
 def test_a_killed_tuning_resumes_and_ends_with_the_same_weights(tmp_path: Path) -> None:
@@ -155,21 +159,25 @@ def test_a_killed_tuning_resumes_and_ends_with_the_same_weights(tmp_path: Path) 
         if done == 45:
             raise Killed
 
-    whole = tune_for(60, tmp_path / "whole.pt")
+    whole_plan, whole = tune_for(60, tmp_path / "whole.pt")
     with pytest.raises(Killed):
         tune_for(60, tmp_path / "killed.pt", kill)
     steps: list[int] = []
-    resumed = tune_for(60, tmp_path / "killed.pt", lambda done, *_: steps.append(done))
+    plan, resumed = tune_for(60, tmp_path / "killed.pt", lambda done, *_: steps.append(done))
     assert steps[0] == 41
     assert all(torch.equal(value, resumed["model"][name]) for name, value in whole["model"].items())
+    assert plan == whole_plan
+    assert plan.learnt["model"].keys() == {entry.tensor for entry in make_table(make_model(SmallNet), QuantizeSettings()).entries}
 
 
 def test_the_model_itself_is_never_changed(tmp_path: Path) -> None:
     model = make_model(SmallNet)
     before = {name: value.clone() for name, value in model.graphs[0].module.state_dict().items()}
     settings = QuantizeSettings(steps=5, batch=2, crop=32)
-    tuned = qat.tune(model, model, samples=make_inputs(4), settings=settings, state_file=tmp_path / "state.pt", report=lambda *_: None)
-    capture(model, SIZE, table=make_table(model, settings, tuned), tuned=tuned, settings=settings)
+    plan, tuned = qat.tune(
+        model, model, samples=make_inputs(4), settings=settings, state_file=tmp_path / "state.pt", report=lambda *_: None
+    )
+    capture(model, SIZE, table=make_table(model, settings, tuned, plan), tuned=tuned, settings=settings, plan=plan)
     assert all(torch.equal(value, before[name]) for name, value in model.graphs[0].module.state_dict().items())
 
 

@@ -12,10 +12,10 @@ from ....model.graph import Arrays, Graph, Size
 from ....recipe.settings import QuantizeSettings
 from ..channel_scales import convolutions_of, scaled_weights
 from ..quantize import PreparedGraph, load_weights, prepare, refresh_weight_ranges, set_mode
-from ..ranges import ranges_alone, set_activation_ranges
+from ..ranges import as_runtimes_do, ranges_alone, set_activation_ranges
 from .bias import correct_biases
 from .channels import ChannelGrids, channel_grids
-from .observers import as_runtimes_do
+from .equalize import equalize
 from .plan import Plan
 
 
@@ -24,12 +24,14 @@ class Levers:
     """What a graph gets besides the rules and the recipe.
 
     Attributes:
+        equalized: channels that other layers read.
         grids: for each channel of convolutions that norms and other float operators read.
         biases: corrected.
         observers: by tensor, in the place of the recipe's.
         keep_float: module paths.
     """
 
+    equalized: bool = False
     grids: bool = False
     biases: bool = False
     observers: Mapping[str, str] | None = None
@@ -52,19 +54,29 @@ class Fitted:
 
 
 def fit(
-    graph: Graph, size: Size, inputs: Sequence[Arrays], *, settings: QuantizeSettings, tuned: Mapping[str, Tensor], levers: Levers
+    graph: Graph,
+    size: Size,
+    inputs: Sequence[Arrays],
+    *,
+    settings: QuantizeSettings,
+    tuned: Mapping[str, Tensor],
+    learnt: Mapping[str, float],
+    levers: Levers,
 ) -> Fitted:
     """Prepares a graph and fits it. Fake quantisation is on.
 
     Args:
         inputs: of the graph, batch 1, at that size.
         tuned: its weights by name, empty for its own.
+        learnt: half ranges that were learnt with them, by tensor.
     """
     settings = settings.model_copy(update={"keep_float": (*settings.keep_float, *levers.keep_float)})
     prepared = prepare(graph, size, settings, samples=inputs[:1])
     if tuned:
         load_weights(prepared, tuned)
     tensors = [tuple(torch.from_numpy(each[spec.name]) for spec in graph.inputs) for each in inputs]
+    if levers.equalized:
+        equalize(prepared, tensors)
     grids = channel_grids(prepared, tensors) if levers.grids else {}
     factors = {weight: grid.factors for weight, grid in grids.items()}
     if grids:
@@ -73,7 +85,8 @@ def fit(
         prepared = scaled
         _take_out_middles(prepared, grids)
     limits = {grid.tensor: grid.limit for grid in grids.values()}
-    ranges = fitted_ranges(graph, prepared, inputs, settings=settings, observers=levers.observers or {}, limits=limits)
+    plan = Plan(limits={graph.name: limits}, learnt={graph.name: learnt})
+    ranges = fitted_ranges(graph, prepared, inputs, settings=settings, observers=levers.observers or {}, plan=plan)
     set_activation_ranges(prepared, ranges)
     as_runtimes_do(prepared, ranges)
     refresh_weight_ranges(prepared)
@@ -99,8 +112,7 @@ def fitted_ranges(
     *,
     settings: QuantizeSettings,
     observers: Mapping[str, str],
-    limits: Mapping[str, float],
+    plan: Plan,
 ) -> dict[str, TensorRange]:
-    """Ranges of a prepared graph's activations by tensor, from its own inputs. Fake quantisation is off afterwards."""
-    plan = Plan(limits={graph.name: limits})
+    """Ranges of a prepared graph's activations by tensor, from its own inputs or fixed by a plan. Fake quantisation is off afterwards."""
     return {entry.tensor: plan.fixed(entry) for entry in ranges_alone(prepared, graph, inputs, settings, observers)}

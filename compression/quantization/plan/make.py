@@ -54,6 +54,7 @@ class Task:
         size, fitted, judged: samples that ranges are fitted on and others that plans are compared on, all of this size.
         full_size, full: samples at the size that the plan is for.
         tuned: weights by graph and name; empty for the model's own.
+        learnt: half ranges that were learnt with them, by graph and tensor.
         wanted: limits.
     """
 
@@ -65,6 +66,7 @@ class Task:
     full_size: Size
     full: Sequence[Sample]
     tuned: Mapping[str, Mapping[str, Tensor]]
+    learnt: Mapping[str, Mapping[str, float]]
     settings: QuantizeSettings
     wanted: Wanted
 
@@ -179,6 +181,7 @@ class _Maker:
             keep_float=tuple(f"{name}.{path}" for name, levers in self.levers.items() for path in levers.keep_float),
             factors={name: each.factors for name, each in fitted.items()},
             limits={name: each.limits for name, each in fitted.items()},
+            learnt=self.task.learnt,
             observers={name: levers.observers or {} for name, levers in self.levers.items()},
             decisions=tuple(self.decisions),
             points=tuple(replace(point, taken=point is self.points[-1]) for point in self.points),
@@ -192,6 +195,8 @@ class _Maker:
             return replace(present, grids=True)
         if choice is BIASES:
             return replace(present, biases=True)
+        if graph.name in self.task.learnt:
+            return None
         fitted = self.fitted[graph.name]
         others = [
             fitted_ranges(
@@ -200,7 +205,7 @@ class _Maker:
                 self.inputs[graph.name],
                 settings=self._settings(observer),
                 observers={},
-                limits=fitted.limits,
+                plan=Plan(limits={graph.name: fitted.limits}),
             )
             for observer in CANDIDATES
             if observer != self.task.settings.observer
@@ -214,8 +219,8 @@ class _Maker:
 
     def _fit(self, graph: Graph, levers: Levers, inputs: Sequence[Arrays] | None = None, size: Size | None = None) -> Fitted:
         given = self.inputs[graph.name] if inputs is None else inputs
-        tuned = self.task.tuned.get(graph.name, {})
-        return fit(graph, size or self.task.size, given, settings=self.task.settings, tuned=tuned, levers=levers)
+        tuned, learnt = (each.get(graph.name, {}) for each in (self.task.tuned, self.task.learnt))
+        return fit(graph, size or self.task.size, given, settings=self.task.settings, tuned=tuned, learnt=learnt, levers=levers)
 
     def _score(self, what: str, changed: Mapping[str, Fitted | None]) -> Score:
         """Of the graphs as they are, with some changed; None for float."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ....calibration.tensor_range import TensorRange
 from ..quantize import PreparedGraph, set_mode
-from ..quantizer import LIMIT
+from ..ranges import set_scale
 
 CANDIDATES = ("percentile", "mse", "entropy", "min_max")
 # Tensors that cost less than this share of the whole error are left as they are.
@@ -53,27 +53,14 @@ def choose_observers(
         for candidate in (each[name] for each in others):
             if abs(candidate.scale / present - 1) < DIFFERS:
                 continue
-            _set_scale(fake, ranges[name], candidate.scale)
+            set_scale(fake, ranges[name], candidate.scale)
             found = error()
             if found < (1 - SAVES) * whole:
                 whole, best, chosen[name] = found, candidate.scale, candidate.observer
-        _set_scale(fake, ranges[name], best)
+        set_scale(fake, ranges[name], best)
     for name, fake in prepared.activations.items():
-        _set_scale(fake, ranges[name], ranges[name].scale)
+        set_scale(fake, ranges[name], ranges[name].scale)
     return chosen
-
-
-def as_runtimes_do(prepared: PreparedGraph, ranges: Mapping[str, TensorRange]) -> None:
-    """Gives tensors that are never negative all 256 levels, as most targets do, with the ranges that were set."""
-    for name, fake in prepared.activations.items():
-        if ranges[name].minimum == 0:
-            observer = fake.activation_post_process
-            observer.quant_min, observer.quant_max = 0, 2 * LIMIT + 1  # type: ignore[union-attr]
-            _set_scale(fake, ranges[name], ranges[name].scale)
-
-
-def _set_scale(fake: nn.Module, entry: TensorRange, scale: float) -> None:
-    fake.scale.fill_(scale / 2 if entry.minimum == 0 else scale)  # type: ignore[operator,union-attr]
 
 
 def _outputs(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:

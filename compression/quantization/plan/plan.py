@@ -14,7 +14,7 @@ from ....system.disk import atomic_write
 from ..graph_tensors import read_graph_tensors, write_graph_tensors
 
 PLAN, FACTORS = "plan.json", "factors.safetensors"
-OF_CHANNELS = "channels"  # stands in the place of an observer's name
+OF_CHANNELS, LEARNT = "channels", "learnt"  # stand in the place of an observer's name
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class Plan:
         keep_float: ``<graph>.<module path>`` of layers that stay in float.
         factors: of output channels, by graph and name of the weight (``scale_channels``).
         limits: half ranges that follow from the factors, by graph and tensor.
+        learnt: half ranges that were learnt with the weights, by graph and tensor.
         observers: that choose the range of a tensor in the place of the recipe's, by graph and tensor.
         decisions, points: for the report.
     """
@@ -72,6 +73,7 @@ class Plan:
     keep_float: tuple[str, ...] = ()
     factors: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    learnt: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     observers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     decisions: tuple[Decision, ...] = ()
     points: tuple[Point, ...] = ()
@@ -81,14 +83,20 @@ class Plan:
         return settings.model_copy(update={"keep_float": (*settings.keep_float, *self.keep_float)})
 
     def fixed(self, entry: TensorRange) -> TensorRange:
-        """A range as observed, or the one that follows from factors."""
+        """A range as observed, or the one that follows from factors or was learnt."""
         limit = self.limits.get(entry.graph, {}).get(entry.tensor)
-        return entry if limit is None else TensorRange.of(entry.graph, entry.tensor, (-limit, limit), OF_CHANNELS)
+        if limit is not None:
+            return TensorRange.of(entry.graph, entry.tensor, (-limit, limit), OF_CHANNELS)
+        learnt = self.learnt.get(entry.graph, {}).get(entry.tensor)
+        if learnt is None:
+            return entry
+        # What was never seen negative stays so.
+        return TensorRange.of(entry.graph, entry.tensor, (-learnt if entry.minimum < 0 else 0.0, learnt), LEARNT)
 
     def save(self, folder: Path) -> None:
         """Writes the plan into a folder."""
         write_graph_tensors(self.factors, folder / FACTORS)
-        content = _Written(self.keep_float, self.limits, self.observers, self.decisions, self.points)
+        content = _Written(self.keep_float, self.limits, self.learnt, self.observers, self.decisions, self.points)
         atomic_write(folder / PLAN, _WRITTEN.dump_json(content, indent=1))
 
     @classmethod
@@ -98,7 +106,7 @@ class Plan:
             return cls()
         written = _WRITTEN.validate_json((folder / PLAN).read_bytes())
         factors = read_graph_tensors(folder / FACTORS)
-        return cls(written.keep_float, factors, written.limits, written.observers, written.decisions, written.points)
+        return cls(written.keep_float, factors, written.limits, written.learnt, written.observers, written.decisions, written.points)
 
 
 NO_PLAN = Plan()
@@ -110,6 +118,7 @@ class _Written:
 
     keep_float: tuple[str, ...]
     limits: Mapping[str, Mapping[str, float]]
+    learnt: Mapping[str, Mapping[str, float]]
     observers: Mapping[str, Mapping[str, str]]
     decisions: tuple[Decision, ...]
     points: tuple[Point, ...]
