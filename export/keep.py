@@ -59,7 +59,8 @@ def export_pruned(recipe_path: Path, output: Path, photos: tuple[str, ...], artw
         _report_pruning(source.pruning, output)
         rows = tuple(replace(row, importance=()) for row in source.pruning)
         checkpoint = recipe.model.checkpoint
-        write_pruned(source.model, rows, path=output, bare=source.bare, metadata=read_metadata(checkpoint) if checkpoint else {}, half=True)
+        metadata = read_metadata(checkpoint) if checkpoint else {}
+        write_pruned(source.model, rows, path=output, bare=source.bare, metadata=metadata, half=True, learnt=source.learnt)
         before, after = (sum(parameter_count(graph.module) for graph in model.graphs) for model in (source.reference, source.model))
         pipeline.display.notice(f"{output}: {after:,} of {before:,} parameters")
 

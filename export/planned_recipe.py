@@ -35,7 +35,8 @@ def show_plan(recipe_path: Path, output: Path | None, cache: Path | None) -> Non
         check_output(output, recipe.path, recipe.model.checkpoint)
     root = cache_folder(recipe, cache)
     with explained_disk_errors(root, *([output] if output else [])), session(root) as pipeline:
-        plan = read_plan(fit(pipeline, prune(pipeline, load(pipeline, recipe))))
+        source = prune(pipeline, load(pipeline, recipe))
+        plan = read_plan(source, fit(pipeline, source))
         print("\n".join(plan_tables(*planned(plan))))
         if output is not None:
             atomic_write(output, recipe_with(recipe, plan))

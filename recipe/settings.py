@@ -129,6 +129,8 @@ class RecoverSettings(Section):
 
     Attributes:
         steps: of every graph, or by graph name; 0 for none.
+        rounded: steps after those in which numbers are rounded as int8 artifacts round them, of every graph or by graph name. Ranges of
+            activations are learnt with the weights, and stand in the checkpoint.
         batch, learning_rate, seed: of each step.
         crop: in pixels.
         structure: weight of 1 - SSIM beside the L1 distance of images.
@@ -137,6 +139,7 @@ class RecoverSettings(Section):
     """
 
     steps: Steps | dict[str, Steps] = 0
+    rounded: Steps | dict[str, Steps] = 0
     batch: Annotated[int, Field(ge=1)] = 2
     crop: Annotated[int, Field(ge=32)] = 256
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-4
@@ -149,10 +152,19 @@ class RecoverSettings(Section):
         """Steps of a graph."""
         return self.steps.get(graph, 0) if isinstance(self.steps, dict) else self.steps
 
+    def rounded_of(self, graph: str) -> int:
+        """Steps of a graph with rounded numbers."""
+        return self.rounded.get(graph, 0) if isinstance(self.rounded, dict) else self.rounded
+
     @property
     def any_steps(self) -> bool:
-        """Whether there is anything to do."""
+        """Whether there is anything to do before numbers are rounded."""
         return any(self.steps.values()) if isinstance(self.steps, dict) else self.steps > 0
+
+    @property
+    def any_rounded(self) -> bool:
+        """Whether there is with rounded numbers."""
+        return any(self.rounded.values()) if isinstance(self.rounded, dict) else self.rounded > 0
 
 
 class PruneSettings(Section):

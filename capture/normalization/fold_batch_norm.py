@@ -4,11 +4,12 @@ Folded where every use of the weight is followed by the same batch norm and by n
 the change: one convolution and one norm, or both together in a loop.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
 from ..program import module_path
@@ -42,15 +43,56 @@ class _Affine:
 
 def fold_batch_norm(module: GraphModule) -> None:
     """Folds every batch norm that can be, and writes the others out. None is left."""
-    for weight in [node for node in module.graph.nodes if node.op == "get_attr"]:
-        followers = [_only_batch_norm(layer, weight) for layer in weight.users]
-        norms = [norm for norm in followers if norm is not None]
-        if norms and len(norms) == len(followers) and len({norm.args[1:] for norm in norms}) == 1 and _is_constant(norms[0]):
-            _fold(module, weight, norms)
+    for weight, norms in list(_foldable(module)):
+        _fold(module, weight, norms)
     shared: dict[Any, tuple[Node, Node]] = {}
     for norm in calls(module, (BATCH_NORM,)):
         _write_out(module, norm, shared)
     module.graph.eliminate_dead_code()
+
+
+@torch.no_grad()
+def unfold_batch_norm(captured: GraphModule, module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Puts weights of a graph in normal form into the module that it was captured from, in place.
+
+    A batch norm that is folded there adds the bias and does nothing else from here on.
+
+    Args:
+        captured: of the module, before it got its normal form.
+        weights: by name; others than ``names_to_unfold`` are left out.
+    """
+    own = dict(module.named_parameters())
+    for name, value in weights.items():
+        if name in own:
+            own[name].copy_(value)
+    buffers = dict(module.named_buffers())
+    for weight, (norm, *_) in _foldable(captured):
+        layer: Node = norm.args[0]  # type: ignore[assignment]
+        gain, shift, mean, variance = (None if part is None else str(part.target) for part in _parts(norm))
+        bias = argument(layer, "bias")
+        if gain is not None and shift is not None:
+            own[gain].fill_(1)
+            own[shift].zero_()
+        buffers[str(variance)].fill_(1 - argument(norm, "eps"))
+        buffers[str(mean)].zero_()
+        if bias is None:
+            buffers[str(mean)].copy_(-weights[_beside(str(weight.target))])
+
+
+def names_to_unfold(captured: GraphModule, module: nn.Module) -> set[str]:
+    """The weights of the normal form that ``unfold_batch_norm`` can put back: the module's own, and biases that folded norms became."""
+    folded = [(str(weight.target), norm.args[0]) for weight, (norm, *_) in _foldable(captured)]
+    biases = {_beside(weight) for weight, layer in folded if argument(layer, "bias") is None}  # type: ignore[arg-type]
+    return biases.union(name for name, _ in module.named_parameters())
+
+
+def _foldable(module: GraphModule) -> Iterator[tuple[Node, list[Node]]]:
+    """Weights with the batch norms, all of the same numbers, that follow every use of them."""
+    for weight in [node for node in module.graph.nodes if node.op == "get_attr"]:
+        followers = [_only_batch_norm(layer, weight) for layer in weight.users]
+        norms = [norm for norm in followers if norm is not None]
+        if norms and len(norms) == len(followers) and len({norm.args[1:] for norm in norms}) == 1 and _is_constant(norms[0]):
+            yield weight, norms
 
 
 def _only_batch_norm(layer: Node, weight: Node) -> Node | None:

@@ -4,11 +4,18 @@ Learned step size quantisation (Esser et al. 2020, arXiv:1902.08153): the step o
 ends against what is rounded inside.
 """
 
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .quantize import PreparedGraph
+from ...model.graph import Arrays, Graph
+from ...recipe.settings import QuantizeSettings
+from .plan.equalize import equalized
+from .quantize import PreparedGraph, load_weights, set_mode
 from .quantizer import LIMIT
+from .ranges import as_runtimes_do, fix_ranges
 
 # A step is the first one times exp(RATE * parameter), so that one learning rate serves weights and steps of whatever unit: at 1e-4 a step
 # moves by 0.3% at most each time.
@@ -48,6 +55,37 @@ class LearntGrid(nn.Module):
         # As in the paper: the gradient of one step is that of all the values that it rounds.
         share = (values.numel() * self.high) ** -0.5
         return torch._fake_quantize_learnable_per_tensor_affine(values, self.step, self.zero_point, self.low, self.high, share)
+
+
+def ready_to_learn(
+    prepared: PreparedGraph, graph: Graph, inputs: Sequence[Arrays], batch: int, settings: QuantizeSettings
+) -> dict[str, LearntGrid]:
+    """A prepared graph under fake quantisation as artifacts round, channels equalised, with ranges that are learnt from here on.
+
+    Args:
+        inputs: of the graph, batch 1.
+        batch: that it was prepared for.
+
+    Returns:
+        the grids by tensor.
+    """
+    batches = list(_batches(graph, inputs, batch))
+    ranges = fix_ranges(prepared, graph, batches, settings)
+    as_runtimes_do(prepared, ranges)
+    weights = equalized(prepared, [tuple(torch.from_numpy(each[spec.name]) for spec in graph.inputs) for each in batches])
+    if weights:
+        load_weights(prepared, weights)
+        as_runtimes_do(prepared, fix_ranges(prepared, graph, batches, settings))
+    grids = learn_ranges(prepared)
+    set_mode(prepared, fake_quantize=True)
+    return grids
+
+
+def _batches(graph: Graph, inputs: Sequence[Arrays], size: int) -> Iterator[dict[str, np.ndarray]]:
+    """All inputs, as many at a time; the last batch begins again with the first."""
+    for start in range(0, len(inputs), size):
+        rows = [inputs[index % len(inputs)] for index in range(start, start + size)]
+        yield {spec.name: np.concatenate([row[spec.name] for row in rows]) for spec in graph.inputs}
 
 
 def learn_ranges(prepared: PreparedGraph) -> dict[str, LearntGrid]:

@@ -5,11 +5,10 @@ first, and move with the weights from there. Tensors that are never negative hav
 distance to that graph's outputs.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,10 +17,10 @@ from ...model.runs import graph_inputs
 from ...recipe.recipe import QuantizeSettings
 from ...system.progress import ReportProgress
 from ..distillation.distill import SAVE_EVERY, Distiller, read_state, save_state, with_scalars
-from .learnt_ranges import learn_ranges
+from .learnt_ranges import ready_to_learn
 from .plan.plan import Plan
-from .quantize import PreparedGraph, load_weights, prepare, refresh_weight_ranges, set_mode
-from .ranges import as_runtimes_do, fix_ranges, rehearse
+from .quantize import PreparedGraph, load_weights, prepare, refresh_weight_ranges
+from .ranges import rehearse
 
 
 def tune(
@@ -70,10 +69,8 @@ class _Tuner(Distiller):
     rate_key = "quantize.learning_rate"
 
     def __init__(self, teacher: Graph, graph: Graph, prepared: PreparedGraph, inputs: Sequence[Arrays], settings: QuantizeSettings) -> None:
-        as_runtimes_do(prepared, fix_ranges(prepared, graph, list(_batches(graph, inputs, settings.batch)), settings))
         self.names = {name for name, _ in prepared.module.named_parameters()}
-        self.prepared, self.grids = prepared, learn_ranges(prepared)
-        set_mode(prepared, fake_quantize=True)
+        self.prepared, self.grids = prepared, ready_to_learn(prepared, graph, inputs, settings.batch, settings)
         super().__init__(teacher, prepared.module, inputs, settings, settings.steps)
 
     def teach(self, batch: Arrays, inputs: Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
@@ -90,13 +87,6 @@ class _Tuner(Distiller):
     def state(self) -> dict:
         mine = {name for name, _ in self.prepared.module.named_parameters()} - self.names
         return {**super().state(), "steps_of_grids": sorted(mine), "learnt": {name: grid.half_range for name, grid in self.grids.items()}}
-
-
-def _batches(graph: Graph, inputs: Sequence[Arrays], size: int) -> Iterator[dict[str, np.ndarray]]:
-    """All inputs, as many at a time; the last batch begins again with the first."""
-    for start in range(0, len(inputs), size):
-        rows = [inputs[index % len(inputs)] for index in range(start, start + size)]
-        yield {spec.name: np.concatenate([row[spec.name] for row in rows]) for spec in graph.inputs}
 
 
 def _result(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, float]]:

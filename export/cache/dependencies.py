@@ -46,6 +46,7 @@ STAGES: Mapping[str, Stage] = {
     "importance": Stage(("export.stages.prune", "compression.pruning.prune")),
     "prune": Stage(("export.stages.prune", "compression.pruning.whole", "compression.pruning.checkpoint")),
     "recover": Stage(("export.stages.prune", "compression.distillation.recover", "compression.pruning.checkpoint")),
+    "rounded": Stage(("export.stages.prune", "compression.distillation.rounded", "compression.pruning.checkpoint")),
     "qat": Stage(("export.stages.quantize", "compression.quantization.qat")),
     "plan": Stage(("export.stages.plan", "compression.quantization.plan.make")),
     "calibrate": Stage(("export.stages.quantize", "compression.quantization.quantize")),

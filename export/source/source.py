@@ -1,8 +1,8 @@
 """The loaded model and its images, all checked: what every stage starts from."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 
 from torch import nn
@@ -70,6 +70,7 @@ class Source:
         different_samples: validation samples that differ in what they show.
         bare: as in ``LoadedModel``.
         pruning: what was removed from the model.
+        learnt: half ranges of activations that were learnt with its weights, by graph and tensor.
         in_memory: whether the model was given, so that no other process can make it.
     """
 
@@ -84,6 +85,7 @@ class Source:
     different_samples: int
     bare: bool = False
     pruning: tuple[Pruned, ...] = ()
+    learnt: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     in_memory: bool = False
 
 

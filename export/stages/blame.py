@@ -91,7 +91,7 @@ def _measure(source: Source, size: Size, name: str, *, tuned: Entry | None, tabl
     from ...compression.quantization.ranges import set_activation_ranges
     from ...validation.measure.blame import blame
 
-    graph, plan = source.model.graph(name), read_plan(tuned)
+    graph, plan = source.model.graph(name), read_plan(source, tuned)
     prepared = prepare(graph, size, plan.applied(source.recipe.quantize), factors=plan.factors.get(name, {}))
     weights = tuned_weights(tuned)
     if name in weights:

@@ -36,7 +36,7 @@ def capture(pipeline: Pipeline, source: Source, size: Size, tuned: Entry | None,
             tuned=tuned_weights(tuned),
             settings=source.recipe.quantize,
             samples=samples,
-            plan=read_plan(tuned),
+            plan=read_plan(source, tuned),
         )
         save_program(program, workspace.output)
         islands = [{"graph": graph.name, **asdict(island)} for graph in program.graphs for island in graph.float_islands]

@@ -16,7 +16,7 @@ from ..source.source import Source
 from .quantize import WEIGHTS, quantization_key, read_plan, tune, tuned_weights
 
 if TYPE_CHECKING:
-    from ...compression.quantization.plan.make import Wanted
+    from ...compression.quantization.plan.task import Wanted
 
 STATE = "scores.json"
 # Ranges and grids are fitted on this many calibration samples, plans compared on others.
@@ -37,7 +37,8 @@ def plan(pipeline: Pipeline, source: Source, tuned: Entry | None) -> Entry | Non
     limits = [limits.model_dump(mode="json", include=set(_WANTED)) for limits in _limits(recipe)]
 
     def make(workspace: Workspace, report: ReportProgress) -> None:
-        from ...compression.quantization.plan.make import Task, make_plan
+        from ...compression.quantization.plan.make import make_plan
+        from ...compression.quantization.plan.task import Task
 
         state = workspace.state / STATE
         known = {name: (mean, worst) for name, (mean, worst) in json.loads(state.read_text()).items()} if state.exists() else {}
@@ -52,7 +53,7 @@ def plan(pipeline: Pipeline, source: Source, tuned: Entry | None) -> Entry | Non
             full_size=full,
             full=fitted if full == size else _samples(source, full)[0],
             tuned=tuned_weights(tuned),
-            learnt=read_plan(tuned).learnt,
+            learnt=read_plan(source, tuned).learnt,
             settings=recipe.quantize,
             wanted=_wanted(recipe),
         )
@@ -86,7 +87,7 @@ def _limits(recipe: Recipe) -> list[Limits]:
 
 def _wanted(recipe: Recipe) -> "Wanted":
     """The strictest of each limit."""
-    from ...compression.quantization.plan.make import Wanted
+    from ...compression.quantization.plan.task import Wanted
 
     given = {name: [value for limits in _limits(recipe) if (value := getattr(limits, name)) is not None] for name in _WANTED}
     speeds, sizes = given["min_over_ort_float"], given["max_bytes"]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 from safetensors.torch import save
 from torch import Tensor
@@ -9,10 +10,9 @@ from torch import Tensor
 from ...calibration.holdout import contents_listed, names_below, split
 from ...calibration.imageset import ImageSet
 from ...compression.distillation.draws import SampleDraws
-from ...compression.pruning.checkpoint import read_pruned, write_pruned
-from ...compression.pruning.prune import Pruned
+from ...compression.pruning.checkpoint import read_learnt, read_pruned, write_pruned
 from ...model.checkpoint import read_tensors
-from ...model.graph import Model, Sample
+from ...model.graph import Sample
 from ...model.runs import graph_inputs
 from ...recipe.settings import ImageSetSettings, PruneSettings
 from ...system.disk import atomic_write
@@ -42,8 +42,7 @@ def prune(pipeline: Pipeline, source: Source) -> Source:
         return source
     if settings.result is not None:
         pipeline.pass_over("prune", "", f"as in {settings.result.name}")
-        pruned, rows = read_pruned(model, settings.result, source.bare)
-        return _pruned(source, pruned, rows, file_sha256(settings.result))
+        return _pruned(source, settings.result)
     from ...compression.pruning.whole import check_patterns, prune_model, touched
 
     check_patterns(model, settings, source.recipe.path)
@@ -69,13 +68,41 @@ def prune(pipeline: Pipeline, source: Source) -> Source:
 
     if settings.recover.any_steps:
         lessons = _lessons(source)
-        own = settings.recover.model_dump(mode="json", exclude={"images", "held_out"})
+        own = settings.recover.model_dump(mode="json", exclude={"images", "held_out", "rounded"})
         key = {"model": source.fingerprint, "pruned": entry.digest, "settings": own, "images": [images.sha256 for images in lessons]}
         entry = pipeline.run("recover", "", key, learn)
     else:
         pipeline.pass_over("recover", "", "off")
-    pruned, rows = read_pruned(model, entry.folder / WEIGHTS, source.bare)
-    return _pruned(source, pruned, rows, entry.digest)
+    if settings.recover.any_rounded:
+        entry = _rounded(pipeline, source, entry)
+    return _pruned(source, entry.folder / WEIGHTS, entry.digest)
+
+
+def _rounded(pipeline: Pipeline, source: Source, entry: Entry) -> Entry:
+    """The pruned model after it learnt on with rounded numbers."""
+    recipe, settings = source.recipe, source.recipe.prune.recover
+    lessons = _lessons(source)
+
+    def learn(workspace: Workspace, report: ReportProgress) -> None:
+        from ...compression.distillation.rounded import recover_rounded
+
+        student, rows = read_pruned(source.model, entry.folder / WEIGHTS, source.bare)
+        draws = SampleDraws(source.model, (settings.crop, settings.crop), lessons, settings.seed)
+        learnt = recover_rounded(
+            student,
+            source.model,
+            draws=draws,
+            settings=settings,
+            quantize=recipe.quantize,
+            state_file=workspace.state / "rounded.pt",
+            report=report,
+        )
+        write_pruned(student, rows, path=workspace.output / WEIGHTS, bare=source.bare, metadata={}, learnt=learnt)
+
+    own = settings.model_dump(mode="json", exclude={"images", "held_out", "steps"})
+    quantized = recipe.quantize.model_dump(mode="json", include={"keep_float", "keep_int8", "observer", "percentile"})
+    key = {"model": source.fingerprint, "pruned": entry.digest, "settings": own, "quantize": quantized}
+    return pipeline.run("rounded", "", {**key, "images": [images.sha256 for images in lessons]}, learn)
 
 
 def importance(pipeline: Pipeline, source: Source, graph: str, asked: PruneSettings | None = None) -> Entry:
@@ -146,6 +173,8 @@ def _held_in(source: Source, images: ImageSetSettings) -> tuple[ImageSet, ...]:
     return tuple(sets)
 
 
-def _pruned(source: Source, model: Model, rows: tuple[Pruned, ...], what: str) -> Source:
-    fingerprint = digest({"model": source.fingerprint, "pruned": what})
-    return replace(source, model=model, fingerprint=fingerprint, pruning=rows)
+def _pruned(source: Source, path: Path, what: str | None = None) -> Source:
+    """The source with the model of a pruned checkpoint. Raises as ``read_pruned`` and ``read_learnt``."""
+    model, rows = read_pruned(source.model, path, source.bare)
+    fingerprint = digest({"model": source.fingerprint, "pruned": what or file_sha256(path)})
+    return replace(source, model=model, fingerprint=fingerprint, pruning=rows, learnt=read_learnt(path))

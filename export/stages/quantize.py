@@ -62,7 +62,7 @@ def calibrate(pipeline: Pipeline, source: Source, tuned: Entry | None) -> Entry:
             settings=settings,
             image_set_sha256=hashes,
             report=report,
-            plan=read_plan(tuned),
+            plan=read_plan(source, tuned),
         )
         measured.save(workspace.output / TABLE)
 
@@ -80,9 +80,9 @@ def tuned_weights(tuned: Entry | None) -> dict[str, dict[str, Tensor]]:
     return read_graph_tensors(tuned.folder / WEIGHTS) if tuned else {}
 
 
-def read_plan(tuned: Entry | None) -> Plan:
-    """The plan beside tuned weights; an empty one if there is none."""
-    return Plan.load(tuned.folder if tuned else None)
+def read_plan(source: Source, tuned: Entry | None) -> Plan:
+    """The plan beside tuned weights; without them one of the ranges that the model's own weights were trained with, if they were."""
+    return Plan.load(tuned.folder) if tuned else Plan(learnt=source.learnt)
 
 
 def quantization_key(source: Source) -> dict[str, object]:

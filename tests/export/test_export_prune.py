@@ -1,6 +1,7 @@
 """Pruning and recovery as stages of a release."""
 
 import copy
+import json
 from pathlib import Path
 
 import numpy as np
@@ -243,3 +244,34 @@ def test_damaged_result_is_refused(folder: Path) -> None:
     save_tensors(unet().state_dict(), folder / "small.safetensors", {})
     with pytest.raises(CheckpointError, match="does not say what was pruned"):
         release(folder)
+
+
+def test_ranges_that_were_learnt_with_rounded_numbers_come_with_the_checkpoint(folder: Path) -> None:
+    change(
+        folder / "recipe.toml", ('onnx = ["float32"]', 'onnx = ["int8"]'), ("learning_rate = 1e-3 }", "learning_rate = 1e-3, rounded = 4 }")
+    )
+    _, events = release(folder)
+    assert (outcomes(events)["recover"], outcomes(events)["rounded"]) == ("done", "done")
+
+    def observers() -> dict[str, str]:
+        table = json.loads((folder / "dist/calibration.json").read_text())
+        return {entry["tensor"]: entry["observer"] for entry in table["entries"]}
+
+    assert set(observers().values()) == {"learnt"}
+    before = (folder / "dist/calibration.json").read_text()
+    result = CliRunner().invoke(
+        app, ["prune", str(folder / "recipe.toml"), "-o", str(folder / "small.safetensors"), "--cache", str(folder / "cache")]
+    )
+    assert result.exit_code == 0
+    change(folder / "recipe.toml", ("samples = 2\n", 'samples = 2\nresult = "small.safetensors"\n'))
+    release(folder)
+    # Weights are kept in half precision; ranges are not.
+    ranges = [
+        {entry["tensor"]: entry["scale"] for entry in json.loads(text)["entries"]}
+        for text in (before, (folder / "dist/calibration.json").read_text())
+    ]
+    assert ranges[0] == pytest.approx(ranges[1], rel=1e-6)
+    # What the recipe leaves in float by now has no range any more.
+    change(folder / "recipe.toml", ('method = "ptq"', 'method = "ptq"\nkeep_float = ["down1.*", "down2.*"]'))
+    release(folder)
+    assert set(observers()) < set(ranges[0])

@@ -18,9 +18,10 @@ from instantstyle.compression.quantization.plan.bias import correct_biases
 from instantstyle.compression.quantization.plan.channels import channel_grids
 from instantstyle.compression.quantization.plan.fit import Fitted, Levers, fit
 from instantstyle.compression.quantization.plan.layers import candidates, time_share
-from instantstyle.compression.quantization.plan.make import Task, Wanted, make_plan
+from instantstyle.compression.quantization.plan.make import make_plan
 from instantstyle.compression.quantization.plan.observers import choose_observers
 from instantstyle.compression.quantization.plan.plan import Decision, Plan, Point
+from instantstyle.compression.quantization.plan.task import Task, Wanted
 from instantstyle.compression.quantization.quantize import prepare, refresh_weight_ranges, set_mode
 from instantstyle.compression.quantization.ranges import calibrate, fix_ranges
 from instantstyle.model.graph import Model, Sample, single_graph
@@ -69,7 +70,7 @@ def tensors(samples: list[Sample]) -> list[tuple[Tensor, ...]]:
 
 
 def fitted(model: Model, levers: Levers, settings: QuantizeSettings = SETTINGS) -> Fitted:
-    return fit(model.graphs[0], SIZE, [sample.inputs for sample in images(4)], settings=settings, tuned={}, levers=levers)
+    return fit(model.graphs[0], SIZE, [sample.inputs for sample in images(4)], settings=settings, tuned={}, learnt={}, levers=levers)
 
 
 def snr_db(model: Model, found: Fitted, seed: int = 9) -> float:
@@ -258,7 +259,7 @@ def test_time_of_a_layer_in_float_follows_its_products() -> None:
 def planned(wanted: Wanted, known: dict[str, tuple[float, float]] | None = None, settings: QuantizeSettings = SETTINGS) -> Plan:
     model = model_of(UnequalChannels())
     samples = images(6)
-    task = Task(model, model, SIZE, samples[:4], samples[4:], SIZE, samples[:4], {}, settings, wanted)
+    task = Task(model, model, SIZE, samples[:4], samples[4:], SIZE, samples[:4], {}, {}, settings, wanted)
     plan, weights = make_plan(task, {} if known is None else known, lambda: None, lambda *_: None)
     assert set(weights) == {model.graphs[0].name}
     return plan

@@ -10,8 +10,9 @@ from PIL import Image
 from training_nets import tiny_network
 
 from instantstyle.calibration.imageset import ImageSet
-from instantstyle.compression.distillation import recover as recovery
+from instantstyle.compression.distillation import student
 from instantstyle.compression.distillation.draws import SampleDraws
+from instantstyle.compression.distillation.recover import recover
 from instantstyle.model.graph import Model
 from instantstyle.model.reference import STYLE_ENCODER, STYLIZER, to_model
 from instantstyle.recipe.settings import RecoverSettings
@@ -37,19 +38,19 @@ def with_stylizer_of(model: Model, other: Model) -> Model:
 
 
 def test_codes_are_of_the_pool_and_photos_of_the_step(draws: SampleDraws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "POOL", 2)
+    monkeypatch.setattr(student, "POOL", 2)
     reference = draws.model
     seen: list[dict[str, np.ndarray]] = []
-    real = recovery._Student.batch_arrays
+    real = student.Student.batch_arrays
 
-    def noted(self: recovery._Student, step: int) -> dict[str, np.ndarray]:
+    def noted(self: student.Student, step: int) -> dict[str, np.ndarray]:
         seen.append(real(self, step))
         return seen[-1]
 
-    monkeypatch.setattr(recovery._Student, "batch_arrays", noted)
+    monkeypatch.setattr(student.Student, "batch_arrays", noted)
     settings = RecoverSettings(steps={STYLIZER: STEPS}, batch=4, crop=64, learning_rate=1e-4)
     pruned = with_stylizer_of(reference, to_model(tiny_network(1).eval()))
-    weights = recovery.recover(pruned, reference, draws=draws, settings=settings, state_file=tmp_path / "s.pt", report=lambda *_: None)
+    weights = recover(pruned, reference, draws=draws, settings=settings, state_file=tmp_path / "s.pt", report=lambda *_: None)
     assert set(weights) == {STYLIZER} and all(value.is_contiguous() for value in weights[STYLIZER].values())
     pool = [draws.draw(STEPS, index).inputs["style"] for index in range(2)]
     with torch.no_grad():

@@ -1,255 +1,124 @@
-"""Cross-layer equalisation (Nagel et al. 2019, arXiv:1906.04721): the channels of a tensor made equally loud, exactly.
+"""Cross-layer equalisation (Nagel et al. 2019, arXiv:1906.04721): the channels of a tensor made more equally loud, exactly.
 
-An int8 tensor has one grid for all channels, so that the loudest of them decides how coarse the others are. Layers that make a tensor
-multiply its channels by factors that the layers that read it are divided by. ReLU, PReLU, pooling, padding and resizing in between keep
-factors, sums and products with numbers do so for all that they join, and a concatenation puts those of its parts behind each other.
+An int8 tensor has one grid for all channels, so that the loudest of them decides how coarse the others are. Which tensors can be scaled
+by their channels is in ``channel_groups``.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+import copy
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 
-from ....capture.normalization.nodes import CONVOLUTIONS, TRANSPOSED, argument, shape_of, tensor_of
-from ..operators import ADDITIONS, CONCATENATIONS, PRODUCTS, RELUS
-from ..quantize import PreparedGraph, set_mode
+from ....capture.normalization.nodes import TRANSPOSED, argument, tensor_of
+from ..quantize import PreparedGraph, refresh_weight_ranges, set_mode
+from .channel_groups import Group, Part, channel_groups, divide, is_depthwise, multiply, weight_of
+from .output_error import OutputError
 
-aten = torch.ops.aten
-# What f(s x) = s f(x) holds for, s being a positive factor for each channel.
-HOMOGENEOUS = RELUS | {
-    aten.leaky_relu.default,
-    aten.prelu.default,
-    aten.max_pool2d.default,
-    aten.avg_pool2d.default,
-    aten.adaptive_avg_pool2d.default,
-    aten.upsample_nearest2d.vec,
-    aten.upsample_nearest2d.default,
-    aten.upsample_bilinear2d.vec,
-    aten.upsample_bilinear2d.default,
-    aten.reflection_pad2d.default,
-    aten.replication_pad2d.default,
-    aten.clone.default,
-}
-# Between 0, as loud as they come, and 1, where the weights of quiet channels are lost instead.
-EXPONENT, LARGEST = 0.5, 16.0
+# Between 0, as it was, and 1, where channels that are quiet and much listened to become as loud as others and the weights that read them
+# lose.
+EXPONENTS, LARGEST = (0.25, 0.5, 0.75), 16.0
+# What a group has to save of the whole error, and how many samples that is seen on.
+SAVES, JUDGED = 0.005, 2
 QUANTILE, VALUES = 0.9995, 1 << 16  # of a channel's numbers, and how many of them tell
 QUIETEST = 2.0**-10  # as a share of the loudest: a channel may be dead, and its next value is not known
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """A convolution that reads the channels of a group from ``first`` on."""
-
-    node: Node
-    first: int
-
-
-@dataclass
-class _Group:
-    """Tensors that have to share their factors.
-
-    Attributes:
-        makers: convolutions whose outputs they are made of.
-        readers: convolutions that they end in.
-        grids: fake quantisers of whole tensors of the group.
-    """
-
-    makers: set[Node] = field(default_factory=set)
-    readers: list[_Reader] = field(default_factory=list)
-    grids: list[Node] = field(default_factory=list)
-
-
-class _CannotError(Exception):
-    """Something else than the above makes or reads the channels."""
-
-
 @torch.no_grad()
-def equalize(prepared: PreparedGraph, samples: Sequence[tuple[Tensor, ...]]) -> int:
-    """Changes weights and biases in place; the float graph computes what it did. Fake quantisation is off afterwards.
+def equalized(given: PreparedGraph, samples: Sequence[tuple[Tensor, ...]]) -> dict[str, Tensor] | None:
+    """Weights and biases by name, with which the float graph computes what it did, or None if nothing gains by it.
+
+    Each group of tensors gets what moves the graph's outputs least, with all before it as they are by then: what quiet channels gain,
+    the weights that read them lose. Ranges move with them, but only about so: they are to be measured anew.
 
     Args:
-        samples: inputs in the graph's order, batch 1, on which the channels' loudness is seen.
-
-    Returns:
-        the number of groups of tensors that were equalised.
+        given: with ranges, left as it is.
+        samples: inputs in the graph's order, batch 1, on which loudness is seen and errors are.
     """
+    prepared = copy.deepcopy(given)
     set_mode(prepared, fake_quantize=False)
-    groups = list(_groups(prepared.module))
-    watch = _Watch(prepared.module, {grid for group in groups for grid in group.grids})
+    groups = list(channel_groups(prepared.module))
+    watch = _Watch(prepared.module, {grid.node for group in groups for grid in group.grids})
     for inputs in samples:
         watch.run(*inputs)
+    error, done = OutputError(prepared, samples[:JUDGED]), 0
+    whole = error()
     for group in groups:
-        factors = _factors(prepared.module, group, [torch.stack(watch.seen[grid]).amax(0) for grid in group.grids])
-        for maker in group.makers:
-            _multiply(prepared.module, maker, factors)
-        for reader in group.readers:
-            _divide(prepared.module, reader, factors)
-    return len(groups)
+        change, best = _Change(prepared, group, watch.loudness()), 0.0
+        for exponent in EXPONENTS:
+            change.apply(exponent)
+            found = error()
+            if found < (1 - SAVES) * whole:
+                whole, best = found, exponent
+        watch.scale(group, change.apply(best))
+        done += best > 0
+    return {name: value.detach().clone() for name, value in prepared.module.named_parameters()} if done else None
 
 
-def _groups(module: GraphModule) -> Iterator[_Group]:
-    """All that have convolutions of their own at both ends."""
-    done: set[Node] = set()
-    for node in module.graph.nodes:
-        if node.target not in CONVOLUTIONS or node in done:
-            continue
-        group = _Group()
-        try:
-            _Walk(module, group).made_by(node)
-        except _CannotError:
-            continue
-        finally:
-            done |= group.makers
-        if group.grids and group.readers:
-            yield group
+class _Change:
+    """Factors for a group, on top of what its weights and grids were.
+
+    Args:
+        loudness: (C,) of each grid.
+    """
+
+    def __init__(self, prepared: PreparedGraph, group: Group, loudness: dict[Node, Tensor]) -> None:
+        self.prepared, self.group, self.loudness = prepared, group, loudness
+        module, layers = prepared.module, (*group.makers, *(reader.node for reader in group.readers))
+        tensors = [weight_of(module, layer) for layer in layers]
+        tensors += [tensor_of(module, bias) for maker in group.makers if (bias := argument(maker, "bias")) is not None]
+        tensors += [self._scale(grid) for grid in group.grids]
+        self.before = [(tensor, tensor.clone()) for tensor in {id(tensor): tensor for tensor in tensors}.values()]
+
+    def apply(self, exponent: float) -> Tensor:
+        """The factors, (C,)."""
+        for tensor, value in self.before:
+            tensor.copy_(value)
+        factors = _factors(self.prepared.module, self.group, self.loudness, exponent)
+        for maker in self.group.makers:
+            multiply(self.prepared.module, maker, factors)
+        for reader in self.group.readers:
+            divide(self.prepared.module, reader, factors)
+        # Several nodes may share a grid: that of what is pooled and of the result.
+        grown = {id(self._scale(grid)): (self._scale(grid), self._growth(grid, factors)) for grid in self.group.grids}
+        for scale, growth in grown.values():
+            scale.mul_(growth)
+        refresh_weight_ranges(self.prepared)
+        return factors
+
+    def _scale(self, grid: Part) -> Tensor:
+        return self.prepared.module.get_submodule(str(grid.node.target)).scale  # type: ignore[return-value]
+
+    def _growth(self, grid: Part, factors: Tensor) -> Tensor:
+        before = self.loudness[grid.node]
+        after = before.clone()
+        grid.of(after, len(factors)).mul_(factors)
+        return after.max() / before.max().clamp_min(1e-12)
 
 
-class _Walk:
-    """From a maker to all tensors that have to have its factors."""
-
-    def __init__(self, module: GraphModule, group: _Group) -> None:
-        self.module, self.group = module, group
-        self.seen: set[tuple[Node, int]] = set()
-
-    def made_by(self, maker: Node) -> None:
-        """Up to what reads it."""
-        self.group.makers.add(maker)
-        if not _is_own(maker):
-            raise _CannotError
-        self.forward(maker, 0, whole=True)
-
-    def forward(self, value: Node, first: int, *, whole: bool) -> None:
-        """Everything behind a value whose channels are those of the group from ``-first`` on."""
-        if (value, first) in self.seen:
-            return
-        self.seen.add((value, first))
-        if value.op == "call_module" and whole:
-            self.group.grids.append(value)
-        for user in value.users:
-            self._through(value, user, first, whole)
-
-    def _through(self, value: Node, user: Node, first: int, whole: bool) -> None:
-        if user.op == "call_module" or _keeps(value, user):
-            self.forward(user, first, whole=whole)
-        elif user.target in CONVOLUTIONS and user.args[0] is value and _is_own(user) and _can_divide(user):
-            self.group.readers.append(_Reader(user, first))
-        elif user.target in ADDITIONS and whole and _is_sum(user):
-            for part in user.args[:2]:
-                self.backward(part)  # type: ignore[arg-type]
-            self.forward(user, first, whole=True)
-        elif user.target in CONCATENATIONS and argument(user, "dim") == 1:
-            parts: list[Node] = user.args[0]  # type: ignore[assignment]
-            for place, part in enumerate(parts):
-                if part is value:
-                    self.forward(user, first + sum(_channels(each) for each in parts[:place]), whole=False)
-        else:
-            raise _CannotError
-
-    def backward(self, value: Node) -> None:
-        """Everything that a value of the group is made of."""
-        if value.target in CONVOLUTIONS:
-            if value not in self.group.makers:
-                self.made_by(value)
-        elif value.op == "call_module" or any(_keeps(source, value) for source in value.all_input_nodes[:1]):
-            self.backward(value.all_input_nodes[0])
-        elif value.target in ADDITIONS and _is_sum(value):
-            for part in value.args[:2]:
-                self.backward(part)  # type: ignore[arg-type]
-            self.forward(value, 0, whole=True)
-        else:
-            raise _CannotError
-
-
-def _keeps(value: Node, user: Node) -> bool:
-    """Whether an operator gives each channel the factor that it has in ``value``."""
-    if user.target in HOMOGENEOUS:
-        return user.args[0] is value
-    if user.target is aten.pad.default:
-        return user.args[0] is value and (argument(user, "mode") != "constant" or not argument(user, "value"))
-    return user.target in PRODUCTS and user.args[0] is value and isinstance(user.args[1], int | float) and user.args[1] > 0
-
-
-def _is_sum(node: Node) -> bool:
-    """Of two tensors of one shape, as they are."""
-    parts = [part for part in node.args[:2] if isinstance(part, Node)]
-    return len(parts) == 2 and all(_shape(part) == _shape(node) for part in parts) and argument(node, "alpha") == 1
-
-
-def _is_own(layer: Node) -> bool:
-    """Whether nothing else reads a convolution's weight and bias."""
-    weight, bias = layer.args[1], argument(layer, "bias")
-    weight = weight.all_input_nodes[0] if isinstance(weight, Node) and weight.op == "call_module" else weight
-    parts = [part for part in (weight, bias) if part is not None]
-    return all(isinstance(part, Node) and part.op == "get_attr" and len(part.users) == 1 for part in parts)
-
-
-def _weight(module: GraphModule, layer: Node) -> Tensor:
-    weight: Node = layer.args[1]  # type: ignore[assignment]
-    return tensor_of(module, weight.all_input_nodes[0] if weight.op == "call_module" else weight)
-
-
-def _shape(value: Node) -> tuple[int, ...]:
-    """Of a value, or of what a fake quantiser reads."""
-    return shape_of(value.all_input_nodes[0] if value.op == "call_module" else value)
-
-
-def _channels(value: Node) -> int:
-    return _shape(value)[1]
-
-
-def _is_depthwise(layer: Node) -> bool:
-    return argument(layer, "groups") == _channels(layer.args[0])  # type: ignore[arg-type]
-
-
-def _can_divide(layer: Node) -> bool:
-    return argument(layer, "groups") == 1 or (_is_depthwise(layer) and layer.target not in TRANSPOSED)
-
-
-def _by_input(module: GraphModule, reader: _Reader, count: int) -> Tensor:
-    """(count, …): the part of a reader's weight that reads the group's channels, a view."""
-    weight = _weight(module, reader.node)
-    if _is_depthwise(reader.node) and reader.node.target not in TRANSPOSED:
-        return weight.unflatten(0, (_channels(reader.node.args[0]), -1))[reader.first : reader.first + count]  # type: ignore[arg-type]
-    return (weight if reader.node.target in TRANSPOSED else weight.transpose(0, 1))[reader.first : reader.first + count]
-
-
-def _factors(module: GraphModule, group: _Group, loudness: Iterable[Tensor]) -> Tensor:
-    """(C,): a channel's loudness against what its readers make of it, between tensors and weights."""
-    relative = [(each / each.max().clamp_min(1e-12)).clamp_min(QUIETEST).log() for each in loudness]
-    factors = -torch.stack(relative).mean(0)
-    heard = [_heard(module, reader, len(factors)) for reader in group.readers if argument(reader.node, "groups") == 1]
+def _factors(module: GraphModule, group: Group, loudness: dict[Node, Tensor], exponent: float) -> Tensor:
+    """(C,): above 1 for channels that are quiet and much listened to."""
+    (count,) = {_output_channels(module, maker) for maker in group.makers}
+    shares = [grid.of(loudness[grid.node] / loudness[grid.node].max().clamp_min(1e-12), count) for grid in group.grids]
+    factors = -torch.stack(shares).clamp_min(QUIETEST).log().mean(0)
+    heard = [_heard(module, reader, count) for reader in group.readers if not is_depthwise(reader.node)]
     if heard:
-        factors = EXPONENT * factors + (1 - EXPONENT) * torch.stack(heard).amax(0).clamp_min(QUIETEST).log()
-    factors = (factors - factors.mean()).exp()
-    return factors.clamp(1 / LARGEST, LARGEST)
+        factors = factors + torch.stack(heard).amax(0).clamp_min(QUIETEST).log()
+    return (exponent * (factors - factors.mean())).exp().clamp(1 / LARGEST, LARGEST)
 
 
-def _heard(module: GraphModule, reader: _Reader, count: int) -> Tensor:
+def _output_channels(module: GraphModule, maker: Node) -> int:
+    weight = weight_of(module, maker)
+    return weight.shape[1] * argument(maker, "groups") if maker.target in TRANSPOSED else weight.shape[0]
+
+
+def _heard(module: GraphModule, reader: Part, count: int) -> Tensor:
     """(count,): the largest share that each channel's weights have of the range of an output's weights."""
-    weight = _weight(module, reader.node)
-    outputs = 1 if reader.node.target in TRANSPOSED else 0
-    others = [axis for axis in range(weight.dim()) if axis != outputs]
-    spread = weight.abs() / weight.abs().amax(others, keepdim=True).clamp_min(1e-12)
-    by_input = (spread if reader.node.target in TRANSPOSED else spread.transpose(0, 1))[reader.first : reader.first + count]
-    return by_input.flatten(1).amax(1)
-
-
-def _multiply(module: GraphModule, maker: Node, factors: Tensor) -> None:
-    weight, bias = _weight(module, maker), argument(maker, "bias")
-    if maker.target in TRANSPOSED:
-        groups = argument(maker, "groups")
-        weight.unflatten(0, (groups, -1)).mul_(factors.reshape(groups, 1, -1, *[1] * (weight.dim() - 2)))
-    else:
-        weight.mul_(factors.reshape(-1, *[1] * (weight.dim() - 1)))
-    if bias is not None:
-        tensor_of(module, bias).mul_(factors)
-
-
-def _divide(module: GraphModule, reader: _Reader, factors: Tensor) -> None:
-    part = _by_input(module, reader, len(factors))
-    part.div_(factors.reshape(-1, *[1] * (part.dim() - 1)))
+    weight = weight_of(module, reader.node).abs()
+    by_output = weight.transpose(0, 1) if reader.node.target in TRANSPOSED else weight
+    shares = by_output / by_output.flatten(1).amax(1).clamp_min(1e-12).reshape(-1, *[1] * (weight.dim() - 1))
+    return reader.of(shares.transpose(0, 1), count).flatten(1).amax(1)
 
 
 class _Watch(Interpreter):
@@ -266,3 +135,13 @@ class _Watch(Interpreter):
             drawn = channels[:, :: max(1, channels.shape[1] // VALUES)]
             self.seen[n].append(torch.quantile(drawn, QUANTILE, dim=1))
         return value
+
+    def loudness(self) -> dict[Node, Tensor]:
+        """(C,) by node: nearly the largest number of each channel."""
+        return {node: torch.stack(each).amax(0) for node, each in self.seen.items()}
+
+    def scale(self, group: Group, factors: Tensor) -> None:
+        """What a group's change does to what was seen: a concatenation holds several groups."""
+        for grid in group.grids:
+            for each in self.seen[grid.node]:
+                grid.of(each, len(factors)).mul_(factors)

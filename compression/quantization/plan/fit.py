@@ -15,7 +15,6 @@ from ..quantize import PreparedGraph, load_weights, prepare, refresh_weight_rang
 from ..ranges import as_runtimes_do, ranges_alone, set_activation_ranges
 from .bias import correct_biases
 from .channels import ChannelGrids, channel_grids
-from .equalize import equalize
 from .plan import Plan
 
 
@@ -24,14 +23,14 @@ class Levers:
     """What a graph gets besides the rules and the recipe.
 
     Attributes:
-        equalized: channels that other layers read.
+        weights: with equalised channels, by name, in the place of the graph's own.
         grids: for each channel of convolutions that norms and other float operators read.
         biases: corrected.
         observers: by tensor, in the place of the recipe's.
         keep_float: module paths.
     """
 
-    equalized: bool = False
+    weights: Mapping[str, Tensor] | None = None
     grids: bool = False
     biases: bool = False
     observers: Mapping[str, str] | None = None
@@ -72,11 +71,9 @@ def fit(
     """
     settings = settings.model_copy(update={"keep_float": (*settings.keep_float, *levers.keep_float)})
     prepared = prepare(graph, size, settings, samples=inputs[:1])
-    if tuned:
-        load_weights(prepared, tuned)
+    if weights := levers.weights or tuned:
+        load_weights(prepared, weights)
     tensors = [tuple(torch.from_numpy(each[spec.name]) for spec in graph.inputs) for each in inputs]
-    if levers.equalized:
-        equalize(prepared, tensors)
     grids = channel_grids(prepared, tensors) if levers.grids else {}
     factors = {weight: grid.factors for weight, grid in grids.items()}
     if grids:

@@ -1,9 +1,8 @@
 """Makes a plan: tries one thing after the other and keeps what makes the pictures of calibration samples more like the reference's."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -11,13 +10,16 @@ from ....model.graph import Arrays, Graph, Model, Sample, Size
 from ....model.runs import graph_inputs
 from ....recipe.settings import QuantizeSettings
 from ....system.progress import ReportProgress
+from .equalize import equalized
 from .fit import Fitted, Levers, fit, fitted_ranges
 from .judge import Judge, Score
 from .layers import Candidate, candidates, graph_is_float, left_in_float, time_share, weight_bytes
 from .observers import CANDIDATES, choose_observers
 from .plan import Decision, Plan, Point
+from .task import Task
 
-GRIDS, BIASES, RANGES, FLOAT = "a grid for each channel", "biases corrected", "ranges by tensor", "float"
+EQUAL, GRIDS, BIASES, RANGES = "channels equalised", "a grid for each channel", "biases corrected", "ranges by tensor"
+FLOAT = "float"
 # A gain below is no reason for anything: the order of summation moves SSIM by as much.
 NOTICEABLE = 1e-5
 RANGE_SAMPLES = 2
@@ -25,50 +27,6 @@ RANGE_SAMPLES = 2
 WORTH, ENOUGH, LEAST_SHARE = 0.05, 0.5, 1e-4
 # Of the gap to a perfect picture, what int8 may cost before layers are looked at one by one.
 LITTLE = 0.0005
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Limits that a plan should keep; None is not limited. ``time_share`` is of the hot graph's time in float."""
-
-    ssim_mean: float | None = None
-    ssim_worst: float | None = None
-    time_share: float | None = None
-    weight_bytes: int | None = None
-
-    def reached(self, score: Score) -> bool:
-        """Whether pictures are as they should be."""
-        return score.mean >= (self.ssim_mean or -1) and score.worst >= (self.ssim_worst or -1)
-
-    def affordable(self, share: float, size: int) -> bool:
-        """Whether time and bytes are."""
-        return share <= (self.time_share or np.inf) and size <= (self.weight_bytes or np.inf)
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a plan is made for.
-
-    Attributes:
-        model, reference: what is quantised, and what its pictures are compared with.
-        size, fitted, judged: samples that ranges are fitted on and others that plans are compared on, all of this size.
-        full_size, full: samples at the size that the plan is for.
-        tuned: weights by graph and name; empty for the model's own.
-        learnt: half ranges that were learnt with them, by graph and tensor.
-        wanted: limits.
-    """
-
-    model: Model
-    reference: Model
-    size: Size
-    fitted: Sequence[Sample]
-    judged: Sequence[Sample]
-    full_size: Size
-    full: Sequence[Sample]
-    tuned: Mapping[str, Mapping[str, Tensor]]
-    learnt: Mapping[str, Mapping[str, float]]
-    settings: QuantizeSettings
-    wanted: Wanted
 
 
 def make_plan(
@@ -105,7 +63,7 @@ class _Maker:
 
     def tune_graph(self, graph: Graph) -> None:
         """Everything that costs no time."""
-        for choice in (GRIDS, BIASES, RANGES):
+        for choice in (EQUAL, GRIDS, BIASES, RANGES):
             levers = self._with(graph, choice)
             trial = self._fit(graph, levers) if levers is not None else None
             if levers is None or trial is None or (choice is GRIDS and not trial.factors):
@@ -195,9 +153,16 @@ class _Maker:
             return replace(present, grids=True)
         if choice is BIASES:
             return replace(present, biases=True)
+        # Ranges that were learnt fit the weights that they were learnt with.
         if graph.name in self.task.learnt:
             return None
-        fitted = self.fitted[graph.name]
+        fitted, tensors = (
+            self.fitted[graph.name],
+            [tuple(torch.from_numpy(each[spec.name]) for spec in graph.inputs) for each in self.inputs[graph.name]],
+        )
+        if choice is EQUAL:
+            weights = equalized(fitted.prepared, tensors)
+            return replace(present, weights=weights) if weights else None
         others = [
             fitted_ranges(
                 graph,
@@ -210,8 +175,7 @@ class _Maker:
             for observer in CANDIDATES
             if observer != self.task.settings.observer
         ]
-        tensors = [tuple(torch.from_numpy(each[spec.name]) for spec in graph.inputs) for each in self.inputs[graph.name][:RANGE_SAMPLES]]
-        observers = choose_observers(fitted.prepared, fitted.ranges, others, tensors)
+        observers = choose_observers(fitted.prepared, fitted.ranges, others, tensors[:RANGE_SAMPLES])
         return replace(present, observers=observers) if observers else None
 
     def _settings(self, observer: str) -> QuantizeSettings:

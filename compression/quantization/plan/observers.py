@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ....calibration.tensor_range import TensorRange
-from ..quantize import PreparedGraph, set_mode
+from ..quantize import PreparedGraph
 from ..ranges import set_scale
+from .output_error import OutputError
 
 CANDIDATES = ("percentile", "mse", "entropy", "min_max")
 # Tensors that cost less than this share of the whole error are left as they are.
@@ -33,13 +34,7 @@ def choose_observers(
     Returns:
         observers by tensor, where they are not those of ``ranges``. The graph is as it was, and fake quantisation is on.
     """
-    set_mode(prepared, fake_quantize=False)
-    wanted = [_outputs(prepared.module, each) for each in inputs]
-    set_mode(prepared, fake_quantize=True)
-
-    def error() -> float:
-        return sum(_distance(_outputs(prepared.module, each), exact) for each, exact in zip(inputs, wanted, strict=True))
-
+    error = OutputError(prepared, inputs)
     whole = error()
     chosen: dict[str, str] = {}
     for name, fake in prepared.activations.items():
@@ -61,13 +56,3 @@ def choose_observers(
     for name, fake in prepared.activations.items():
         set_scale(fake, ranges[name], ranges[name].scale)
     return chosen
-
-
-def _outputs(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:
-    result = module(*inputs)
-    return [result] if isinstance(result, Tensor) else list(result)
-
-
-def _distance(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
-    """Summed squared error of each output as a share of its variance."""
-    return sum(float((mine - exact).square().mean() / exact.var().clamp_min(1e-12)) for mine, exact in zip(found, wanted, strict=True))
