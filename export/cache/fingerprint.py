@@ -101,7 +101,8 @@ def _own_file(name: str, top: str) -> Path | None:
 
 @cache
 def _location(name: str) -> Path | None:
-    """File of a module, or folder of a package without one; None for what is built in or is no module."""
+    """File of a module, or folder of a package without one; None for what is built in or is no module. Links are not followed: what a
+    virtual environment links to is in it."""
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):
@@ -110,7 +111,7 @@ def _location(name: str) -> Path | None:
         return None
     folders = list(spec.submodule_search_locations or ())
     place = spec.origin if spec.has_location else next(iter(folders), None)
-    return Path(place).resolve() if place is not None else None
+    return Path(place).absolute() if place is not None else None
 
 
 def _imports(file: Path, name: str) -> Iterator[str]:
@@ -210,7 +211,7 @@ def _is_plain(value: object) -> bool:
 def _library_folders() -> tuple[Path, ...]:
     paths = sysconfig.get_paths()
     named = [paths["stdlib"], paths["platstdlib"], paths["purelib"], paths["platlib"], *site.getsitepackages(), site.getusersitepackages()]
-    return tuple(Path(path).resolve() for path in named)
+    return tuple(form for path in named for form in (Path(path).absolute(), Path(path).resolve()))
 
 
 def _is_own_code(place: Path | None) -> bool:
