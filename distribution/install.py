@@ -102,7 +102,9 @@ def install(new: Path, folder: Path) -> None:
 
 
 def restore(folder: Path) -> None:
-    """Puts back what a pull had moved away when it was killed, where the system cannot exchange folders."""
+    """Puts back what a pull had moved away when it was killed, where the system cannot exchange folders, and removes half a receipt."""
+    for half in folder.glob(f".{RECEIPT}.*.tmp"):  # as ``atomic_write`` names it; it would count as a stranger's file
+        half.unlink()
     previous = _previous(folder)
     if previous.exists() and not folder.exists():
         os.rename(previous, folder)

@@ -104,10 +104,12 @@ def _pull(options: PullOptions, folder: Path, key: str, source: Reader, progress
     def pulled(downloaded: int, changed: bool) -> Pulled:
         return Pulled(index.model, version.version, package.artifact, len(files), carried, downloaded, changed)
 
+    staging = folder.with_name(f".{folder.name}.pull")
     if before is not None and before.files == receipt.files and len(there) == len({file.sha256 for file in files}):
         write_receipt(receipt, folder)
+        if staging.exists():  # of a pull that was killed when the folder was complete
+            shutil.rmtree(staging)
         return pulled(0, before.version != receipt.version)
-    staging = folder.with_name(f".{folder.name}.pull")
     staging.mkdir(exist_ok=True)
     downloaded = _fetch(source, files, there, staging, progress)
     new = staging / "new"

@@ -78,6 +78,18 @@ def test_an_update_that_changes_one_graph_moves_one_graph(signed: Signed, regist
     assert code == 0 and "was up to date" in output
 
 
+def test_what_a_killed_pull_left_is_removed_although_the_folder_is_up_to_date(signed: Signed, registry: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert pull(signed, registry, home / "app")[0] == 0
+    before = files(home)
+    (home / ".app.pull/new").mkdir(parents=True)  # killed before it had removed what it was made of …
+    (home / ".app.pull/new/encoder.onnx").write_bytes(b"old")
+    (home / "app/.release.json.123.tmp").write_bytes(b"{")  # … or as it wrote the receipt
+    code, output = pull(signed, registry, home / "app")
+    assert code == 0 and "was up to date" in output, output
+    assert files(home) == before and [path.name for path in home.iterdir()] == ["app"]
+
+
 def test_channels_versions_and_what_was_yanked(signed: Signed, registry: Path, tmp_path: Path) -> None:
     variant(signed, "encoder.onnx", b"another")
     assert publish(signed, registry, "1.1.0", "--channel", "beta")[0] == 0
