@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import with_config
 
+from ...model.cached_run import CachedRun
 from ...recipe.limits import Limits
 from ...system.errors import ArtifactError
 from ..measure.built import Built
@@ -117,7 +118,9 @@ def replay(golden: Golden, folder: Path, built: Built, runtime: Runtime, seen: S
     results = []
     with ExitStack() as stack:
         runners = {graph.name: stack.enter_context(built.open(graph.name, THREADS)) for graph in artifact.graphs}
-        runs = {graph.name: checked_run(runners[graph.name].run, graph, artifact.size, artifact.name) for graph in artifact.graphs}
+        runs = {
+            graph.name: CachedRun(checked_run(runners[graph.name].run, graph, artifact.size, artifact.name)) for graph in artifact.graphs
+        }
         for pair in golden.pairs:
             known = run_chain(artifact.graphs, runs, inputs_of(pair, golden, folder, tuple(asked(artifact.graphs))))
             output = known[golden.output]

@@ -14,6 +14,7 @@ from torch import Tensor
 from ....system.errors import ExecutionError
 from .errors import UnknownOperatorError
 from .kernels import Kernel, find
+from .overflow import largest_lost
 from .package import Package
 
 Watch = Callable[[str, tuple[Tensor, ...]], None]
@@ -109,7 +110,10 @@ class Evaluator:
                 exact = results
                 results = tuple(self._rounded(result, half) for result, half in zip(results, step.halves, strict=True))
                 if not self.overflow:
-                    self.overflow = _overflow(step, exact, results)
+                    lost = largest_lost(exact, results, step.halves)
+                    self.overflow = (
+                        f"operation '{step.name}' ({step.operator}): {lost:.4g} is Inf in float16, which ends at 65504" if lost else ""
+                    )
                 values.update(zip(step.outputs, results, strict=True))
                 if watch is not None:
                     watch(step.name, results)
@@ -178,16 +182,6 @@ class Evaluator:
         run = partial(_call, function, fixed, tuple((name, tuple(values), is_list[name]) for name, values in open_names), place, operation)
         outputs = tuple(operation.outputs)
         return Step(operation.name, operation.op_type, run, keys, tuple(map(id, outputs)), tuple(map(_is_half, outputs)), ())
-
-
-def _overflow(step: Step, exact: Sequence[Tensor], rounded: Sequence[Tensor]) -> str:
-    """What float16 made infinite of an operation's results, as a sentence; empty if nothing."""
-    for before, after, half in zip(exact, rounded, step.halves, strict=True):
-        if half and torch.is_floating_point(after) and torch.isinf(after).any():
-            lost = before[torch.isinf(after) & torch.isfinite(before)]
-            if lost.numel():
-                return f"operation '{step.name}' ({step.operator}): {float(lost.abs().max()):.4g} is Inf in float16, which ends at 65504"
-    return ""
 
 
 def _call(
