@@ -13,7 +13,7 @@ WRITE ?=
 NETWORKS ?=
 FROM ?=
 KEY ?=
-# pytest-xdist workers; each runs its arithmetic on one thread.
+# pytest-xdist workers; each runs its arithmetic on one thread, and neighbouring tests, which share what is made for them.
 JOBS ?= 2
 TESTS ?= tests
 
@@ -65,7 +65,7 @@ demo: $(STAMP) ## a page on this machine that paints with OUT's web artifact in 
 	$(BIN)/instantstyle demo $(OUT)
 
 test: $(STAMP) ## run the tests (TESTS=tests/model for a part)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TESTS) -q -n $(JOBS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TESTS) -q -n $(JOBS) --dist worksteal
 
 test-slow: $(STAMP) ## run the tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TESTS) -q -m slow

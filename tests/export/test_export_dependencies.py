@@ -20,36 +20,39 @@ from instantstyle.system.errors import InstantStyleError
 
 # Of these the version cannot change a result: they check, show, count, or read the system.
 NOT_COMPUTING = {"instantstyle", "jsonschema", "matplotlib", "psutil", "pydantic", "pydantic_core", "rich", "tomlkit", "typer"}
-# Packages are loaded once; every stage is then imported in a child of its own, in which nothing of the product is loaded yet.
+# In a process in which nothing of the product is loaded yet; who imports whom is noted as it happens, also where a module is there already.
 IMPORT_STAGES = """
-import importlib, json, os, pkgutil, sys
-import torch, torchao, numpy, PIL.Image, pydantic, jsonschema, rich.console, safetensors.torch, onnx, onnxruntime, onnxscript, onnx_ir
-import torchao.quantization.pt2e.quantize_pt2e, torch.onnx, torch.export
-try:
-    import coremltools
-except ImportError:
-    pass
-def load(name):
+import builtins, importlib, importlib.util, json, pkgutil, sys
+assert not any(name.startswith("instantstyle") for name in sys.modules)
+usual, by_name, imported = builtins.__import__, importlib.import_module, {}
+def note(importer, names):
+    if importer.startswith("instantstyle"):
+        imported.setdefault(importer, set()).update(names)
+def noted(name, globals=None, locals=None, fromlist=(), level=0):
+    found = usual(name, globals, locals, fromlist, level)
+    base = importlib.util.resolve_name("." * level + name, globals["__package__"]) if level else name
+    note((globals or {}).get("__name__", ""), [base, *(f"{base}.{each}" for each in fromlist or ())])
+    return found
+def noted_by_name(name, package=None):
+    note(sys._getframe(1).f_globals["__name__"], [importlib.util.resolve_name(name, package)])
+    return by_name(name, package)
+builtins.__import__, importlib.import_module = noted, noted_by_name
+def members(name):
     module = importlib.import_module(name)
-    if hasattr(module, "__path__"):
-        for found in pkgutil.walk_packages(module.__path__, f"{name}."):
-            if found.name != "instantstyle.targets.tensorrt.worker":
-                importlib.import_module(found.name)
+    names = [found.name for found in pkgutil.walk_packages(module.__path__, f"{name}.")] if hasattr(module, "__path__") else []
+    names = [each for each in names if each != "instantstyle.targets.tensorrt.worker"]
+    for each in names:
+        importlib.import_module(each)
+    return [name, *names]
 rows = {}
 for stage, modules in json.loads(sys.argv[1]).items():
-    receive, send = os.pipe()
-    if os.fork() == 0:
-        assert not any(name.startswith("instantstyle.") for name in sys.modules)
-        for name in modules:
-            load(f"instantstyle.{name}")
-        found = [module.__file__ for name, module in sys.modules.items() if name.startswith("instantstyle.") and module.__file__]
-        with os.fdopen(send, "w") as file:
-            json.dump(found, file)
-        os._exit(0)
-    os.close(send)
-    with os.fdopen(receive) as file:
-        rows[stage] = json.loads(file.read())
-    os.wait()
+    waiting, seen = [each for name in modules for each in members(f"instantstyle.{name}")], set()
+    while waiting:
+        name = waiting.pop()
+        if name.partition(".")[0] == "instantstyle" and name in sys.modules and name not in seen:
+            seen.add(name)
+            waiting += [name.rpartition(".")[0], *imported.get(name, ())]
+    rows[stage] = [sys.modules[name].__file__ for name in seen if sys.modules[name].__file__]
 print(json.dumps(rows))
 """
 

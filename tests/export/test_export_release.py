@@ -214,7 +214,9 @@ def test_float_that_misses_the_limits_of_int8_does_not_ship(released: Path) -> N
 
 def test_divergence_names_modules_with_losses_and_times(released: Path) -> None:
     folder = released / "dist" / "android" / "int8-64x64"
-    result = CliRunner().invoke(app, ["divergence", str(folder), str(released / "recipe.toml"), "--json"])
+    result = CliRunner().invoke(
+        app, ["divergence", str(folder), str(released / "recipe.toml"), "--cache", str(released / "cache"), "--json"]
+    )
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout.splitlines()[-1])
     net = import_factory("superres.py:make", MODELS)[0]()

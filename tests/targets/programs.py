@@ -115,4 +115,4 @@ def quantized_program(model: Model, size: tuple[int, int], calibration: list[Sam
 
 def small_program() -> Program:
     program = quantized_program(small_model(), SIZE, samples(4, seed=0))
-    return replace(program, provenance=Provenance(recipe="phone", checkpoint_sha256="ab" * 32))
+    return replace(program, provenance=Provenance("Ada", "CC0-1.0", "2.1", "phone", "ab" * 32))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from prediction import Prediction, pretend_to_be_a_mac
 from programs import CODE, SIZE
-from suite import graph_inputs, run_pytorch, snr_db
+from suite import Emitted, graph_inputs, run_pytorch, snr_db
 
 from instantstyle.capture.program import Program
 from instantstyle.recipe.precision import Precision
@@ -16,10 +16,9 @@ from instantstyle.targets.coreml import predict_runner
 from instantstyle.targets.coreml.target import CoreMLTarget
 
 
-@pytest.fixture(scope="module")
-def emitted(program: Program, tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, Path]:
-    folder = tmp_path_factory.mktemp("mac")
-    return CoreMLTarget().emit(program, Precision.INT8, folder), folder
+@pytest.fixture
+def emitted(coreml: Emitted) -> tuple[Artifact, Path]:
+    return coreml(Precision.INT8)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from programs import small_model
-from suite import graph_inputs
+from suite import Emitted, graph_inputs
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -180,10 +180,10 @@ def test_only_the_converter_knows() -> None:
     assert "no form in Core ML for iOS18" in finding.problem and finding.problem.startswith("node 'pad'")
 
 
-def test_divergence_says_where_a_package_leaves_the_program(program: Program, tmp_path: Path) -> None:
-    artifact = CoreMLTarget().emit(program, Precision.FLOAT16, tmp_path)
+def test_divergence_says_where_a_package_leaves_the_program(program: Program, coreml: Emitted) -> None:
+    artifact, folder = coreml(Precision.FLOAT16)
     inputs = graph_inputs()["stylizer"]
-    rows = CoreMLTarget().divergence(artifact, tmp_path, program, "stylizer", inputs)
+    rows = CoreMLTarget().divergence(artifact, folder, program, "stylizer", inputs)
     assert {"adain", "bottleneck", "to_rgb"} <= {row.module_path for row in rows}
     assert len(rows) > 20 and min(row.snr_db for row in rows) > 50
     # The same package beside a program whose bottleneck alone was changed: what comes before it agrees still.
@@ -192,15 +192,15 @@ def test_divergence_says_where_a_package_leaves_the_program(program: Program, tm
         cast(nn.Conv2d, module.bottleneck).weight.mul_(-1)
     changed = capture_float(replace(small_model().graph("stylizer"), module=module), artifact.size)
     graphs = (program.graphs[0], replace(program.graphs[1], float_program=changed))
-    rows = CoreMLTarget().divergence(artifact, tmp_path, replace(program, graphs=graphs), "stylizer", inputs)
+    rows = CoreMLTarget().divergence(artifact, folder, replace(program, graphs=graphs), "stylizer", inputs)
     first_bad = next(row for row in rows if row.snr_db < 20)
     assert first_bad.module_path == "bottleneck"
 
 
 @pytest.mark.slow
-def test_divergence_of_int8_names_the_unit_of_a_sum(program: Program, tmp_path: Path) -> None:
-    artifact = CoreMLTarget().emit(program, Precision.INT8, tmp_path)
-    rows = CoreMLTarget().divergence(artifact, tmp_path, program, "stylizer", graph_inputs()["stylizer"])
+def test_divergence_of_int8_names_the_unit_of_a_sum(program: Program, coreml: Emitted) -> None:
+    artifact, folder = coreml(Precision.INT8)
+    rows = CoreMLTarget().divergence(artifact, folder, program, "stylizer", graph_inputs()["stylizer"])
     assert min(row.snr_db for row in rows) > 15
     assert all(row.unit > 0 for row in rows)
 

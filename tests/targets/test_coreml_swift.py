@@ -1,16 +1,16 @@
 """The generated Swift file, parsed with tree-sitter's grammar; the macOS workflow compiles it."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import tree_sitter_swift
 from tree_sitter import Language, Node, Parser
 
-from instantstyle.capture.program import Program
 from instantstyle.recipe.precision import Precision
+from instantstyle.targets.base import Artifact
 from instantstyle.targets.coreml.swift import Feature, Network, identifier, swift_source, type_name
-from instantstyle.targets.coreml.target import CoreMLTarget
 
 
 def parse(source: str) -> Node:
@@ -32,10 +32,9 @@ def functions(node: Node) -> dict[str, str]:
     return own | {name: text for child in node.children for name, text in functions(child).items()}
 
 
-@pytest.fixture(scope="module")
-def source(program: Program, tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("swift")
-    CoreMLTarget().configured({"more_sizes": [[64, 96]]}).emit(program, Precision.FLOAT16, folder)
+@pytest.fixture
+def source(coreml: Callable[..., tuple[Artifact, Path]]) -> str:
+    _, folder = coreml(Precision.FLOAT16, (64, 96))
     return (folder / "Small.swift").read_text()
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ import pytest
 from programs import samples, small_model
 from suite import Emitted, TargetSuite, graph_inputs, snr_db
 
-from instantstyle.capture.program import Program, Provenance
+from instantstyle.capture.program import Program
 from instantstyle.recipe.precision import Precision
 from instantstyle.system.errors import CaptureError, InstantStyleError
-from instantstyle.targets.base import Target
+from instantstyle.targets.base import Artifact, Target
 from instantstyle.targets.coreml.mil.evaluator import Evaluator
 from instantstyle.targets.coreml.package import tidy_constants
 from instantstyle.targets.coreml.target import CoreMLTarget
@@ -40,6 +40,11 @@ class TestCoreML(TargetSuite):
     @classmethod
     def target(cls) -> Target:
         return CoreMLTarget()
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def emitted(cls, coreml: Emitted) -> Emitted:
+        return coreml
 
     @staticmethod
     def shown(output: np.ndarray) -> np.ndarray:
@@ -78,10 +83,9 @@ class TestCoreML(TargetSuite):
         assert levels.min() > -1e-4 and levels.max() < 255 + 1e-4
 
 
-def test_metadata(program: Program, tmp_path: Path) -> None:
-    provenance = Provenance("Ada", "CC0-1.0", "2.1", "phone", "ab" * 32)
-    CoreMLTarget().emit(replace(program, provenance=provenance), Precision.FLOAT16, tmp_path)
-    metadata = spec_of(tmp_path / "stylizer.mlpackage").description.metadata
+def test_metadata(coreml: Emitted) -> None:
+    _, folder = coreml(Precision.FLOAT16)
+    metadata = spec_of(folder / "stylizer.mlpackage").description.metadata
     assert (metadata.author, metadata.license, metadata.versionString) == ("Ada", "CC0-1.0", "2.1")
     assert metadata.shortDescription == "small: stylizer (16-bit float)"
     facts = dict(metadata.userDefined)
@@ -89,8 +93,8 @@ def test_metadata(program: Program, tmp_path: Path) -> None:
     assert not any("date" in key for key in facts)
 
 
-def test_package_holds_what_an_app_needs_and_nothing_else(program: Program, tmp_path: Path) -> None:
-    artifact = CoreMLTarget().emit(program, Precision.INT8, tmp_path)
+def test_package_holds_what_an_app_needs_and_nothing_else(coreml: Emitted) -> None:
+    artifact, _ = coreml(Precision.INT8)
     assert [file.path for file in artifact.files if file.path.startswith("stylizer")] == [
         "stylizer.mlpackage/Data/com.apple.CoreML/model.mlmodel",
         "stylizer.mlpackage/Data/com.apple.CoreML/weights/weight.bin",
@@ -100,21 +104,21 @@ def test_package_holds_what_an_app_needs_and_nothing_else(program: Program, tmp_
 
 
 @pytest.mark.slow
-def test_equal_constants_are_kept_once(program: Program, tmp_path: Path) -> None:
-    CoreMLTarget().emit(program, Precision.INT8, tmp_path)
-    main = spec_of(tmp_path / "stylizer.mlpackage").mlProgram.functions["main"]
+def test_equal_constants_are_kept_once(coreml: Emitted) -> None:
+    _, folder = coreml(Precision.INT8)
+    main = spec_of(folder / "stylizer.mlpackage").mlProgram.functions["main"]
     constants = [each for each in main.block_specializations[main.opset].operations if each.type == "const"]
     contents = [hashlib.sha256(each.outputs[0].type.SerializeToString() + each.attributes["val"].SerializeToString()) for each in constants]
     assert len({each.hexdigest() for each in contents}) == len(constants) > 50
 
 
 @pytest.mark.slow
-def test_numbers_of_casts_do_not_reach_the_package(program: Program, tmp_path: Path) -> None:
+def test_numbers_of_casts_do_not_reach_the_package(coreml: Emitted) -> None:
     """The converter counts on from one conversion of a process to the next."""
-    CoreMLTarget().emit(program, Precision.FLOAT16, tmp_path)
+    _, folder = coreml(Precision.FLOAT16)
     tidied = []
     for start in (0, 7):
-        specification = spec_of(tmp_path / "style_encoder.mlpackage")
+        specification = spec_of(folder / "style_encoder.mlpackage")
         main = specification.mlProgram.functions["main"]
         casts = [each for each in main.block_specializations[main.opset].operations if each.type == "cast"]
         for number, cast in enumerate(casts, start):
@@ -125,16 +129,15 @@ def test_numbers_of_casts_do_not_reach_the_package(program: Program, tmp_path: P
     assert tidied[0] == tidied[1]
 
 
-def test_several_sizes(program: Program, tmp_path: Path) -> None:
-    target = CoreMLTarget().configured({"more_sizes": [[64, 32]]})
-    artifact = target.emit(program, Precision.FLOAT16, tmp_path)
-    size = spec_of(tmp_path / "stylizer.mlpackage").description.input[0].type.imageType
-    assert [(each.height, each.width) for each in size.enumeratedSizes.sizes] == [(32, 48), (64, 32)]
+def test_several_sizes(coreml: Callable[..., tuple[Artifact, Path]]) -> None:
+    artifact, folder = coreml(Precision.FLOAT16, (64, 96))
+    size = spec_of(folder / "stylizer.mlpackage").description.input[0].type.imageType
+    assert [(each.height, each.width) for each in size.enumeratedSizes.sizes] == [(32, 48), (64, 96)]
     inputs = graph_inputs()["stylizer"]
-    for height, width in ((32, 48), (64, 32)):
+    for height, width in ((32, 48), (64, 96)):
         photo = np.resize(samples(1, 3)[0].inputs["photo"], (1, 3, height, width)).astype(np.float32)
         resized = replace(artifact, size=(height, width))
-        with target.open(resized, tmp_path, "stylizer", threads=1) as runner:
+        with CoreMLTarget().open(resized, folder, "stylizer", threads=1) as runner:
             (output,) = runner.run(inputs | {"photo": photo}).values()
         reference = run_pytorch_module(photo, inputs)
         assert snr_db(output, reference) > 34
