@@ -20,7 +20,7 @@ def program() -> Program:
 
 @pytest.fixture(scope="session")
 def coreml(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Artifact, Path]]:
-    """Packages by precision and more sizes, e.g. ``coreml(Precision.FLOAT16, (64, 96))``. Not to be changed."""
+    """Packages by precision and more sizes, e.g. ``coreml(Precision.FLOAT16, (64, 32))``. Not to be changed."""
     done: dict[tuple[Precision, tuple[Size, ...]], tuple[Artifact, Path]] = {}
 
     def emit(precision: Precision, *sizes: Size) -> tuple[Artifact, Path]:

@@ -34,7 +34,7 @@ def functions(node: Node) -> dict[str, str]:
 
 @pytest.fixture
 def source(coreml: Callable[..., tuple[Artifact, Path]]) -> str:
-    _, folder = coreml(Precision.FLOAT16, (64, 96))
+    _, folder = coreml(Precision.FLOAT16, (64, 32))
     return (folder / "Small.swift").read_text()
 
 
@@ -57,7 +57,7 @@ def test_names_and_sizes_are_the_packages(source: str) -> None:
     assert re.findall(r'Self.load\("(\w+)"', source) == ["style_encoder", "stylizer"]
     assert re.findall(r'^ +"(\w+)": MLFeatureValue', source, re.MULTILINE) == ["style", "photo", "code", "alpha"]
     assert re.findall(r'featureValue\(for: "(\w+)"', source) == ["code", "stylised"]
-    assert "fitted(photo, [(48, 32), (96, 64)], kCVPixelFormatType_32BGRA)" in source
+    assert "fitted(photo, [(48, 32), (32, 64)], kCVPixelFormatType_32BGRA)" in source
     assert "fitted(style, [(32, 32)], kCVPixelFormatType_32BGRA)" in source
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ....system.errors import ExecutionError
 from .errors import UnknownOperatorError
+from .halves import is_half, keeps_halves, largest_lost
 from .kernels import Kernel, find
-from .overflow import largest_lost
 from .package import Package
 
 Watch = Callable[[str, tuple[Tensor, ...]], None]
@@ -42,7 +42,7 @@ class Step:
     Attributes:
         run: takes the values of ``inputs`` in that order.
         inputs: keys of the values it reads that are no constants.
-        halves: for each output, whether it is rounded to float16.
+        halves: for each output, whether it has to be rounded to float16.
         dead: keys of the values that nobody reads afterwards.
     """
 
@@ -101,7 +101,7 @@ class Evaluator:
         """
         values: dict[int, Value] = {}
         for name, var in self._function.inputs.items():
-            values[id(var)] = self._rounded(torch.from_numpy(np.array(inputs[name])), _is_half(var))
+            values[id(var)] = self._rounded(torch.from_numpy(np.array(inputs[name])), is_half(var))
         with torch.inference_mode():
             for step in self._steps:
                 results = step.run(*(values[key] for key in step.inputs))
@@ -181,7 +181,10 @@ class Evaluator:
         keys = tuple(value for _, values in open_names for value in values if isinstance(value, int))
         run = partial(_call, function, fixed, tuple((name, tuple(values), is_list[name]) for name, values in open_names), place, operation)
         outputs = tuple(operation.outputs)
-        return Step(operation.name, operation.op_type, run, keys, tuple(map(id, outputs)), tuple(map(_is_half, outputs)), ())
+        rounds = not keeps_halves(operation, self._constants)
+        return Step(
+            operation.name, operation.op_type, run, keys, tuple(map(id, outputs)), tuple(rounds and is_half(var) for var in outputs), ()
+        )
 
 
 def _call(
@@ -232,12 +235,6 @@ def _constant(var: Var) -> Value:
     elif array.dtype.kind == "u" and array.dtype.itemsize > 1:
         array = array.astype(np.int64)  # PyTorch's own wide unsigned types have few operators
     return torch.from_numpy(array)
-
-
-def _is_half(var: Var) -> bool:
-    from coremltools.converters.mil.mil import types
-
-    return var.dtype == types.fp16
 
 
 def _opset(operation: Operation) -> str:
