@@ -264,6 +264,23 @@ def test_the_fingerprint_follows_the_packages_that_a_net_imports(folder: Path) -
     assert {"pillow", "torch"} == {name.lower() for name in user_packages(module)}
 
 
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_package_of_the_environment_is_installed_be_it_by_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool) -> None:
+    """As package managers link out of a store that all environments share."""
+    packages, store = tmp_path / "site-packages", tmp_path / "store"
+    package = (store if linked else packages) / f"fitted{linked:d}"
+    for place in (packages, package):
+        place.mkdir(parents=True, exist_ok=True)
+    (package / "__init__.py").write_text("")
+    if linked:
+        (packages / package.name).symlink_to(package)
+    monkeypatch.syspath_prepend(packages)
+    assert fingerprint._is_own_code(fingerprint._location(package.name))
+    fingerprint._location.cache_clear()
+    monkeypatch.setattr(fingerprint, "_library_folders", lambda: (packages,))
+    assert not fingerprint._is_own_code(fingerprint._location(package.name))
+
+
 def test_a_folder_without_sources_is_no_dependency(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(fingerprint, "PRODUCT", tmp_path)
     with pytest.raises(InstantStyleError, match="calibration: no Python source there"):
