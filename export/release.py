@@ -125,7 +125,9 @@ def _build(pipeline: Pipeline, recipe: Recipe, dist: Path, only: str, given: "nn
             results += [_with_replay(pipeline, source, result, pairs[size]) for result in made]
             if table is not None:
                 blames += [each for result in made for each in _blames(pipeline, source, result, tuned=tuned, table=table)]
-    parts = Build(source, results, table, int8_program, only, pairs, lost, styles(pipeline, source), read_plan(source, tuned), tuple(blames))
+    parts = Build(
+        source, results, table, int8_program, only, pairs, lost, styles(pipeline, source), read_plan(source, tuned), tuple(blames)
+    )
     bundle = make_bundle(parts, ran=pipeline.done > 0)
     with pipeline.display.stage("bundle", dist.name):
         return publish(parts, bundle, dist)

@@ -124,13 +124,43 @@ class HeldOutSettings(Section):
 Steps = Annotated[int, Field(ge=0)]
 
 
+class RoundedSettings(Section):
+    """Fine-tuning with numbers that are rounded as int8 artifacts round them.
+
+    Ranges of activations are learnt with the weights, and stand in the checkpoint.
+
+    Attributes:
+        steps: of every graph, or by graph name; 0 for none.
+        learning_rate: of the first step; it falls to 0.
+    """
+
+    steps: Steps | dict[str, Steps] = 0
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-4
+
+    def steps_of(self, graph: str) -> int:
+        """Steps of a graph."""
+        return _of_graph(self.steps, graph)
+
+    @property
+    def any_steps(self) -> bool:
+        """Whether there is anything to do."""
+        return _any(self.steps)
+
+
+def _of_graph(steps: int | dict[str, int], graph: str) -> int:
+    return steps.get(graph, 0) if isinstance(steps, dict) else steps
+
+
+def _any(steps: int | dict[str, int]) -> bool:
+    return any(steps.values()) if isinstance(steps, dict) else steps > 0
+
+
 class RecoverSettings(Section):
     """Fine-tuning after pruning, each graph distilled from its whole self.
 
     Attributes:
         steps: of every graph, or by graph name; 0 for none.
-        rounded: steps after those in which numbers are rounded as int8 artifacts round them, of every graph or by graph name. Ranges of
-            activations are learnt with the weights, and stand in the checkpoint.
+        rounded: what comes after these steps.
         batch, learning_rate, seed: of each step.
         crop: in pixels.
         structure: weight of 1 - SSIM beside the L1 distance of images.
@@ -139,7 +169,7 @@ class RecoverSettings(Section):
     """
 
     steps: Steps | dict[str, Steps] = 0
-    rounded: Steps | dict[str, Steps] = 0
+    rounded: RoundedSettings = RoundedSettings()
     batch: Annotated[int, Field(ge=1)] = 2
     crop: Annotated[int, Field(ge=32)] = 256
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-4
@@ -150,21 +180,12 @@ class RecoverSettings(Section):
 
     def steps_of(self, graph: str) -> int:
         """Steps of a graph."""
-        return self.steps.get(graph, 0) if isinstance(self.steps, dict) else self.steps
-
-    def rounded_of(self, graph: str) -> int:
-        """Steps of a graph with rounded numbers."""
-        return self.rounded.get(graph, 0) if isinstance(self.rounded, dict) else self.rounded
+        return _of_graph(self.steps, graph)
 
     @property
     def any_steps(self) -> bool:
         """Whether there is anything to do before numbers are rounded."""
-        return any(self.steps.values()) if isinstance(self.steps, dict) else self.steps > 0
-
-    @property
-    def any_rounded(self) -> bool:
-        """Whether there is with rounded numbers."""
-        return any(self.rounded.values()) if isinstance(self.rounded, dict) else self.rounded > 0
+        return _any(self.steps)
 
 
 class PruneSettings(Section):

@@ -49,11 +49,12 @@ def recover_rounded(
         CaptureError: a graph cannot be captured, or its weights cannot be put back.
     """
     torch.manual_seed(settings.seed)
-    school, state = School.of(reference, draws, settings), read_state(state_file)
+    paced = settings.model_copy(update={"learning_rate": settings.rounded.learning_rate})
+    school, state = School.of(reference, draws, paced), read_state(state_file)
     changed = [
-        graph for graph in model.graphs if graph.module is not reference.graph(graph.name).module and settings.rounded_of(graph.name)
+        graph for graph in model.graphs if graph.module is not reference.graph(graph.name).module and settings.rounded.steps_of(graph.name)
     ]
-    total, done = sum(settings.rounded_of(graph.name) for graph in changed), 0
+    total, done = sum(settings.rounded.steps_of(graph.name) for graph in changed), 0
     learnt: dict[str, dict[str, float]] = {}
     for graph in changed:
         student = _Rounded(school, graph, quantize)
@@ -73,14 +74,14 @@ def recover_rounded(
 class _Rounded(Student):
     """A graph that learns under fake quantisation."""
 
-    rate_key = "prune.recover.learning_rate"
+    rate_key = "prune.recover.rounded.learning_rate"
 
     def __init__(self, school: School, graph: Graph, quantize: QuantizeSettings) -> None:
         settings = school.settings
         self.graph, self.size = graph, (settings.crop, settings.crop)
         for parameter in graph.module.parameters():
             parameter.requires_grad = True
-        steps = settings.rounded_of(graph.name)
+        steps = settings.rounded.steps_of(graph.name)
         drawn = [school.draws.draw(steps, 0, index) for index in range(max(MEASURED, settings.batch))]  # no step's
         self.samples = [fed[graph.name] for fed in graph_inputs(school.reference, drawn)]
         self.prepared: PreparedGraph = prepare(graph, self.size, quantize, batch=settings.batch, samples=self.samples)

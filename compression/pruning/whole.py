@@ -66,8 +66,7 @@ def check_patterns(model: Model, settings: PruneSettings, recipe: Path) -> None:
             if not any(fnmatchcase(name, pattern) for name in names):
                 raise RecipeError(f"{recipe}: prune.{key}: '{pattern}' matches no module of the model{suggestion(pattern, names)}")
     graphs = [graph.name for graph in model.graphs]
-    for key in ("steps", "rounded"):
-        given = getattr(settings.recover, key)
+    for key, given in (("steps", settings.recover.steps), ("rounded.steps", settings.recover.rounded.steps)):
         for name in given if isinstance(given, dict) else ():
             if name not in graphs:
                 raise RecipeError(f"{recipe}: prune.recover.{key}: the model has no graph '{name}'{suggestion(name, graphs)}")

@@ -73,7 +73,7 @@ def prune(pipeline: Pipeline, source: Source) -> Source:
         entry = pipeline.run("recover", "", key, learn)
     else:
         pipeline.pass_over("recover", "", "off")
-    if settings.recover.any_rounded:
+    if settings.recover.rounded.any_steps:
         entry = _rounded(pipeline, source, entry)
     return _pruned(source, entry.folder / WEIGHTS, entry.digest)
 
@@ -99,7 +99,7 @@ def _rounded(pipeline: Pipeline, source: Source, entry: Entry) -> Entry:
         )
         write_pruned(student, rows, path=workspace.output / WEIGHTS, bare=source.bare, metadata={}, learnt=learnt)
 
-    own = settings.model_dump(mode="json", exclude={"images", "held_out", "steps"})
+    own = settings.model_dump(mode="json", exclude={"images", "held_out", "steps", "learning_rate"})
     quantized = recipe.quantize.model_dump(mode="json", include={"keep_float", "keep_int8", "observer", "percentile"})
     key = {"model": source.fingerprint, "pruned": entry.digest, "settings": own, "quantize": quantized}
     return pipeline.run("rounded", "", {**key, "images": [images.sha256 for images in lessons]}, learn)

@@ -187,6 +187,9 @@ def test_steps_of_an_unknown_graph_are_refused(folder: Path) -> None:
     change(folder / "recipe.toml", ("steps = 4, batch = 2, crop", "steps = { modle = 4 }, batch = 2, crop"))
     with pytest.raises(RecipeError, match=r"prune\.recover\.steps: the model has no graph 'modle', did you mean 'model'"):
         release(folder)
+    change(folder / "recipe.toml", ("steps = { modle = 4 }", "rounded = { steps = { model = 4, code = 1 } }"))
+    with pytest.raises(RecipeError, match=r"prune\.recover\.rounded\.steps: the model has no graph 'code'"):
+        release(folder)
 
 
 def test_finished_pruning_is_taken_from_its_checkpoint(folder: Path) -> None:
@@ -248,7 +251,9 @@ def test_damaged_result_is_refused(folder: Path) -> None:
 
 def test_ranges_that_were_learnt_with_rounded_numbers_come_with_the_checkpoint(folder: Path) -> None:
     change(
-        folder / "recipe.toml", ('onnx = ["float32"]', 'onnx = ["int8"]'), ("learning_rate = 1e-3 }", "learning_rate = 1e-3, rounded = 4 }")
+        folder / "recipe.toml",
+        ('onnx = ["float32"]', 'onnx = ["int8"]'),
+        ("learning_rate = 1e-3 }", "learning_rate = 1e-3, rounded = { steps = 4 } }"),
     )
     _, events = release(folder)
     assert (outcomes(events)["recover"], outcomes(events)["rounded"]) == ("done", "done")

@@ -18,13 +18,13 @@ from instantstyle.compression.quantization.plan.plan import NO_PLAN, Plan
 from instantstyle.compression.quantization.ranges import calibrate
 from instantstyle.model.checkpoint import save_tensors
 from instantstyle.model.graph import Model, single_graph
-from instantstyle.recipe.settings import QuantizeSettings, RecoverSettings
+from instantstyle.recipe.settings import QuantizeSettings, RecoverSettings, RoundedSettings
 from instantstyle.system.errors import CheckpointError
 from instantstyle.system.progress import ReportProgress
 
 SIZE = (32, 32)
 QUANTIZE = QuantizeSettings(method="ptq", observer="min_max")
-SETTINGS = RecoverSettings(rounded=80, batch=2, crop=32, learning_rate=1e-3)
+SETTINGS = RecoverSettings(rounded=RoundedSettings(steps=80, learning_rate=1e-3), batch=2, crop=32)
 
 
 class Net(nn.Module):
