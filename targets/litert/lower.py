@@ -32,6 +32,8 @@ RELU = aten.relu.default
 CONVOLUTIONS = (aten.conv2d.default, aten.conv2d.padding)
 # With int8 operators of their own.
 ARITHMETIC: dict[Any, str] = {aten.add.Tensor: "ADD", aten.mul.Tensor: "MUL"}
+# Of several sources, constants too: on the grid of one, the numbers of the others would be cut off.
+JOINING = frozenset({aten.cat.default, aten.pad.default, aten.constant_pad_nd.default})
 # Of uint8 and int8.
 UNSIGNED = 128
 
@@ -123,6 +125,10 @@ class _Lowering:
         if computing in self.turned:
             value = depth_to_space(self.graph, arguments[0], arguments[1], computing.name)
         else:
+            if computing.target in JOINING:
+                parts = arguments[0] if isinstance(arguments[0], list) else [arguments[0]]
+                parts = [self.graph.quantized(each, grid, f"{computing.name}.{index}.grid") for index, each in enumerate(parts)]
+                arguments[0] = parts if isinstance(arguments[0], list) else parts[0]
             value = self.writers[computing.target](self.graph, computing, *arguments, **computing.kwargs)
         return self.graph.quantized(value, grid, node.name)
 

@@ -57,10 +57,10 @@ class OpenVINORunner(Runner):
         core = openvino.Core()
         try:
             model = core.read_model(path)
+            check_declared(declared(model), as_arrays(artifact, self._graph), path)
+            compiled = core.compile_model(model, DEVICE, settings(threads, precision))
         except RuntimeError as error:
             raise ArtifactError(f"OpenVINO {openvino.__version__} cannot open {path}: {cause(error)}") from error
-        check_declared(declared(model), as_arrays(artifact, self._graph), path)
-        compiled = core.compile_model(model, DEVICE, settings(threads, precision))
         self._check_precision(compiled, precision)
         kernels = tuple(_kernels(compiled))
         found = [kernel for kernel in kernels if kernel.kind in CONVOLUTIONS]

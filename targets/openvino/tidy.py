@@ -12,15 +12,20 @@ if TYPE_CHECKING:
     import openvino
 
 CONSTANT = "Constant"
+# What lays weights out for its kernel as a graph is loaded, and the attributes that say which way round it reads them.
+LAYERS = frozenset({"Convolution", "ConvolutionBackpropData", "MatMul", "Einsum"})
+DEQUANTIZATION = frozenset({"Convert", "Subtract", "Multiply"})
+WAYS = ("transpose_a", "transpose_b", "equation")
 
 
 def tidy(model: "openvino.Model") -> None:
     """Folds shapes and reshaped biases, makes one FakeQuantize of each QuantizeLinear with its DequantizeLinear, shares equal constants.
 
     Requires: static shapes.
-    Ensures: int8 weights stay int8 constants; what an ONNX node became keeps its name, and no name depends on what was read before.
+    Ensures: int8 weights stay int8 constants; what an ONNX node became keeps its name, and no name depends on what was read before; layers
+    that read equal float weights read them the same way round.
     """
-    for step in (_fold, _join_quantization, _drop_zero_points, _share_constants, _name):
+    for step in (_fold, _join_quantization, _drop_zero_points, _share_constants, _part_tied, _name):
         step(model)
 
 
@@ -34,17 +39,30 @@ def _fold(model: "openvino.Model") -> None:
 
 def _known(node: "openvino.Node") -> np.ndarray | None:
     """What a node computes, if that is known and no weight that is stored in fewer bits than it is computed in."""
-    import openvino
-
-    kind, inputs = node.get_type_name(), _inputs(node)
+    kind = node.get_type_name()
     if kind == "ShapeOf" and node.input(0).get_partial_shape().is_static:
         return np.array(list(node.input(0).get_shape()), node.output(0).get_element_type().to_dtype())
-    if not inputs or node.get_output_size() != 1 or any(each.get_type_name() != CONSTANT for each in inputs):
+    if kind == CONSTANT or (kind == "Convert" and len(node.output(0).get_shape()) > 1):
         return None
-    if kind == "Convert" and len(node.output(0).get_shape()) > 1:
+    # OpenVINO cannot open a layer of int8 weights that reads a constant.
+    inner = DEQUANTIZATION if kind in LAYERS else frozenset[str]()
+    return _computed(node, inner)
+
+
+def _computed(node: "openvino.Node", inner: frozenset[str]) -> np.ndarray | None:
+    """What a node computes of constants, or of constants through nodes of some kinds; None otherwise, or if OpenVINO cannot say."""
+    import openvino
+
+    given: list[openvino.Tensor] = []
+    for each in _inputs(node):
+        kind = each.get_type_name()
+        value = _value(each) if kind == CONSTANT else _computed(each, inner) if kind in inner else None
+        if value is None:
+            return None
+        given.append(openvino.Tensor(value))
+    if not given or node.get_output_size() != 1:
         return None
     found = openvino.Tensor(node.output(0).get_element_type(), node.output(0).get_shape())
-    given = [openvino.Tensor(_value(each)) for each in inputs]
     return np.array(found.data) if node.evaluate([found], given) else None
 
 
@@ -91,6 +109,34 @@ def _share_constants(model: "openvino.Model") -> None:
                 _replace(node, kept)
 
 
+def _part_tied(model: "openvino.Model") -> None:
+    """Weights that layers read in two ways, a convolution and a transposed one say, are kept turned for the second, and turned back as the
+    file is loaded.
+
+    OpenVINO 2026.4 takes what one laid out for its kernel for the other's, where they have as many channels in as out. It knows weights by
+    their place in memory, and equal constants have one place in a file: a copy would not do.
+    """
+    from openvino import opset13
+
+    ways: dict[bytes, tuple[object, ...]] = {}
+    for node in model.get_ordered_ops():
+        for place, weight in enumerate(map(_float_weight, _inputs(node))) if node.get_type_name() in LAYERS else ():
+            if weight is None or weight.ndim < 2:
+                continue
+            attributes = node.get_attributes()
+            way = (node.get_type_name(), place, *map(attributes.get, WAYS))
+            if ways.setdefault(weight.tobytes(), way) != way:
+                turn = [*reversed(range(weight.ndim))]
+                turned = opset13.convert(_constant(weight.transpose(turn)), "f32")
+                node.input(place).replace_source_output(opset13.transpose(turned, _constant(np.array(turn))).output(0))
+
+
+def _float_weight(given: "openvino.Node") -> np.ndarray | None:
+    """The numbers of a float constant, one in float16 perhaps; None of anything else."""
+    found = _operand(given, "Convert") or given
+    return value if found.get_type_name() == CONSTANT and (value := _value(found)).dtype.kind == "f" else None
+
+
 def _name(model: "openvino.Model") -> None:
     """OpenVINO numbers what has no name of its own through the life of a process; here, through the graph."""
     numbers: Counter[str] = Counter()
@@ -122,7 +168,8 @@ def _value(node: "openvino.Node") -> np.ndarray:
 def _constant(value: np.ndarray) -> "openvino.Node":
     from openvino import op
 
-    return op.Constant(np.ascontiguousarray(value))
+    # Not ascontiguousarray, which gives a number an axis.
+    return op.Constant(np.array(value, order="C"))
 
 
 def _replace(node: "openvino.Node", other: "openvino.Node") -> None:

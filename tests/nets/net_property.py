@@ -77,6 +77,10 @@ class Form:
 
 FORMS = (Form("onnx", Precision.FLOAT32), Form("onnx", Precision.INT8), Form("android", Precision.INT8))
 APPLE = (Form("coreml", Precision.FLOAT16), Form("coreml", Precision.INT8))
+# Of every fifth net, because they are slow to lower (ExecuTorch: seconds a net) or to load.
+EDGE = tuple(
+    Form(target, precision) for target in ("openvino", "litert", "executorch") for precision in (Precision.FLOAT32, Precision.INT8)
+)
 
 
 def check(net: Net, forms: Sequence[Form] = FORMS) -> list[Outcome]:
@@ -196,9 +200,9 @@ def _emitted(form: Form, program: Program, images: Sequence[Tensor], wanted: Seq
     if form.precision is not Precision.INT8:
         _compare(results, wanted, FLOAT32 if form.precision is Precision.FLOAT32 else FLOAT16)
         return ""
-    if form.target != "coreml":
+    if form.target in ("onnx", "android"):
         return _integers(form, program, images, wanted, reference)
-    return _limited("the package", _loss(results, wanted), 2 * _loss(reference, wanted) + EVALUATED)
+    return _limited("the artifact", _loss(results, wanted), 2 * _loss(reference, wanted) + EVALUATED)
 
 
 def _integers(form: Form, program: Program, images: Sequence[Tensor], wanted: Sequence[Tensor], reference: Sequence[Tensor]) -> str:

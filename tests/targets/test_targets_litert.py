@@ -74,6 +74,9 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "attention": attend,
     "heads": heads,
     "slices": lambda x: torch.cat([x[:, ::2, 1:], functional.pad(x[:, :4, 2:], (0, 0, 1, 0), value=0.5)], 1),
+    # Parts of numbers that are far from equally large.
+    "joined": lambda x: functional.pad(torch.cat([0.02 * torch.tanh(x), torch.sigmoid(x), 3 * x], 1), (1, 1, 1, 1)),
+    "padded with more than there is": lambda x: functional.pad(0.05 * torch.tanh(x), (1, 0, 1, 0), value=1.0),
     "reflection": lambda x: functional.pad(x, (1, 2, 3, 1), mode="reflect"),
     "broadcast": lambda x: x + torch.arange(8.0)[:, None, None] * 0.1 + x.mean((2, 3)).unsqueeze(-1).unsqueeze(-1),
     "reads a picture's rows": lambda x: x + x.mean(3, keepdim=True) + x.amax(1, keepdim=True) - x.sum((1, 2, 3), keepdim=True) * 0.001,

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -10,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 from kinds import CONVOLUTIONS, kinds_input, kinds_program
+from programs import quantized_program, smooth
 from suite import Emitted, TargetSuite, assert_no_path_of_this_machine, graph_inputs, run_pytorch, snr_db
 from torch import Tensor, nn
+from torch.nn import functional
 
 from instantstyle.capture.program import Program
 from instantstyle.compression.quantization.capture import capture
-from instantstyle.model.graph import single_graph
+from instantstyle.model.graph import Sample, single_graph
 from instantstyle.recipe.precision import Precision
 from instantstyle.recipe.recipe import QuantizeSettings
 from instantstyle.system.errors import ExecutionError, InstantStyleError
@@ -33,6 +36,60 @@ def run_exactly(path: Path, inputs: dict[str, np.ndarray]) -> np.ndarray:
     settings: dict[str, Any] = {"LP_TRANSFORMS_MODE": False, "INFERENCE_PRECISION_HINT": "f32"}
     compiled = openvino.Core().compile_model(path, "CPU", settings)
     return np.array(compiled(inputs)[0])
+
+
+class Tied(nn.Module):
+    """Layers of one weight, between convolutions."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor], *shape: int) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.before, self.after, self.function = nn.Conv2d(3, 8, 3, 1, 1), nn.Conv2d(8, 3, 3, 1, 1), function
+        self.weight = nn.Parameter(0.3 * torch.randn(8, 8, *shape))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, 3, H, W)."""
+        return self.after(self.function(self.before(image), self.weight))
+
+
+def there_and_back(x: Tensor, weight: Tensor) -> Tensor:
+    pixels = x.permute(0, 2, 3, 1)
+    return (pixels @ weight @ weight.t()).permute(0, 3, 1, 2)
+
+
+def slots(x: Tensor, weight: Tensor) -> Tensor:
+    return torch.einsum("bkhw,kc->bchw", torch.einsum("bchw,kc->bkhw", x, weight).softmax(1), weight)
+
+
+def up_again(x: Tensor, weight: Tensor) -> Tensor:
+    small = functional.relu(functional.conv2d(x, weight, stride=2, padding=1))
+    return functional.conv_transpose2d(small, weight, stride=2, padding=1, output_padding=1)
+
+
+TIED = {
+    "convolutions": Tied(lambda x, weight: functional.conv_transpose2d(functional.conv2d(x, weight, padding=1), weight, padding=1), 3, 3),
+    "convolutions with a stride": Tied(up_again, 3, 3),
+    "convolutions of a pixel": Tied(lambda x, weight: functional.conv_transpose2d(functional.conv2d(x, weight), weight), 1, 1),
+    "products": Tied(there_and_back),
+    "sums of Einstein's": Tied(slots),
+}
+
+
+class Embedded(nn.Module):
+    """A vector that a linear layer makes of constants, and a mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.before, self.after = nn.Conv2d(3, 8, 3, 1, 1), nn.Conv2d(8, 3, 3, 1, 1)
+        self.embedding, self.linear = nn.Embedding(4, 8), nn.Linear(8, 8)
+        self.register_buffer("label", torch.tensor([2]))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, 3, H, W)."""
+        y = self.before(image) * self.linear(self.embedding(self.label))[:, :, None, None]
+        y[y < -0.5] = -0.5
+        return self.after(y)
 
 
 class TestOpenVINO(TargetSuite):
@@ -113,6 +170,48 @@ class TestOpenVINO(TargetSuite):
             assert dict(runner.execution.kernels)["Deconvolution"] == 1
         assert snr_db(output, reference) > (12.0 if int8_saturates() else 28.0)
         assert snr_db(run_exactly(tmp_path / "model" / "model.xml", {"image": image}), reference) > 32
+
+    @pytest.mark.parametrize("kept", [Precision.FLOAT32, Precision.FLOAT16])
+    @pytest.mark.parametrize("what", TIED)
+    def test_tied_weights_are_each_layers_own_way_round(self, target: Target, what: str, kept: Precision, tmp_path: Path) -> None:
+        program = capture(single_graph(TIED[what].eval()), (16, 16), table=None, tuned={}, settings=QuantizeSettings())
+        image = smooth(np.random.default_rng(4), 16, 16)
+        reference = run_pytorch(program.graphs[0].float_program, [image])
+        output = self.run(target, (target.emit(program, kept, tmp_path), tmp_path), "model", {"image": image})
+        assert np.abs(output - reference).max() < (1e-5 if kept is Precision.FLOAT32 else 2e-3) * np.abs(reference).max()
+        stored = sum(each.nbytes for each in TIED[what].state_dict().values() if isinstance(each, Tensor))
+        assert stored * (2 if kept is Precision.FLOAT32 else 1) > (tmp_path / "model" / "model.bin").stat().st_size
+
+    def test_layers_of_constants_and_masks_open(self, target: Target, tmp_path: Path) -> None:
+        model = single_graph(Embedded().eval())
+        program = quantized_program(model, (16, 16), [Sample("sample", {"image": smooth(np.random.default_rng(3), 16, 16)})])
+        image = smooth(np.random.default_rng(4), 16, 16)
+        reference = run_pytorch(program.graphs[0].float_program, [image])
+        for precision, least in ((Precision.FLOAT32, 100.0), (Precision.INT8, 12.0 if int8_saturates() else 25.0)):
+            (tmp_path / precision).mkdir()
+            artifact = target.emit(program, precision, tmp_path / precision)
+            assert snr_db(self.run(target, (artifact, tmp_path / precision), "model", {"image": image}), reference) > least
+
+    def test_transposed_convolutions_with_groups_are_said_to_run_in_float(self, target: Target, tmp_path: Path) -> None:
+        torch.manual_seed(4)
+        up = nn.ConvTranspose2d(8, 8, 4, 2, 1, groups=4)
+        net = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), up, nn.ReLU(), nn.Conv2d(8, 3, 3, 1, 1)).eval()
+        program = quantized_program(single_graph(net), (16, 16), [Sample("sample", {"image": smooth(np.random.default_rng(3), 16, 16)})])
+        artifact = target.emit(program, Precision.INT8, tmp_path)
+        assert any("model: 1 transposed convolutions with groups run in float" in note for note in artifact.notes)
+        with target.open(artifact, tmp_path, "model", threads=1) as runner:
+            assert (runner.execution.convolutions, runner.execution.int8_convolutions) == (3, 2)
+
+    def test_preflight_says_what_the_reader_says(self, target: Target) -> None:
+        class Spectrum(nn.Module):
+            def forward(self, x: Tensor) -> Tensor:
+                found = torch.fft.rfft2(x)
+                return torch.fft.irfft2(torch.complex(functional.relu(found.real), found.imag), s=x.shape[2:])
+
+        net = nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), Spectrum(), nn.Conv2d(8, 3, 3, 1, 1)).eval()
+        program = capture(single_graph(net), (16, 16), table=None, tuned={}, settings=QuantizeSettings())
+        for finding in target.preflight(program, (Precision.FLOAT32,)):
+            assert "fully converted" not in str(finding)
 
     def test_preflight_names_the_module_of_an_unknown_operator(self, target: Target) -> None:
         class Determinant(nn.Module):

@@ -57,7 +57,8 @@ def padded(graph: Graph, source: Value, widths: np.ndarray, name: str, lowest: b
     amounts = graph.constant(f"{name}.widths", widths.astype(np.int32))
     zero = source.grid.zero_point if source.grid is not None else 0
     if (lowest and (source.grid is None or zero != -128)) or filling:
-        value = -128 if lowest else round(filling / float(source.grid.scale)) + zero if source.grid is not None else 0
+        level = round(filling / float(source.grid.scale)) + zero if source.grid is not None else 0
+        value = -128 if lowest else min(max(level, -128), 127)
         array = np.array([value], np.int8) if source.grid is not None else np.array([-np.inf if lowest else filling], np.float32)
         fill = graph.constant(f"{name}.filling", array, source.grid)
         given, kind, options = [source, amounts, fill], "PADV2", graph.schema.PadV2OptionsT()

@@ -56,15 +56,12 @@ def _cat(graph: Graph, node: Any, sources: Sequence[Value | np.ndarray], axis: i
     values = [each if isinstance(each, Value) else constant_operand(graph, each, f"{node.name}.{index}") for index, each in named]
     rank = len(values[0].shape)
     order = natural(rank)
-    grid = values[0].grid
     values = [graph.ordered(each, order) for each in values]
-    if grid is not None:
-        values = [graph.quantized(each, grid, f"{node.name}.{index}.grid") for index, each in enumerate(values)]
     place = order.index(axis % rank)
     shape = list(values[0].shape)
     shape[place] = sum(each.shape[place] for each in values)
     options = graph.schema.ConcatenationOptionsT(axis=place)
-    return graph.add("CONCATENATION", node.name, values, shape, values[0].dtype, order, options, grid)
+    return graph.add("CONCATENATION", node.name, values, shape, values[0].dtype, order, options, values[0].grid)
 
 
 @writes(aten.expand.default)

@@ -23,14 +23,16 @@ LARGEST = float(np.finfo(np.float16).max)
 def store_half(model: ir.Model) -> tuple[Change, ...]:
     """float32 weight -> Cast(float16 weight)."""
     changes: list[Change] = []
+    casts: dict[str, ir.Node] = {}
     for node, weight, values in float_weights(model.graph):
         if np.abs(values).max() > LARGEST:
             continue
         name = value_name(weight)
-        half = initializer(model.graph, f"{name}.half", values.astype(np.float16))
-        cast = ir.node("Cast", [half], {"to": ir.DataType.FLOAT}, name=f"{name}.cast")
-        cast.outputs[0].name = f"{name}.float"
-        store_behind(model.graph, node, cast)
+        if name not in casts:
+            half = initializer(model.graph, f"{name}.half", values.astype(np.float16))
+            casts[name] = ir.node("Cast", [half], {"to": ir.DataType.FLOAT}, name=f"{name}.cast")
+            casts[name].outputs[0].name = f"{name}.float"
+        store_behind(model.graph, node, casts[name])
         changes.append(Change("store_half", value_name(node.outputs[0]), f"{values.size} weights"))
     return tuple(changes)
 
@@ -45,10 +47,14 @@ def float_weights(graph: ir.Graph) -> Iterator[tuple[ir.Node, ir.Value, np.ndarr
 
 
 def store_behind(graph: ir.Graph, node: ir.Node, reader: ir.Node) -> None:
-    """Lets a layer take its weight from ``reader``, which gives it from smaller numbers; the old one goes unless another layer reads it."""
+    """Lets a layer take its weight from ``reader``, which gives it from smaller numbers; the old one goes unless another layer reads it.
+
+    Layers of one weight come in the order of the graph: the first brings the reader into it.
+    """
     weight = node.inputs[1]
     assert weight is not None
-    graph.insert_before(node, reader)
+    if reader.graph is None:
+        graph.insert_before(node, reader)
     node.replace_input_with(1, reader.outputs[0])
     if not weight.uses():
         graph.initializers.pop(value_name(weight))

@@ -20,22 +20,31 @@ LEVELS = 127
 def store_int8(model: ir.Model) -> tuple[Change, ...]:
     """float32 weight -> DequantizeLinear(int8 weight, scales)."""
     changes: list[Change] = []
+    stored: dict[tuple[str, int], ir.Node] = {}
     for node, weight, values in float_weights(model.graph):
         if values.ndim < 2:
             continue
-        name, axis = value_name(weight), _output_axis(node, values.ndim)
-        others = tuple(each for each in range(values.ndim) if each != axis)
-        scales = np.maximum(np.abs(values).max(axis=others) / LEVELS, np.finfo(np.float32).tiny).astype(np.float32)
-        spread = scales.reshape([-1 if each == axis else 1 for each in range(values.ndim)])
-        integers = np.clip(np.rint(values / spread), -LEVELS, LEVELS).astype(np.int8)
-        parts = (integers, scales, np.zeros(scales.shape, np.int8))
-        inputs = [initializer(model.graph, f"{name}.{key}", part) for key, part in zip(("int8", "scale", "zero_point"), parts, strict=True)]
-        dequantize = ir.node(DEQUANTIZE, inputs, {"axis": axis}, name=f"{name}.dequantize")
-        dequantize.outputs[0].name = f"{name}.dequantized"
-        dequantize.outputs[0].type, dequantize.outputs[0].shape = weight.type, weight.shape
-        store_behind(model.graph, node, dequantize)
+        # A weight of two kinds of layers (tied ones) has scales along two axes.
+        key = value_name(weight), _output_axis(node, values.ndim)
+        if key not in stored:
+            stored[key] = _stored(model.graph, weight, values, key[1])
+        store_behind(model.graph, node, stored[key])
         changes.append(Change("store_int8", value_name(node.outputs[0]), f"{values.size} weights"))
     return tuple(changes)
+
+
+def _stored(graph: ir.Graph, weight: ir.Value, values: np.ndarray, axis: int) -> ir.Node:
+    """What gives a weight from integers, with a scale for each place along an axis; not in the graph yet."""
+    others = tuple(each for each in range(values.ndim) if each != axis)
+    scales = np.maximum(np.abs(values).max(axis=others) / LEVELS, np.finfo(np.float32).tiny).astype(np.float32)
+    spread = scales.reshape([-1 if each == axis else 1 for each in range(values.ndim)])
+    integers = np.clip(np.rint(values / spread), -LEVELS, LEVELS).astype(np.int8)
+    parts, name = (integers, scales, np.zeros(scales.shape, np.int8)), value_name(weight) + (f".axis{axis}" if axis else "")
+    inputs = [initializer(graph, f"{name}.{key}", part) for key, part in zip(("int8", "scale", "zero_point"), parts, strict=True)]
+    dequantize = ir.node(DEQUANTIZE, inputs, {"axis": axis}, name=f"{name}.dequantize")
+    dequantize.outputs[0].name = f"{name}.dequantized"
+    dequantize.outputs[0].type, dequantize.outputs[0].shape = weight.type, weight.shape
+    return dequantize
 
 
 def _output_axis(node: ir.Node, rank: int) -> int:
