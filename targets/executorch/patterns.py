@@ -38,10 +38,21 @@ def fit(module: GraphModule) -> None:
     what passes values on has one grid; layers whose inputs or results are not integers read weights that a Cast and a Mul make.
     """
     unsigned_activations(module)
-    for step in (_sign, _dequantize_for_each, _one_grid, _unfold_weights):
+    for step in (_lay_out, _sign, _dequantize_for_each, _one_grid, _unfold_weights):
         step(module)
     module.graph.eliminate_dead_code()
     module.recompile()
+
+
+def _lay_out(module: GraphModule) -> None:
+    """Constants get the strides of their shape: ExecuTorch reads the order of axes from them, where an axis of one may have any."""
+    for node in module.graph.nodes:
+        if node.op == "get_attr":
+            found = _tensor(module, node)
+            plain = found.reshape(-1).reshape(found.shape)
+            if plain.stride() != found.stride():
+                owner, _, name = str(node.target).rpartition(".")
+                module.get_submodule(owner)._buffers[name] = plain
 
 
 def _sign(module: GraphModule) -> None:

@@ -35,10 +35,12 @@ def convert(program: Program, graph: GraphProgram, precision: Precision, folder:
     """
     import openvino
 
+    from ..onnx.rewrites.antialias_by_products import antialias_by_products
     from ..onnx.rewrites.store_half import store_half
 
     source = Precision.INT8 if precision is Precision.INT8 else Precision.FLOAT32
-    onnx_model, _, notes = build(program, graph, source, (*portable_rewrites(graph), store_half))
+    rewrites = (*portable_rewrites(graph), antialias_by_products, store_half)
+    onnx_model, _, notes = build(program, graph, source, rewrites, float_rewrites=(antialias_by_products,))
     try:
         with silence():
             model = read(onnx_model)

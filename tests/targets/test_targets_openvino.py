@@ -182,6 +182,20 @@ class TestOpenVINO(TargetSuite):
         stored = sum(each.nbytes for each in TIED[what].state_dict().values() if isinstance(each, Tensor))
         assert stored * (2 if kept is Precision.FLOAT32 else 1) > (tmp_path / "model" / "model.bin").stat().st_size
 
+    @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+    def test_antialiased_resizing_is_antialiased(self, target: Target, mode: str, tmp_path: Path) -> None:
+        class Smaller(nn.Module):
+            def forward(self, x: Tensor) -> Tensor:
+                small = functional.interpolate(x, (7, 10), mode=mode, antialias=True)
+                return functional.interpolate(small, x.shape[2:], mode=mode, antialias=True)
+
+        net = nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), Smaller(), nn.Conv2d(8, 3, 1)).eval()
+        program = capture(single_graph(net), (16, 24), table=None, tuned={}, settings=QuantizeSettings())
+        image = smooth(np.random.default_rng(4), 16, 24)
+        reference = run_pytorch(program.graphs[0].float_program, [image])
+        output = self.run(target, (target.emit(program, Precision.FLOAT32, tmp_path), tmp_path), "model", {"image": image})
+        assert np.abs(output - reference).max() < 1e-5
+
     def test_layers_of_constants_and_masks_open(self, target: Target, tmp_path: Path) -> None:
         model = single_graph(Embedded().eval())
         program = quantized_program(model, (16, 16), [Sample("sample", {"image": smooth(np.random.default_rng(3), 16, 16)})])
