@@ -28,11 +28,13 @@ class Convolution:
         names: of its nodes in the captured program.
         module_path: of the module that computes the first of them.
         int8: whether its weight and its input are dequantised integers.
+        grouped_transposed: whether it is a transposed one with groups.
     """
 
     names: tuple[str, ...]
     module_path: str
     int8: bool
+    grouped_transposed: bool = False
 
 
 def convolutions(graph: GraphProgram, precision: Precision) -> tuple[Convolution, ...]:
@@ -45,7 +47,10 @@ def convolutions(graph: GraphProgram, precision: Precision) -> tuple[Convolution
     for node in program.graph.nodes:
         if node in live and _is_convolution(node):
             found.setdefault(keys[node], []).append(node)
-    return tuple(Convolution(tuple(node.name for node in nodes), module_path(nodes[0]), _is_int8(nodes[0])) for nodes in found.values())
+    return tuple(
+        Convolution(tuple(node.name for node in nodes), module_path(nodes[0]), _is_int8(nodes[0]), _is_grouped_transposed(nodes[0]))
+        for nodes in found.values()
+    )
 
 
 def described(graph: GraphProgram, file: str, precision: Precision, asked: int) -> GraphArtifact:
@@ -59,6 +64,18 @@ def repeated_note(graph: GraphProgram, found: Sequence[Convolution]) -> tuple[st
     """A note for the artifact where the program has more calls than convolutions."""
     twice = [f"'{each.module_path}'" for each in found if len(each.names) > 1]
     return (f"{graph.name}: equal calls of {', '.join(twice)} are computed once",) if twice else ()
+
+
+def asked_of(graph: GraphProgram, precision: Precision, runtime: str) -> tuple[int, tuple[str, ...]]:
+    """How many convolutions must run in int8 where transposed ones with groups cannot, and a note that names these.
+
+    Args:
+        runtime: that has no int8 kernel for them.
+    """
+    int8 = [each for each in convolutions(graph, precision) if each.int8]
+    left = [f"'{each.module_path or each.names[0]}'" for each in int8 if each.grouped_transposed]
+    note = f"{graph.name}: {', '.join(left)} in float, {runtime} has no int8 kernel for transposed convolutions with groups"
+    return len(int8) - len(left), (note,) if left else ()
 
 
 def missing(found: Iterable[Convolution], names: Iterable[str]) -> tuple[Convolution, ...]:
@@ -82,6 +99,13 @@ def advice(modules: Iterable[str]) -> str:
 def _is_convolution(node: Node) -> bool:
     name = getattr(node.target, "_opname", "")
     return node.op == "call_function" and name.startswith(CONVOLUTION) and isinstance(node.target, torch._ops.OpOverload)
+
+
+def _is_grouped_transposed(node: Node) -> bool:
+    arguments = node.target._schema.arguments if isinstance(node.target, torch._ops.OpOverload) else ()
+    place = next((index for index, each in enumerate(arguments) if each.name == "groups"), len(node.args))
+    groups = node.args[place] if place < len(node.args) else node.kwargs.get("groups", 1)
+    return "transpose" in str(node.target) and groups != 1
 
 
 def _is_int8(node: Node) -> bool:

@@ -7,7 +7,7 @@ from ...capture.program import Program
 from ...recipe.precision import Precision
 from ..artifact import describe, graph_path
 from ..base import Artifact, Availability, Finding, Runner, Target
-from ..convolutions import convolutions, described
+from ..convolutions import asked_of, described
 from ..onnx.target import availability
 from ..packages import require
 
@@ -35,12 +35,13 @@ class ExecuTorchTarget(Target):
         require(self.name, PACKAGES)
         from .lower import write
 
-        graphs = []
+        graphs, notes = [], ()
         for graph in program.graphs:
             write(folder / f"{graph.name}.pte", program, graph, precision)
-            asked = sum(each.int8 for each in convolutions(graph, precision))
+            asked, left = asked_of(graph, precision, "ExecuTorch")
             graphs.append(described(graph, f"{graph.name}.pte", precision, asked))
-        return describe(self.name, program, precision, folder, graphs=graphs, notes=())
+            notes += left
+        return describe(self.name, program, precision, folder, graphs=graphs, notes=notes)
 
     def open(self, artifact: Artifact, folder: Path, graph: str, threads: int) -> Runner:
         require(self.name, PACKAGES)

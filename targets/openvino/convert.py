@@ -9,7 +9,7 @@ from ...capture.program import GraphProgram, Program
 from ...recipe.precision import Precision
 from ...system.errors import CaptureError
 from ...system.silence import silence
-from ..convolutions import convolutions
+from ..convolutions import asked_of
 from ..declared import Declared, Tensor, facts
 from ..onnx.target import build, portable_rewrites
 from .tidy import tidy
@@ -53,16 +53,8 @@ def convert(program: Program, graph: GraphProgram, precision: Precision, folder:
     path = folder / f"{graph.name}.xml"
     openvino.save_model(model, path, compress_to_fp16=precision is Precision.FLOAT16)
     path.write_bytes(_shortened(path.read_bytes()))
-    asked, floats = sum(each.int8 for each in convolutions(graph, precision)), _grouped_transposed(model)
-    if floats:
-        notes += (f"{graph.name}: {floats} transposed convolutions with groups run in float, OpenVINO has no int8 kernel for them",)
-    return asked - floats, tuple(note for note in notes if "ONNX Runtime" not in note)
-
-
-def _grouped_transposed(model: "openvino.Model") -> int:
-    """How many transposed convolutions with groups read integers."""
-    found = (node for node in model.get_ordered_ops() if node.get_type_name() == "GroupConvolutionBackpropData")
-    return sum(node.input_value(0).get_node().get_type_name() == "FakeQuantize" for node in found)
+    asked, left = asked_of(graph, precision, "OpenVINO")
+    return asked, (*(note for note in notes if "ONNX Runtime" not in note), *left)
 
 
 def read(model: "onnx.ModelProto") -> "openvino.Model":

@@ -119,5 +119,17 @@ class TestExecuTorch(TargetSuite):
         script = "\n".join([*imports, "import sys", "print('torchao' in sys.modules)"])
         assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "False\n"
 
+    def test_transposed_convolutions_with_groups_are_said_to_run_in_float(self, target: Target, tmp_path: Path) -> None:
+        # An axis of one group's channels: its constant's strides name another order of axes than its shape.
+        up = nn.ConvTranspose2d(8, 8, 2, 2, groups=8)
+        torch.manual_seed(4)
+        program = int8_program(nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), up, nn.ReLU(), nn.Conv2d(8, 3, 3, 1, 1)))
+        artifact = target.emit(program, Precision.INT8, tmp_path)
+        assert artifact.notes == ("model: '2' in float, ExecuTorch has no int8 kernel for transposed convolutions with groups",)
+        image = smooth(np.random.default_rng(9), *SIZE)
+        with target.open(artifact, tmp_path, "model", threads=1) as runner:
+            assert (runner.execution.convolutions, runner.execution.int8_convolutions) == (3, 2)
+            assert snr_db(runner.run({"image": image})["output"], run_pytorch(program.graphs[0].float_program, [image])) > 25
+
     def test_files_keep_no_path_of_this_machine(self, emitted: Emitted, precision: Precision) -> None:
         assert_no_path_of_this_machine(emitted(precision)[1])
