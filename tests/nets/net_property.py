@@ -77,10 +77,7 @@ class Form:
 
 FORMS = (Form("onnx", Precision.FLOAT32), Form("onnx", Precision.INT8), Form("android", Precision.INT8))
 APPLE = (Form("coreml", Precision.FLOAT16), Form("coreml", Precision.INT8))
-# Of every fifth net, because they are slow to lower (ExecuTorch: seconds a net) or to load.
-EDGE = tuple(
-    Form(target, precision) for target in ("openvino", "litert", "executorch") for precision in (Precision.FLOAT32, Precision.INT8)
-)
+EDGE = tuple(Form(target, each) for target in ("openvino", "litert") for each in (Precision.FLOAT32, Precision.INT8))
 
 
 def check(net: Net, forms: Sequence[Form] = FORMS) -> list[Outcome]:

@@ -9,13 +9,14 @@ from net_spec import Net
 
 @dataclass(frozen=True)
 class Refusal:
-    """A sentence (pattern) that is true of nets with one of ``kinds``, in ``steps`` that start so."""
+    """A sentence (pattern) that is true of nets with one of ``kinds``, of any net if there are none, in ``steps`` that start so."""
 
     sentence: str
     kinds: frozenset[str]
     steps: str = ""
 
 
+TRANSPOSED = ("conv.transposed_grouped", "conv.transposed_depthwise", "conv.transposed_dilated", "norm.batch_after_odd")
 # The sentence names a module path or a key of the recipe; why it is true stands beside it.
 REFUSALS: tuple[Refusal, ...] = (
     # Its slope in eval mode is a number, but torch.onnx has a function for neither form of the operator.
@@ -30,12 +31,22 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal(r"model\.blocks\.\S+: node 'index_put\w*': .* rank", frozenset({"inplace.indexed"}), "coreml"),
     # Core ML has tensors of five dimensions; six that do nothing but move values are joined, these are enlarged.
     Refusal(r"rank <= 5", frozenset({"resize.expand"}), "coreml"),
+    # Of what PyTorch has, our writer of LiteRT's files has a list, and says of each operator that it is not on it.
+    Refusal(r"model\.\S+: LiteRT has no form of '\w+'; write that line", frozenset(), "litert"),
+    Refusal(r"model\.\S+: LiteRT has no padding of the mode '(circular|replicate)'", frozenset(), "litert"),
+    Refusal(r"model\.\S+: LiteRT's padding does not cut", frozenset({"pad.negative"}), "litert"),
+    Refusal(r"LiteRT's transposed convolution has no groups", frozenset(TRANSPOSED), "litert"),
+    Refusal(r"model\.\S+: LiteRT's layers have constant weights", frozenset({"conv.modulated"}), "litert"),
+    # Its reader slices real and imaginary parts, and leaves their axis in.
+    Refusal(r"model\.\S+ .*no form in OpenVINO: Data batch and filters rank do not match", frozenset({"mix.fourier"}), "openvino"),
 )
 
 
 def is_true(outcome: Outcome, net: Net) -> bool:
     """Whether a refusal is one of those that are known to be true of what the net has."""
     return outcome.kind == "refused" and any(
-        re.search(refusal.sentence, outcome.detail) and refusal.kinds & net.kinds and outcome.step.startswith(refusal.steps)
+        re.search(refusal.sentence, outcome.detail)
+        and (not refusal.kinds or refusal.kinds & net.kinds)
+        and outcome.step.startswith(refusal.steps)
         for refusal in REFUSALS
     )

@@ -10,19 +10,30 @@ import pytest
 import torch
 from net_generator import generate
 from net_kinds import KINDS
-from net_property import APPLE, FORMS, Form, Outcome, check
+from net_property import APPLE, EDGE, FORMS, Form, Outcome, check
 from net_refusals import is_true
 from net_shrink import shrink
 from net_spec import build, parse, pictures
 
 from instantstyle.cli.main import main
+from instantstyle.recipe.precision import Precision
+from instantstyle.system.host import int8_saturates
+from instantstyle.targets.registry import get_target
 
 FAST, MANY = 30, 300
 
 
 def forms_of(number: int) -> tuple[Form, ...]:
-    """What is made of a net: one of the three portable forms in turn; of those beyond the fast ones all, and of every tenth Core ML's."""
-    return FORMS[number % 3 :][:1] if number < FAST else FORMS + (APPLE if number % 10 == 5 else ())
+    """What is made of a net: one of the three portable forms in turn; of those beyond the fast ones all, and of every tenth Core ML's or,
+    where their packages are, OpenVINO's and LiteRT's."""
+    if number < FAST:
+        return FORMS[number % 3 :][:1]
+    return FORMS + (APPLE if number % 10 == 5 else tuple(filter(_is_exact_here, EDGE)) if number % 10 == 8 else ())
+
+
+def _is_exact_here(form: Form) -> bool:
+    saturates = form == Form("openvino", Precision.INT8) and int8_saturates()
+    return get_target(form.target).availability().can_run and not saturates
 
 
 def check_number(number: int) -> None:
