@@ -105,7 +105,7 @@ def _is_grouped_transposed(node: Node) -> bool:
     arguments = node.target._schema.arguments if isinstance(node.target, torch._ops.OpOverload) else ()
     place = next((index for index, each in enumerate(arguments) if each.name == "groups"), len(node.args))
     groups = node.args[place] if place < len(node.args) else node.kwargs.get("groups", 1)
-    return "transpose" in str(node.target) and groups != 1
+    return "transpose" in str(node.target) and isinstance(groups, int) and groups > 1
 
 
 def _is_int8(node: Node) -> bool:

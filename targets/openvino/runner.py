@@ -21,6 +21,8 @@ DEVICE = "CPU"
 # OpenVINO's names of types, as the options have them.
 TYPES = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 CONVOLUTIONS = frozenset({"Convolution", "Deconvolution"})
+# What a convolution of one pixel becomes behind a change of layout.
+PRODUCT = "FullyConnected"
 INTEGERS = frozenset({"u8", "i8"})
 # No work of their own.
 PASSIVE = frozenset({"Const", "Input", "Output"})
@@ -63,7 +65,7 @@ class OpenVINORunner(Runner):
             raise ArtifactError(f"OpenVINO {openvino.__version__} cannot open {path}: {cause(error)}") from error
         self._check_precision(compiled, precision)
         kernels = tuple(_kernels(compiled))
-        found = [kernel for kernel in kernels if kernel.kind in CONVOLUTIONS]
+        found = [kernel for kernel in kernels if kernel.kind in CONVOLUTIONS or self._is_convolution(kernel)]
         floats = [kernel.names for kernel in found if kernel.reads not in INTEGERS]
         int8 = len(found) - len(floats)
         kinds = Counter(kernel.kind for kernel in kernels if kernel.kind not in PASSIVE)
@@ -71,6 +73,9 @@ class OpenVINORunner(Runner):
         self.execution = Execution(provider, len(found), int8, tuple(kinds.most_common()))
         check_int8(self._graph, path, convolutions=len(found), int8_convolutions=int8, floats=floats, how="run as int8 kernels")
         self._request = compiled.create_infer_request()
+
+    def _is_convolution(self, kernel: Kernel) -> bool:
+        return kernel.kind == PRODUCT and bool(self._graph.node_of(kernel.names))
 
     def _check_precision(self, compiled: "openvino.CompiledModel", asked: str) -> None:
         found = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()  # pyright: ignore[reportAttributeAccessIssue]  (a Type)

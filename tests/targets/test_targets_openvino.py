@@ -206,6 +206,20 @@ class TestOpenVINO(TargetSuite):
             artifact = target.emit(program, precision, tmp_path / precision)
             assert snr_db(self.run(target, (artifact, tmp_path / precision), "model", {"image": image}), reference) > least
 
+    def test_a_convolution_that_becomes_a_product_is_counted(self, target: Target, tmp_path: Path) -> None:
+        class Marked(nn.Module):
+            def forward(self, x: Tensor) -> Tensor:
+                x.permute(0, 2, 3, 1)[..., 0] = 0.3
+                return x
+
+        torch.manual_seed(4)
+        net = nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), Marked(), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 3, 3, 1, 1)).eval()
+        program = quantized_program(single_graph(net), (16, 16), [Sample("sample", {"image": smooth(np.random.default_rng(3), 16, 16)})])
+        artifact = target.emit(program, Precision.INT8, tmp_path)
+        with target.open(artifact, tmp_path, "model", threads=1) as runner:
+            assert (runner.execution.convolutions, runner.execution.int8_convolutions) == (3, 3)
+            assert dict(runner.execution.kernels)["FullyConnected"] == 1
+
     def test_transposed_convolutions_with_groups_are_said_to_run_in_float(self, target: Target, tmp_path: Path) -> None:
         torch.manual_seed(4)
         up = nn.ConvTranspose2d(8, 8, 4, 2, 1, groups=4)

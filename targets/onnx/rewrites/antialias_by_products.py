@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from .contract import Change, rewrite
-from .graph import initializer, replace, value_name
+from .graph import initializer, replace, shape_of, value_name
 
 MODES = {"linear": "bilinear", "cubic": "bicubic"}
 
@@ -23,7 +23,7 @@ def antialias_by_products(model: ir.Model) -> tuple[Change, ...]:
         source, output = (node.inputs[0], node.outputs[0]) if node.op_type == "Resize" else (None, None)
         if source is None or output is None or not _is_set(node) or source.shape is None or output.shape is None:
             continue
-        name, (before, after) = value_name(output), (tuple(map(int, shape[2:])) for shape in (source.shape, output.shape))  # type: ignore[arg-type]
+        name, (before, after) = value_name(output), (shape_of(value)[2:] for value in (source, output))
         rows, columns = (_matrix(node, old, new) for old, new in zip(before, after, strict=True))
         wide = ir.node("MatMul", [source, initializer(model.graph, f"{name}.columns", columns.T.contiguous().numpy())], name=f"{name}.wide")
         wide.outputs[0].name = f"{name}.resized_columns"
