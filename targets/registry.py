@@ -22,12 +22,13 @@ from .pt2.target import PT2Target
 from .qnn.target import QNNTarget
 from .tensorrt.target import TensorRTRTXTarget, TensorRTTarget
 from .torchscript.target import TorchScriptTarget
+from .triton.target import TritonTarget
 from .web.target import WebTarget
 
 GROUP = "instantstyle.targets"
 BUILT_IN: tuple[type[Target], ...] = (
     *(AndroidTarget, CoreMLTarget, ExecuTorchTarget, LiteRTTarget, OnnxTarget, OpenVINOTarget),
-    *(PT2Target, QNNTarget, TensorRTTarget, TensorRTRTXTarget, TorchScriptTarget, WebTarget),
+    *(PT2Target, QNNTarget, TensorRTTarget, TensorRTRTXTarget, TorchScriptTarget, TritonTarget, WebTarget),
 )
 
 

@@ -1,4 +1,7 @@
-"""``instantstyle doctor --install TARGET``: an environment for one target, in the folder of the user's cache."""
+"""``instantstyle doctor --install TARGET``: an environment for one target, in the folder of the user's cache.
+
+Most have this package in it, and the target works there; some have another program, which the target talks to from here.
+"""
 
 import importlib.metadata
 import json
@@ -6,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -17,6 +20,11 @@ from ..packages import DISTRIBUTION
 FOLDER_VARIABLE = "INSTANTSTYLE_ENVIRONMENTS"
 CONSTRAINTS = "constraints.txt"
 SHOWN_LINES = 3
+# Programs by target, whose packages do not go with those of this one: pip is told these, and nothing else.
+PROGRAMS: Mapping[str, tuple[str, ...]] = {
+    # Wants NumPy 1 and protobuf 6. ONNX Runtime is what serves there, and has the version that measures here.
+    "triton": ("nvidia-pytriton==0.7.0", "onnxruntime"),
+}
 
 
 def folder(target: str) -> Path:
@@ -39,7 +47,7 @@ def install(target: str, report: Callable[[str], None] = print) -> Path:
         InstantStyleError: the target has no extra of its own, or pip failed; with the last lines that it said.
     """
     extra = target.replace("_", "-")
-    if extra not in (importlib.metadata.metadata(DISTRIBUTION).get_all("Provides-Extra") or ()):
+    if target not in PROGRAMS and extra not in (importlib.metadata.metadata(DISTRIBUTION).get_all("Provides-Extra") or ()):
         raise InstantStyleError(f"target '{target}' needs no packages of its own: instantstyle has no extra '{extra}'")
     home = folder(target)
     report(f"environment of target '{target}': {home}")
@@ -47,13 +55,25 @@ def install(target: str, report: Callable[[str], None] = print) -> Path:
         shutil.rmtree(home)
     home.parent.mkdir(parents=True, exist_ok=True)
     _run([sys.executable, "-m", "venv", str(home)], report)
-    for arguments in requirements(extra):
+    for arguments in [program(target)] if target in PROGRAMS else requirements(extra):
         report(f"installing {' '.join(arguments)}")
         _run([str(_interpreter(home)), "-m", "pip", "install", "--disable-pip-version-check", *arguments], report)
     home.mkdir(exist_ok=True)
     (home / "ready").touch()
     report(f"ready: {home}")
     return home
+
+
+def program(target: str) -> list[str]:
+    """What pip is told for a program: packages that are installed here as well, in the version that they have here."""
+    return [_as_here(requirement) for requirement in PROGRAMS[target]]
+
+
+def _as_here(requirement: str) -> str:
+    try:
+        return requirement if "=" in requirement else f"{requirement}=={importlib.metadata.version(requirement)}"
+    except importlib.metadata.PackageNotFoundError:
+        return requirement
 
 
 def requirements(extra: str) -> Iterator[list[str]]:

@@ -18,15 +18,15 @@ from ...recipe.precision import Precision
 from ...system.errors import ExecutionError
 from ..base import Artifact, ArtifactFile, Availability, Finding, Runner, Target
 from .frames import receive, send
-from .install import python
+from .install import PROGRAMS, python
 
 WORKER = "instantstyle.targets.environments.worker"
 
 
 def elsewhere(target: Target) -> Target:
-    """The target, or where it lacks something here and has an environment of its own, the one that works there."""
+    """The target, or where it lacks something here and has an environment of its own with this package, the one that works there."""
     interpreter = python(target.name)
-    if interpreter is None:
+    if interpreter is None or target.name in PROGRAMS:
         return target
     return target if target.availability() == target.at_best else RemoteTarget(target, interpreter)
 

@@ -9,7 +9,7 @@ import numpy as np
 from ...model.graph import Arrays
 from ...system.errors import ArtifactError, ExecutionError
 from ..base import Artifact, Execution, Runner
-from ..declared import as_arrays, check_declared
+from ..declared import Declared, as_arrays, check_declared
 from ..runner_checks import check_int8
 from .declared import of_session
 from .kernels import CONVOLUTIONS, INT8_CONVOLUTION, int8_convolutions, read_kernels
@@ -61,7 +61,7 @@ class OrtRunner(SessionRunner):
             optimized = Path(folder) / "optimized.ort"
             self._session = open_session(path, threads, optimized)
             counts, int8 = read_kernels(optimized), int8_convolutions(optimized)
-        check_declared(of_session(self._session), as_arrays(artifact, graph), path)
+        check_declared(self._declared(), as_arrays(artifact, graph), path)
         providers = self._session.get_providers()
         if providers != [PROVIDER]:
             raise ExecutionError(f"graph '{graph.name}': ONNX Runtime runs it on {providers}, not on {PROVIDER} alone")
@@ -72,6 +72,10 @@ class OrtRunner(SessionRunner):
         check_int8(
             graph, path, convolutions=convolutions, int8_convolutions=counts[INT8_CONVOLUTION], floats=floats, how="run as int8 kernels"
         )
+
+    def _declared(self) -> Declared:
+        """What the file says of itself."""
+        return of_session(self._session)
 
 
 def open_session(

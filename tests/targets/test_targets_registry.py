@@ -22,6 +22,7 @@ from instantstyle.targets.qnn.target import QNNTarget
 from instantstyle.targets.registry import get_target, targets
 from instantstyle.targets.tensorrt.target import TensorRTRTXTarget, TensorRTTarget
 from instantstyle.targets.torchscript.target import TorchScriptTarget
+from instantstyle.targets.triton.target import TritonTarget
 from instantstyle.targets.web.target import WebTarget
 
 BROKEN_KINDS = """
@@ -60,6 +61,7 @@ BUILT_IN = {
     "tensorrt": TensorRTTarget,
     "tensorrt_rtx": TensorRTRTXTarget,
     "torchscript": TorchScriptTarget,
+    "triton": TritonTarget,
     "web": WebTarget,
 }
 
