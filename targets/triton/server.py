@@ -106,8 +106,9 @@ class Server:
         self.port = _free_port()
         with (self._folder / "log").open("wb") as log:
             command = [sys.executable, str(GUARD), *self._command(installed, repositories)]
-            environment = installed.environment()
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment)
+            # Its Python would take a folder named model, where it stands, for the module of that name.
+            place = {"cwd": self._folder, "env": installed.environment()}
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, **place)
         atexit.register(self.stop)
         self.version = self._started()
         self.baseline = self.memory()
@@ -152,10 +153,14 @@ class Server:
         """The folder of a model that is to be loaded."""
         return self._repository / name
 
+    def processes(self) -> list[psutil.Process]:
+        """The server, and those that its instances run in."""
+        return psutil.Process(self._process.pid).children(recursive=True)
+
     def memory(self) -> int:
-        """What the server and its processes take now, in bytes; what they share counts once."""
+        """What its processes take now, in bytes; what they share counts once."""
         total = 0
-        for process in psutil.Process(self._process.pid).children(recursive=True):
+        for process in self.processes():
             try:
                 total += process.memory_full_info().pss
             except psutil.Error:
@@ -170,7 +175,7 @@ class Server:
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            for process in (*psutil.Process(self._process.pid).children(recursive=True), self._process):
+            for process in (*self.processes(), self._process):
                 process.kill()
             self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -119,7 +119,9 @@ class TritonTarget(Target):
         if isinstance(found, str):
             return (f"no ensemble: {found}",)
         steps = [
-            Step(model_name(program, precision, graph.name), *(tuple(spec.name for spec in specs) for specs in (graph.inputs, graph.outputs)))
+            Step(
+                model_name(program, precision, graph.name), *(tuple(spec.name for spec in specs) for specs in (graph.inputs, graph.outputs))
+            )
             for graph in program.graphs
         ]
         name = model_name(program, precision)
