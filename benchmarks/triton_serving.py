@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from triton_load import Request, Row, Turn, summary, turn
+from triton_page import as_markdown
 
 from instantstyle.capture.program import Program
 from instantstyle.export.session import cache_folder, session
@@ -31,37 +32,14 @@ from instantstyle.model.graph import scenario_output
 from instantstyle.model.runs import graph_inputs, runs_from_modules
 from instantstyle.recipe.precision import Precision
 from instantstyle.system.errors import InstantStyleError
-from instantstyle.system.tables import NOTHING, markdown_table
 from instantstyle.targets.artifact import read_manifest, verify, write_manifest
 from instantstyle.targets.triton.config import CONFIG, model_name, with_threads
 from instantstyle.targets.triton.server import Server, installation
 from instantstyle.targets.triton.target import TritonTarget
 from instantstyle.validation.measure.latency import describe_machine, load_average
-from instantstyle.validation.results.timing import Machine
 
 RESULTS = Path(__file__).parent / "results"
 PRECISIONS = (Precision.FLOAT32, Precision.INT8)
-COLUMNS = (
-    "contestant",
-    "clients",
-    "requests",
-    "a second",
-    "over one at a time",
-    "p50",
-    "p95",
-    "server's CPU a request",
-    "cores had",
-    "others took",
-)
-SET_UP = (
-    "The Python backend with ONNX Runtime in the place of the backend `onnxruntime`, one thread an instance unless said; HTTP on the same "
-    "machine, whose clients are one process."
-)
-REMARK = (
-    '"Over one at a time": requests a second over the baseline\'s of the same round, median and extremes. Where others take much of the '
-    'machine, several processes get a larger share of it than one, and the ratio says so, too: "cores had" is what server and clients '
-    "really had. The server's processor time for a request depends on others the least."
-)
 
 
 @dataclass(frozen=True)
@@ -182,28 +160,6 @@ def emit(program: Program, folder: Path) -> dict[Precision, Path]:
             write_manifest(TritonTarget().emit(program, precision, place), place)
         verify(read_manifest(place), place)
     return {precision: folder / str(precision) for precision in PRECISIONS}
-
-
-def as_markdown(title: str, machine: Machine, rows: Sequence[Row], qualities: str) -> str:
-    """The page."""
-    cells = [
-        (
-            row.name,
-            str(row.clients),
-            str(row.requests),
-            f"{row.per_second:.2f}",
-            f"{row.ratio:.2f} ({row.ratio_low:.2f} to {row.ratio_high:.2f})",
-            f"{row.p50_ms:.0f} ms",
-            f"{row.p95_ms:.0f} ms" if row.p95_ms is not None else NOTHING,
-            f"{1000 * row.server_s:.0f} ms",
-            f"{row.cores:.2f}",
-            f"{row.elsewhere:.0%}",
-        )
-        for row in rows
-    ]
-    load = f"load {machine.load_before:.1f} before and {machine.load_after:.1f} after"
-    head = f"{machine.cpu}, {machine.cores} cores, {load}. {SET_UP}"
-    return "\n".join([f"# {title}", "", head, "", qualities, "", *markdown_table(COLUMNS, cells), REMARK, ""])
 
 
 def main() -> None:

@@ -103,8 +103,8 @@ class TritonRunner(Runner):
 def _check_served(config: Mapping[str, Any], graph: GraphArtifact, artifact: Artifact, *, batched: bool, path: Path) -> None:
     """Raises ExecutionError unless Triton serves what the manifest and the ONNX file say."""
     if (config["max_batch_size"] > 0) != batched:
-        raise ExecutionError(f"{path}: it says max_batch_size {config['max_batch_size']}, and the ONNX file has {'a' if batched else 'no'} "
-                             "batch: they are not of one build; build the artifact again")  # fmt: skip
+        has = "a batch" if batched else "no batch"
+        raise ExecutionError(f"{path}: max_batch_size is {config['max_batch_size']}, and the ONNX file has {has}; build the artifact again")
     for kind, specs in (("input", graph.inputs), ("output", graph.outputs)):
         wanted = [(each.name, each.dims) for each in tensors(specs, artifact.size, batched=batched)]
         found = [(each["name"], tuple(map(int, each["dims"]))) for each in config[kind]]

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ from instantstyle.targets.environments import install
 from instantstyle.targets.environments.remote import RemoteTarget, Worker, elsewhere
 from instantstyle.targets.onnx.target import OnnxTarget
 from instantstyle.targets.registry import get_target
+from instantstyle.targets.triton.target import TritonTarget
 
 
-def make_environment(root: Path, *packages: Path) -> None:
-    """An environment of the target ``tiny`` that has this one's packages and those of other folders."""
-    home = root / "tiny"
-    (home / "bin").mkdir(parents=True)
+def make_environment(root: Path, *packages: Path, name: str = "tiny") -> None:
+    """An environment of a target that has this one's packages and those of other folders."""
+    home = root / name
+    (home / "bin").mkdir(parents=True, exist_ok=True)
     path = os.pathsep.join([*map(str, packages), *filter(None, sys.path)])
     (home / "bin" / "python").write_text(f"#!/bin/sh\nPYTHONPATH='{path}' exec '{sys.executable}' \"$@\"\n")
     (home / "bin" / "python").chmod(0o755)
@@ -129,6 +131,18 @@ def test_environments_are_in_the_users_cache(tmp_path: Path, monkeypatch: pytest
 def test_a_target_without_an_extra_needs_no_environment() -> None:
     with pytest.raises(InstantStyleError, match=r"target 'pt2' needs no packages of its own"):
         install.install("pt2")
+
+
+def test_a_program_has_packages_of_its_own_and_its_target_stays_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(install.FOLDER_VARIABLE, str(tmp_path))
+    ran: list[list[str]] = []
+    monkeypatch.setattr(install, "_run", lambda command, report: ran.append(command))
+    install.install("triton", lambda line: None)
+    options = ["-m", "pip", "install", "--disable-pip-version-check"]
+    assert [command[1:] for command in ran[1:]] == [[*options, "nvidia-pytriton==0.7.0", f"onnxruntime=={version('onnxruntime')}"]]
+    make_environment(tmp_path, name="triton")
+    target = TritonTarget()
+    assert install.python("triton") is not None and elsewhere(target) is target
 
 
 def test_installing_reports_and_is_ready_only_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
