@@ -46,4 +46,4 @@ class TritonPythonModel:
         """Triton batches requests of equal shapes alone; each has its own number of pictures."""
         ends = np.cumsum([arrays[0].shape[0] for arrays in given])[:-1]
         whole = self._run([np.concatenate(arrays) for arrays in zip(*given, strict=True)])
-        return zip(*(np.split(array, ends) for array in whole), strict=True)
+        return zip(*(np.split(np.asarray(array), ends) for array in whole), strict=True)

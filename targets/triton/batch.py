@@ -44,8 +44,8 @@ def open_batch(model: "onnx.ModelProto", inputs: Sequence[TensorSpec], size: Siz
         alone = [session.run(None, {name: array[index : index + 1] for name, array in given.items()}) for index in range(2)]
     except (ArtifactError, state.Fail, state.InvalidArgument, state.RuntimeException):
         return model, "its graph holds shapes of one picture"
-    pairs = zip(both, zip(*alone, strict=True), strict=True)
-    apart = max(float(np.abs(one - np.concatenate(parts)).max() / np.abs(one).max()) for one, parts in pairs)
+    pairs = ((np.asarray(one), np.concatenate(parts)) for one, parts in zip(both, zip(*alone, strict=True), strict=True))
+    apart = max(float(np.abs(one - other).max() / np.abs(one).max()) for one, other in pairs)
     if not apart <= TOLERANCE:
         return model, f"a picture in a batch differs from the same picture alone by up to {apart:.1%} of the largest value"
     return opened, ""

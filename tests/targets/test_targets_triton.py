@@ -174,8 +174,10 @@ class Served(OfRepositories):
     options: dict[str, object] = {}
     evaluator = ""
 
-    def test_missing_package_is_named_with_the_remedy(self) -> None:
-        """As without a server."""
+    def test_missing_package_is_named_with_the_remedy(
+        self, target: Target, program: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        pytest.skip("as without a server")
 
     def test_the_server_says_what_it_serves_with(self, emitted: Emitted, target: Target, precision: Precision) -> None:
         with target.open(*emitted(precision), "stylizer", threads=1) as runner:
