@@ -60,8 +60,12 @@ def packages_in_tree() -> dict[str, str]:
     return {"instantstyle": "instantstyle"} | data | {".".join(("instantstyle", *folder.parts)): folder.as_posix() for folder in folders}
 
 
+# Programs that another Python runs, with its own packages.
+ELSEWHERE = {ROOT / "targets" / "triton" / name for name in ("backend.py", "check_config.py")}
+
+
 def sources(top: str) -> list[Path]:
-    return sorted((ROOT / top).rglob("*.py"))
+    return sorted({*(ROOT / top).rglob("*.py")} - ELSEWHERE)
 
 
 def third_party_imports(path: Path, everywhere: bool) -> set[str]:
