@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from triton_load import Row
 
 from instantstyle.system.tables import NOTHING, markdown_table
-from instantstyle.validation.results.timing import Machine
+from instantstyle.validation.results.timing import DISTURBING_SHARE, Machine
 
 COLUMNS = (
     "contestant",
@@ -24,9 +24,8 @@ SET_UP = (
     "machine, whose clients are one process."
 )
 REMARK = (
-    '"Over one at a time": requests a second over the baseline\'s of the same round, median and extremes. Where others take much of the '
-    'machine, several processes get a larger share of it than one, and the ratio says so, too: "cores had" is what server and clients '
-    "really had. The server's processor time for a request depends on others the least."
+    '"Over one at a time": requests a second over the baseline\'s of the same round, median and extremes. "Cores had" is what server and '
+    "clients got of the processors. The server's processor time for a request depends on others the least."
 )
 
 
@@ -49,4 +48,12 @@ def as_markdown(title: str, machine: Machine, rows: Sequence[Row], qualities: st
     ]
     load = f"load {machine.load_before:.1f} before and {machine.load_after:.1f} after"
     head = f"{machine.cpu}, {machine.cores} cores, {load}. {SET_UP}"
-    return "\n".join([f"# {title}", "", head, "", qualities, "", *markdown_table(COLUMNS, cells), REMARK, ""])
+    return "\n".join([f"# {title}", "", head, "", *disturbed(rows), qualities, "", *markdown_table(COLUMNS, cells), REMARK, ""])
+
+
+def disturbed(rows: Sequence[Row]) -> list[str]:
+    """What to say first where others took much of the machine."""
+    share = max(row.elsewhere for row in rows)
+    if share <= DISTURBING_SHARE:
+        return []
+    return [f"**Others took up to {share:.0%} of the machine: times and ratios are of that, and decide nothing; processor times do.**", ""]

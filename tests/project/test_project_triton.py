@@ -44,6 +44,7 @@ def test_ratios_are_of_the_same_round() -> None:
     assert row.server_s == pytest.approx(0.15) and row.cores == pytest.approx(3 / (2 + 0.5 + 4 / 3))
     page = as_markdown("net on Triton", Machine("a CPU", 2, 1, 0.5, 1.5, "Linux"), [row], "SSIM 1")
     assert "| several | 4 | 12 | 3.00 | 3.00 (2.00 to 4.00) | 250 ms | - | 150 ms |" in page and "load 0.5 before and 1.5 after" in page
+    assert "**Others took up to 25% of the machine: times and ratios are of that, and decide nothing; processor times do.**" in page
 
 
 def test_a_95th_percentile_wants_forty_requests() -> None:
