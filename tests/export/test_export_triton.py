@@ -11,19 +11,17 @@ from instantstyle.validation.results.bundle import BundleArtifact
 from instantstyle.validation.results.bundle_file import read_bundle
 from instantstyle.validation.results.measurements import Status
 
-# Of 64 pixels HTTP takes longer than the network, int8 or not.
-HTTP = ("min_ssim_mean = 0.5", "min_ssim_mean = 0.5\nmin_over_ort_float = 0.001")
 TRITON = ('android = ["int8"]', 'triton = ["int8"]'), ('required = ["android"]', 'required = ["triton"]')
 OPTIONS = '[targets.level]\ntriton = "graph_parity"\n\n[targets.options.triton]\nbackend = "{}"\ninstances = 1\n\n[targets.build]'
 needs_triton = pytest.mark.skipif(installation() is None, reason="Triton is not installed: instantstyle doctor --install triton")
 
 
-def judged(folder: Path, backend: str, *, code: int = 0) -> BundleArtifact:
-    """The artifact of a release that ends with a code."""
-    write_recipe(folder, changes=(*TRITON, HTTP, ("[targets.build]", OPTIONS.format(backend))))
+def judged(folder: Path, backend: str, *changes: tuple[str, str]) -> BundleArtifact:
+    """The artifact of a release that ends well."""
+    write_recipe(folder, changes=(*TRITON, *changes, ("[targets.build]", OPTIONS.format(backend))))
     found, _ = release(folder)
     (artifact,) = read_bundle(folder / "dist").artifacts
-    assert found == code, artifact.reason
+    assert found == 0, artifact.reason
     return artifact
 
 
@@ -50,7 +48,8 @@ def test_a_backend_that_stands_in_is_no_pass(tmp_path: Path) -> None:
 @needs_triton
 @pytest.mark.slow
 def test_what_ships_with_its_backend_passes_and_is_timed(tmp_path: Path) -> None:
-    artifact = judged(tmp_path, "python")
+    # Int8 has to be faster than ONNX Runtime's float; of 64 pixels HTTP takes longer than the network.
+    artifact = judged(tmp_path, "python", ('triton = ["int8"]', 'triton = ["float32"]'))
     assert artifact.status is Status.PASSED
     measured = artifact.measurements
     assert measured is not None and not measured.evaluator and measured.latency[0].artifact.p50_ms > 0
