@@ -29,6 +29,11 @@ class LearntGrid(nn.Module):
         fake: the one that it starts from, with its range.
     """
 
+    first: Tensor
+    zero_point: Tensor
+    fake_quant_enabled: Tensor
+    observer_enabled: Tensor
+
     def __init__(self, fake: nn.Module) -> None:
         super().__init__()
         observer = fake.activation_post_process
@@ -36,7 +41,7 @@ class LearntGrid(nn.Module):
         self.logarithm = nn.Parameter(torch.zeros(1))
         self.register_buffer("first", fake.scale.detach().clone().reshape(1))  # type: ignore[operator,union-attr]
         self.register_buffer("zero_point", torch.zeros(1))
-        self.fake_quant_enabled, self.observer_enabled = fake.fake_quant_enabled, fake.observer_enabled
+        self.fake_quant_enabled, self.observer_enabled = fake.fake_quant_enabled, fake.observer_enabled  # type: ignore[assignment]
 
     @property
     def step(self) -> Tensor:
@@ -54,7 +59,7 @@ class LearntGrid(nn.Module):
             return values
         # As in the paper: the gradient of one step is that of all the values that it rounds.
         share = (values.numel() * self.high) ** -0.5
-        return torch._fake_quantize_learnable_per_tensor_affine(values, self.step, self.zero_point, self.low, self.high, share)
+        return torch.ops.aten._fake_quantize_learnable_per_tensor_affine(values, self.step, self.zero_point, self.low, self.high, share)
 
 
 def ready_to_learn(

@@ -183,7 +183,7 @@ class _Maker:
 
     def _fit(self, graph: Graph, levers: Levers, inputs: Sequence[Arrays] | None = None, size: Size | None = None) -> Fitted:
         given = self.inputs[graph.name] if inputs is None else inputs
-        tuned, learnt = (each.get(graph.name, {}) for each in (self.task.tuned, self.task.learnt))
+        tuned, learnt = self.task.tuned.get(graph.name, {}), self.task.learnt.get(graph.name, {})
         return fit(graph, size or self.task.size, given, settings=self.task.settings, tuned=tuned, learnt=learnt, levers=levers)
 
     def _score(self, what: str, changed: Mapping[str, Fitted | None]) -> Score:
