@@ -12,6 +12,7 @@ from ..recipe.precision import Precision
 from ..system.errors import InstantStyleError, TargetUnavailableError
 from .android.target import AndroidTarget
 from .base import Artifact, Availability, Runner, Target
+from .coreai.target import CoreAITarget
 from .coreml.target import CoreMLTarget
 from .environments.remote import elsewhere
 from .executorch.target import ExecuTorchTarget
@@ -27,7 +28,7 @@ from .web.target import WebTarget
 
 GROUP = "instantstyle.targets"
 BUILT_IN: tuple[type[Target], ...] = (
-    *(AndroidTarget, CoreMLTarget, ExecuTorchTarget, LiteRTTarget, OnnxTarget, OpenVINOTarget),
+    *(AndroidTarget, CoreAITarget, CoreMLTarget, ExecuTorchTarget, LiteRTTarget, OnnxTarget, OpenVINOTarget),
     *(PT2Target, QNNTarget, TensorRTTarget, TensorRTRTXTarget, TorchScriptTarget, TritonTarget, WebTarget),
 )
 

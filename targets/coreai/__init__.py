@@ -1,0 +1,1 @@
+"""Target ``coreai``: ``.aimodel`` assets for Apple's Core AI."""
