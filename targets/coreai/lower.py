@@ -50,7 +50,7 @@ def prepared(captured: ExportedProgram, precision: Precision) -> ExportedProgram
     import coreai_torch
 
     # Registers Core AI's operators; no public name does.
-    import coreai_torch._compression.custom_layers  # noqa: F401
+    import coreai_torch._compression.custom_layers
 
     module: GraphModule = captured.module(check_guards=False)  # pyright: ignore[reportAssignmentType]
     if precision is Precision.INT8:

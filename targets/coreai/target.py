@@ -21,7 +21,8 @@ ELSEWHERE = "Core AI is used here on Linux alone, where its library is its own k
 
 
 class CoreAITarget(Target):
-    """``<graph>.aimodel``, a folder, for iOS and macOS 27 on. Inputs and outputs are float32 in NCHW with the names of the recipe's model."""
+    """``<graph>.aimodel``, a folder, for iOS and macOS 27 on. Inputs and outputs are float32 in NCHW, with the names of the recipe's
+    model."""
 
     name = "coreai"
     description = "Apple Core AI .aimodel (int8, float16, float32), executed by Apple's own library on this CPU"

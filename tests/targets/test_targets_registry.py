@@ -12,6 +12,7 @@ from instantstyle.recipe.precision import Precision
 from instantstyle.system.errors import InstantStyleError, TargetUnavailableError
 from instantstyle.targets.android.target import AndroidTarget
 from instantstyle.targets.base import Artifact, Target
+from instantstyle.targets.coreai.target import CoreAITarget
 from instantstyle.targets.coreml.target import CoreMLTarget
 from instantstyle.targets.executorch.target import ExecuTorchTarget
 from instantstyle.targets.litert.target import LiteRTTarget
@@ -34,6 +35,8 @@ class Fails:
         1 / 0
 """
 HEAVY = (
+    "coreai",
+    "coreai_torch",
     "coremltools",
     "executorch",
     "openvino",
@@ -51,6 +54,7 @@ HEAVY = (
 EMPTY = Program("none", (8, 8), ())
 BUILT_IN = {
     "android": AndroidTarget,
+    "coreai": CoreAITarget,
     "coreml": CoreMLTarget,
     "executorch": ExecuTorchTarget,
     "litert": LiteRTTarget,
