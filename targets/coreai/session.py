@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from coreai.runtime import AIModel, InferenceFunction, InferenceFunctionDescriptor, LogEvent
 
 Result = TypeVar("Result")
-FUNCTION = "main"
+FUNCTION, PROGRAM, PROGRAM_HASH = "main", "main.mlirb", "main.hash"
 # What the profiler calls the execution of a kernel.
 CALL = "call.coreai."
 
@@ -41,6 +42,9 @@ class Session:
     def __init__(self, path: Path) -> None:
         from coreai.authoring import AIModelAsset
 
+        # Core AI (1.0.0b3) ends the process that lets it read a damaged program.
+        if sha256((path / PROGRAM).read_bytes()).digest() != (path / PROGRAM_HASH).read_bytes():
+            raise ValueError(f"{PROGRAM} is damaged: it is not what {PROGRAM_HASH} says")
         self._thread, self._loop, self._stack = ThreadPoolExecutor(1), asyncio.Runner(), AsyncExitStack()
         try:
             self._asset = AIModelAsset.load(path)

@@ -19,7 +19,7 @@ from instantstyle.compression.quantization.capture import capture
 from instantstyle.model.graph import single_graph
 from instantstyle.recipe.precision import Precision
 from instantstyle.recipe.recipe import QuantizeSettings
-from instantstyle.system.errors import ArtifactError, CaptureError
+from instantstyle.system.errors import ArtifactError, CaptureError, ExecutionError
 from instantstyle.targets.artifact import describe_files
 from instantstyle.targets.base import Target
 from instantstyle.targets.coreai.target import EVALUATOR, CoreAITarget
@@ -97,7 +97,7 @@ class TestCoreAI(TargetSuite):
         reference = run_pytorch(program.graphs[0].float_program, [image])
         artifact = target.emit(program, Precision.FLOAT16, tmp_path)
         assert snr_db(self.run(target, (artifact, tmp_path), "model", {"image": image}), reference) > 50
-        np.testing.assert_array_equal(run_pytorch(program.graphs[0].float_program, [image]), reference), "the program is not changed"
+        np.testing.assert_array_equal(run_pytorch(program.graphs[0].float_program, [image]), reference, "the program was changed")
 
     def test_it_runs_where_a_loop_runs_already(self, emitted: Emitted, target: Target) -> None:
         """As in a notebook."""
@@ -114,8 +114,17 @@ class TestCoreAI(TargetSuite):
             content = path.read_bytes()
             (tmp_path / "stylizer.aimodel" / path.name).write_bytes(content[:100] if path.suffix == ".mlirb" else content)
         altered = replace(artifact, graphs=(artifact.graphs[1],), files=describe_files(tmp_path))
-        with pytest.raises(ArtifactError, match=r"Core AI .* cannot open .*stylizer\.aimodel"):
+        with pytest.raises(ArtifactError, match=r"Core AI .* cannot open .*stylizer\.aimodel: .*main\.mlirb is damaged"):
             target.open(altered, tmp_path, "stylizer", threads=1)
+
+    def test_convolutions_in_float_are_named_by_their_modules(self, emitted: Emitted, target: Target) -> None:
+        """Core AI keeps no names: a convolution's place says whose it is."""
+        artifact, folder = emitted(Precision.FLOAT32)
+        asking = replace(artifact, graphs=tuple(replace(graph, int8_convolutions=1) for graph in artifact.graphs))
+        with pytest.raises(
+            ExecutionError, match=r"in float are 'stem' \(node 'conv2d'\), 'inner' \(.*'skip' \(.*'to_rgb' \(node 'conv2d_5'\)"
+        ):
+            target.open(asking, folder, "stylizer", threads=1)
 
     def test_unknown_operators_are_refused_by_module(self, target: Target, tmp_path: Path) -> None:
         program = capture(single_graph(Determinant().eval()), (16, 16), table=None, tuned={}, settings=QuantizeSettings())
