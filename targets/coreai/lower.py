@@ -37,7 +37,7 @@ def write(path: Path, program: Program, graph: GraphProgram, precision: Precisio
     metadata.author, metadata.license, metadata.model_description = origin.author, origin.license, f"{program.model}: {graph.name}"
     metadata.set_custom(FACTS, dict(facts(program, graph, precision, program.size)))
     with silence(native=True):
-        lowered = lower(graph, prepared(captured, precision))
+        lowered = lower(graph, prepared(graph, captured, precision))
         asset = lowered.save_asset(path, metadata)
     asset.update_metadata(lambda found: setattr(found, "creation_date", None))
     # Its keys are in another order each time.
@@ -45,21 +45,24 @@ def write(path: Path, program: Program, graph: GraphProgram, precision: Precisio
     described.write_text(json.dumps(json.loads(described.read_text("utf-8")), indent=1, sort_keys=True, ensure_ascii=False), "utf-8")
 
 
-def prepared(captured: ExportedProgram, precision: Precision) -> ExportedProgram:
-    """The program without what nobody reads, in the operators that the converter takes."""
+def prepared(graph: GraphProgram, captured: ExportedProgram, precision: Precision) -> ExportedProgram:
+    """The program without what nobody reads, in the operators that the converter takes. CaptureError if it has no such form."""
     import coreai_torch
 
     # Registers Core AI's operators; no public name does.
     import coreai_torch._compression.custom_layers
 
     module: GraphModule = captured.module(check_guards=False)  # pyright: ignore[reportAssignmentType]
-    if precision is Precision.INT8:
-        unsigned_activations(module)
-        own_operators(module)
-    elif precision is Precision.FLOAT16:
-        compute_half(module)
-    drop_unused(module)
-    return export_again(module).run_decompositions(coreai_torch.get_decomp_table())
+    try:
+        if precision is Precision.INT8:
+            unsigned_activations(module)
+            own_operators(module)
+        elif precision is Precision.FLOAT16:
+            compute_half(module)
+        drop_unused(module)
+        return export_again(module).run_decompositions(coreai_torch.get_decomp_table())
+    except Exception as error:  # PyTorch fails with many unrelated classes
+        raise refused(graph, error) from error
 
 
 def lower(graph: GraphProgram, program: ExportedProgram) -> "AIProgram":
@@ -68,11 +71,11 @@ def lower(graph: GraphProgram, program: ExportedProgram) -> "AIProgram":
 
     # Without the history of each operation, which has paths of this machine in it.
     converter = TorchConverter(mode=TorchConverter.Mode.RELEASE)
-    names = {"input_names": [spec.name for spec in graph.inputs], "output_names": [spec.name for spec in graph.outputs]}
+    inputs, outputs = ([spec.name for spec in specs] for specs in (graph.inputs, graph.outputs))
     try:
-        lowered = converter.add_exported_program(program, **names).to_coreai()
+        lowered = converter.add_exported_program(program, input_names=inputs, output_names=outputs).to_coreai()
     except Exception as error:  # it fails with many unrelated classes
-        raise CaptureError(f"graph '{graph.name}' has no form in Core AI: {cause(error)}; write that part otherwise") from error
+        raise refused(graph, error) from error
     _name_in_order(lowered)
     return lowered
 
@@ -91,7 +94,9 @@ def _name_in_order(program: "AIProgram") -> None:
             graph.attributes[NAME] = StringAttr.get(stable)
 
 
-def cause(error: Exception) -> str:
-    """What its converter says, in a line."""
+def refused(graph: GraphProgram, error: Exception) -> CaptureError:
+    """What is raised of a graph that cannot be lowered, with the first line of the reason."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else 'it gives no reason'}"
+    said = f"{type(error).__name__}: {lines[0] if lines else 'it gives no reason'}"
+    why = str(error) if isinstance(error, CaptureError) else f"{said}; write that part otherwise"
+    return CaptureError(f"graph '{graph.name}' has no form in Core AI: {why}")

@@ -40,7 +40,7 @@ class CoreAITarget(Target):
         require(self.name, PACKAGES)
         from .preflight import findings
 
-        return findings(program)
+        return findings(program, precisions)
 
     def emit(self, program: Program, precision: Precision, folder: Path) -> Artifact:
         require(self.name, PACKAGES)

@@ -99,6 +99,15 @@ class TestCoreAI(TargetSuite):
         assert snr_db(self.run(target, (artifact, tmp_path), "model", {"image": image}), reference) > 50
         np.testing.assert_array_equal(run_pytorch(program.graphs[0].float_program, [image]), reference, "the program was changed")
 
+    def test_constants_beyond_float16_are_refused(self, target: Target, tmp_path: Path) -> None:
+        module = Powers().eval()
+        module.conv.bias.data[1] = 70000.0  # pyright: ignore[reportOptionalMemberAccess]
+        program = capture(single_graph(module), (16, 16), table=None, tuned={}, settings=QuantizeSettings())
+        with pytest.raises(CaptureError, match=r"graph 'model' .*constant '.*bias' holds 7e\+04, and float16 ends at 65504"):
+            target.emit(program, Precision.FLOAT16, tmp_path)
+        (finding,) = target.preflight(program, (Precision.INT8, Precision.FLOAT16))
+        assert "float16 ends at 65504" in finding.problem and target.preflight(program, (Precision.FLOAT32,)) == ()
+
     def test_it_runs_where_a_loop_runs_already(self, emitted: Emitted, target: Target) -> None:
         """As in a notebook."""
 
