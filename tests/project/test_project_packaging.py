@@ -31,6 +31,7 @@ TOP_FOLDERS += ("export", "search", "distribution", "cli")
 DISTRIBUTIONS = {
     "PIL": "pillow",
     "skimage": "scikit-image",
+    "coreai": "coreai-core",
     "onnx_ir": "onnx-ir",
     "pydantic_core": "pydantic",
     "cyclonedx": "cyclonedx-python-lib",
@@ -40,7 +41,7 @@ DISTRIBUTIONS = {
 
 def requirement(text: str) -> tuple[str, str]:
     """``"torch>=2.13.0"`` -> ("torch", "2.13.0"); the name in its normal form."""
-    match = re.fullmatch(r"([A-Za-z0-9._-]+)(?:>=|==)([0-9.]+)", text)
+    match = re.fullmatch(r"([A-Za-z0-9._-]+)(?:>=|==)([0-9.]+(?:b[0-9]+)?)", text)
     assert match, f"{text}: a lower bound or a pin is wanted, nothing else"
     return re.sub(r"[-_.]+", "-", match[1]).lower(), match[2]
 
@@ -149,7 +150,7 @@ def test_constraints_pin_torch_first_and_name_no_source() -> None:
     text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert lines[0] == "torch==2.13.0"
-    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9.]+", line)] == []
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9.]+(b[0-9]+)?", line)] == []
     assert len(constraints()) == len(lines)
 
 
