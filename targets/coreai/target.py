@@ -14,7 +14,8 @@ from ..onnx.half import FLOAT32_OPERATORS
 from ..onnx.target import availability
 from ..packages import require
 
-PACKAGES = ("coreai", "coreai_torch")
+# It brings Core AI itself, of the one version that it goes with.
+PACKAGES = ("coreai_torch",)
 EVALUATOR = "Apple's own Core AI library on this CPU, which has nothing to fall back to; not executed on an Apple device"
 NO_DEVICE = "no Apple device"
 ELSEWHERE = "Core AI is used here on Linux alone, where its library is its own kernels for the CPU"

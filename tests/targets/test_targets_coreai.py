@@ -55,7 +55,7 @@ class Powers(nn.Module):
 
 class TestCoreAI(TargetSuite):
     precisions = (Precision.INT8, Precision.FLOAT16, Precision.FLOAT32)
-    packages = ("coreai", "coreai_torch")
+    packages = ("coreai_torch",)
     reproducible = ("*.aimodel/*",)
     why_not_here = "no Apple device"
     least_snr_db = {Precision.INT8: 25.0, Precision.FLOAT16: 50.0}
