@@ -66,3 +66,4 @@ class CoreAIRunner(Runner):
 
     def _free(self) -> None:
         self._session.close()
+        del self._session

@@ -83,7 +83,7 @@ class Session:
         return tuple((name.removeprefix("call."), count) for name, count in found.most_common() if name.startswith(CALL))
 
     def close(self) -> None:
-        """Frees all; a second call does nothing."""
+        """Ends the thread and takes the compiled form off the disk; called once."""
         self._wait(self._stack.aclose())
         self._thread.submit(self._loop.close).result()
         self._thread.shutdown()
