@@ -24,6 +24,7 @@ NOT_COMPUTING = {"instantstyle", "jsonschema", "matplotlib", "psutil", "pydantic
 IMPORT_STAGES = """
 import builtins, importlib, importlib.util, json, pkgutil, sys
 assert not any(name.startswith("instantstyle") for name in sys.modules)
+OTHERS = {f"instantstyle.targets.{each}" for each in ("tensorrt.worker", "triton.backend", "triton.check_config")}  # run by other programs
 usual, by_name, imported = builtins.__import__, importlib.import_module, {}
 def note(importer, names):
     if importer.startswith("instantstyle"):
@@ -40,7 +41,7 @@ builtins.__import__, importlib.import_module = noted, noted_by_name
 def members(name):
     module = importlib.import_module(name)
     names = [found.name for found in pkgutil.walk_packages(module.__path__, f"{name}.")] if hasattr(module, "__path__") else []
-    names = [each for each in names if each != "instantstyle.targets.tensorrt.worker"]
+    names = [each for each in names if each not in OTHERS]
     for each in names:
         importlib.import_module(each)
     return [name, *names]
