@@ -1,7 +1,7 @@
 """Fine-tuning one graph towards the outputs of its float, unpruned self: what pruning and quantisation have in common."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol
@@ -95,6 +95,21 @@ class Distiller:
         if self.guard.allows(self.step, loss.item(), norm.item()):
             self.optimizer.step()
         return loss.item()
+
+    def learn(self, state: dict[str, dict], state_file: Path, report: Callable[[float], None]) -> None:
+        """All steps that are left, from the state of this graph if there is one; it is kept every few steps.
+
+        Args:
+            state: by graph, as ``read_state`` read it; this graph's is put in.
+            report: called with the loss after each step.
+        """
+        name = self.teacher.name
+        self.restore(state.get(name))
+        while self.step < self.steps:
+            report(self.train_step())
+            if self.step % SAVE_EVERY == 0 or self.step == self.steps:
+                state[name] = self.state()
+                save_state(state, state_file)
 
     def state(self) -> dict:
         """What ``restore`` needs, and the weights. TrainingError if one is NaN or infinite."""

@@ -10,9 +10,9 @@ from ...model.graph import Model
 from ...model.precision import working_dtype
 from ...recipe.settings import RecoverSettings
 from ...system.progress import ReportProgress
-from .distill import SAVE_EVERY, read_state, save_state
+from .distill import read_state
 from .draws import SampleDraws
-from .student import School, Student
+from .student import School, Student, changed_graphs
 
 
 def recover(
@@ -47,19 +47,17 @@ def _recover(
     """``recover`` where the graphs' modules are."""
     school = School.of(reference, draws, settings)
     state = read_state(state_file)
-    changed = [graph for graph in model.graphs if graph.module is not reference.graph(graph.name).module and settings.steps_of(graph.name)]
+    changed = changed_graphs(model, reference, settings.steps_of)
     total, done = sum(settings.steps_of(graph.name) for graph in changed), 0
     for graph in changed:
         for parameter in graph.module.parameters():
             parameter.requires_grad = True
         student = Student(school, graph, graph.module.eval(), settings.steps_of(graph.name))
-        student.restore(state.get(graph.name))
-        while student.step < student.steps:
-            loss = student.train_step()
-            report(done + student.step, total, f"{graph.name} {loss:.4f}")
-            if student.step % SAVE_EVERY == 0 or student.step == student.steps:
-                state[graph.name] = student.state()
-                save_state(state, state_file)
+        student.learn(
+            state,
+            state_file,
+            lambda loss, student=student, done=done: report(done + student.step, total, f"{student.teacher.name} {loss:.4f}"),
+        )
         student.helper.shutdown()
         done += student.steps
     return {graph.name: state[graph.name]["weights"] for graph in changed}

@@ -15,9 +15,9 @@ from ...recipe.settings import QuantizeSettings, RecoverSettings
 from ...system.progress import ReportProgress
 from ..quantization.learnt_ranges import ready_to_learn
 from ..quantization.quantize import PreparedGraph, load_weights, prepare, refresh_weight_ranges, set_mode
-from .distill import SAVE_EVERY, read_state, save_state
+from .distill import read_state
 from .draws import SampleDraws
-from .student import School, Student
+from .student import School, Student, changed_graphs
 
 # Samples that ranges are measured on before they move.
 MEASURED = 16
@@ -51,20 +51,16 @@ def recover_rounded(
     torch.manual_seed(settings.seed)
     paced = settings.model_copy(update={"learning_rate": settings.rounded.learning_rate})
     school, state = School.of(reference, draws, paced), read_state(state_file)
-    changed = [
-        graph for graph in model.graphs if graph.module is not reference.graph(graph.name).module and settings.rounded.steps_of(graph.name)
-    ]
+    changed = changed_graphs(model, reference, settings.rounded.steps_of)
     total, done = sum(settings.rounded.steps_of(graph.name) for graph in changed), 0
     learnt: dict[str, dict[str, float]] = {}
     for graph in changed:
         student = _Rounded(school, graph, quantize)
-        student.restore(state.get(graph.name))
-        while student.step < student.steps:
-            loss = student.train_step()
-            report(done + student.step, total, f"{graph.name} {loss:.4f}")
-            if student.step % SAVE_EVERY == 0 or student.step == student.steps:
-                state[graph.name] = student.state()
-                save_state(state, state_file)
+        student.learn(
+            state,
+            state_file,
+            lambda loss, student=student, done=done: report(done + student.step, total, f"{student.teacher.name} {loss:.4f}"),
+        )
         student.helper.shutdown()
         done += student.steps
         learnt[graph.name] = student.put_back()
@@ -85,7 +81,8 @@ class _Rounded(Student):
         drawn = [school.draws.draw(steps, 0, index) for index in range(max(MEASURED, settings.batch))]  # no step's
         self.samples = [fed[graph.name] for fed in graph_inputs(school.reference, drawn)]
         self.prepared: PreparedGraph = prepare(graph, self.size, quantize, batch=settings.batch, samples=self.samples)
-        names = names_to_unfold(trace(graph, self.size).captured, graph.module)
+        self.captured = trace(graph, self.size).captured
+        names = names_to_unfold(self.captured, graph.module)
         for name, parameter in self.prepared.module.named_parameters():
             parameter.requires_grad = name in names  # what became of a norm that nothing was folded into stays as it is
         self.grids = ready_to_learn(self.prepared, graph, self.samples, settings.batch, quantize)
@@ -101,9 +98,8 @@ class _Rounded(Student):
     def put_back(self) -> dict[str, float]:
         """The weights into the graph's own module; the learnt half ranges by tensor."""
         weights = {name: value.detach() for name, value in self.prepared.module.named_parameters()}
-        captured = trace(self.graph, self.size).captured
-        unfold_batch_norm(captured, self.graph.module, weights)
+        unfold_batch_norm(self.captured, self.graph.module, weights)
         set_mode(self.prepared, fake_quantize=False)
         inputs = probe_inputs(self.graph, self.size, self.samples, self.settings.batch)
-        check_same(self.graph, captured, self.prepared.module, inputs, "what was learnt with rounded numbers")
+        check_same(self.graph, self.captured, self.prepared.module, inputs, "what was learnt with rounded numbers")
         return {name: grid.half_range for name, grid in self.grids.items()}

@@ -1,7 +1,7 @@
 """A pruned graph that learns from its whole self."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -47,6 +47,11 @@ class School:
     def of(cls, reference: Model, draws: SampleDraws, settings: RecoverSettings) -> Self:
         """With the reference's modules."""
         return cls(reference, draws, {name: CachedRun(run) for name, run in runs_from_modules(reference).items()}, settings)
+
+
+def changed_graphs(model: Model, reference: Model, steps_of: Callable[[str], int]) -> list[Graph]:
+    """Those that are not the reference's own, and have steps."""
+    return [graph for graph in model.graphs if graph.module is not reference.graph(graph.name).module and steps_of(graph.name)]
 
 
 class Student(Distiller):

@@ -25,7 +25,8 @@ POINTWISE = {
     aten.elu.default,
     aten.mish.default,
 }
-PASS_THROUGH = {
+# Of each channel alone, and linear or a choice in it: what is scaled before is scaled after.
+BY_CHANNEL = {
     aten.max_pool2d.default,
     aten.avg_pool2d.default,
     aten.adaptive_avg_pool2d.default,
@@ -33,15 +34,17 @@ PASS_THROUGH = {
     aten.upsample_nearest2d.default,
     aten.upsample_bilinear2d.vec,
     aten.upsample_bilinear2d.default,
+    aten.reflection_pad2d.default,
+    aten.clone.default,
+}
+PASS_THROUGH = BY_CHANNEL | {
     aten.pixel_shuffle.default,
     aten.pixel_unshuffle.default,
     aten.pad.default,
-    aten.reflection_pad2d.default,
     aten.slice.Tensor,
     aten.flatten.using_ints,
     aten.reshape.default,
     aten.view.default,
-    aten.clone.default,
 }
 
 

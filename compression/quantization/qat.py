@@ -16,7 +16,7 @@ from ...model.graph import Arrays, Graph, Model, Sample
 from ...model.runs import graph_inputs
 from ...recipe.recipe import QuantizeSettings
 from ...system.progress import ReportProgress
-from ..distillation.distill import SAVE_EVERY, Distiller, read_state, save_state, with_scalars
+from ..distillation.distill import Distiller, read_state, with_scalars
 from .learnt_ranges import ready_to_learn
 from .plan.plan import Plan
 from .quantize import PreparedGraph, load_weights, prepare, refresh_weight_ranges
@@ -52,13 +52,12 @@ def tune(
         rehearse(prepare(graph, size, settings, samples=own[:1]), graph, size, own[:1], settings)
         prepared = prepare(graph, size, settings, batch=settings.batch, samples=own[: settings.batch])
         tuner = _Tuner(reference.graph(graph.name), graph, prepared, own, settings)
-        tuner.restore(state.get(graph.name))
-        while tuner.step < settings.steps:
-            loss = tuner.train_step()
-            report(position * settings.steps + tuner.step, total, f"{graph.name} L1 {loss:.4f}")
-            if tuner.step % SAVE_EVERY == 0 or tuner.step == settings.steps:
-                state[graph.name] = tuner.state()
-                save_state(state, state_file)
+        before = position * settings.steps
+        tuner.learn(
+            state,
+            state_file,
+            lambda loss, tuner=tuner, before=before: report(before + tuner.step, total, f"{tuner.teacher.name} L1 {loss:.4f}"),
+        )
         tuned[graph.name], learnt[graph.name] = _result(state[graph.name])
     return Plan(learnt=learnt), tuned
 

@@ -15,6 +15,19 @@ SIZE = (32, 48)
 CONVOLUTIONS = 8
 
 
+class Determinant(nn.Module):
+    """An operator that phones' runtimes do not have, between convolutions that they have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.into, self.out = nn.Conv2d(3, 3, 3, 1, 1), nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, 3, H, W)."""
+        y = self.into(x)
+        return self.out(y + torch.linalg.det(y[:, :, :8, :8])[..., None, None])
+
+
 class Kinds(nn.Module):
     """Depthwise, grouped, dilated, transposed, even and reflecting convolutions, instance norm, concatenation, nearest upsampling."""
 

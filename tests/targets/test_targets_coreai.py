@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from kinds import Determinant
 from suite import Emitted, TargetSuite, assert_no_path_of_this_machine, graph_inputs, run_pytorch, snr_db
 from torch import Tensor, nn
 
@@ -25,19 +26,6 @@ from instantstyle.targets.base import Target
 from instantstyle.targets.coreai.target import EVALUATOR, CoreAITarget
 
 pytest.importorskip("coreai_torch", reason="target coreai is an extra: pip install instantstyle[coreai]")
-
-
-class Determinant(nn.Module):
-    """An operator that Core AI does not have, between convolutions that it has."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.into, self.out = nn.Conv2d(3, 3, 3, 1, 1), nn.Conv2d(3, 3, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, 3, H, W)."""
-        y = self.into(x)
-        return self.out(y + torch.linalg.det(y[:, :, :8, :8])[..., None, None])
 
 
 class Powers(nn.Module):

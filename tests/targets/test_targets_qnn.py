@@ -7,11 +7,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import torch
-from kinds import CONVOLUTIONS, kinds_input, kinds_program
+from kinds import CONVOLUTIONS, Determinant, kinds_input, kinds_program
 from onnx import numpy_helper
 from suite import Emitted, TargetSuite, assert_no_path_of_this_machine, graph_inputs, run_pytorch, snr_db
-from torch import Tensor, nn
 
 from instantstyle.capture.program import Program
 from instantstyle.compression.quantization.capture import capture
@@ -25,19 +23,6 @@ from instantstyle.targets.onnx.target import OnnxTarget
 from instantstyle.targets.qnn.target import EVALUATOR, QNNTarget
 
 pytest.importorskip("onnxruntime_qnn", reason="target qnn is an extra: pip install instantstyle[qnn]")
-
-
-class Determinant(nn.Module):
-    """An operator that HTP does not have, between convolutions that it has."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.into, self.out = nn.Conv2d(3, 3, 3, 1, 1), nn.Conv2d(3, 3, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, 3, H, W)."""
-        y = self.into(x)
-        return self.out(y + torch.linalg.det(y[:, :, :8, :8])[..., None, None])
 
 
 class TestQNN(TargetSuite):

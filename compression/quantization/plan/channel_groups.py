@@ -13,24 +13,11 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from ....capture.normalization.nodes import CONVOLUTIONS, TRANSPOSED, argument, shape_of, tensor_of
-from ..operators import ADDITIONS, CONCATENATIONS, PRODUCTS, RELUS
+from ..operators import ADDITIONS, BY_CHANNEL, CONCATENATIONS, PRODUCTS, RELUS
 
 aten = torch.ops.aten
 # What f(s x) = s f(x) holds for, s being a positive factor for each channel.
-HOMOGENEOUS = RELUS | {
-    aten.leaky_relu.default,
-    aten.prelu.default,
-    aten.max_pool2d.default,
-    aten.avg_pool2d.default,
-    aten.adaptive_avg_pool2d.default,
-    aten.upsample_nearest2d.vec,
-    aten.upsample_nearest2d.default,
-    aten.upsample_bilinear2d.vec,
-    aten.upsample_bilinear2d.default,
-    aten.reflection_pad2d.default,
-    aten.replication_pad2d.default,
-    aten.clone.default,
-}
+HOMOGENEOUS = BY_CHANNEL | RELUS | {aten.leaky_relu.default, aten.prelu.default, aten.replication_pad2d.default}
 
 
 @dataclass(frozen=True)
